@@ -1,0 +1,34 @@
+//! The portable heart of Dispatcher: the contract, the job model and the pure engine.
+//!
+//! Nothing here touches a clock, a file, a socket, a database, randomness or the environment;
+//! whatever depends on those is handed in as a value by `dispatcher-runner`.
+
+// Lets the derive's output name `::dispatcher_core` inside this crate's own tests.
+extern crate self as dispatcher_core;
+
+mod context;
+mod definition;
+mod failure;
+mod job;
+pub mod limits;
+pub mod message;
+mod options;
+mod outcome;
+mod process;
+
+pub use context::{Context, Library, Link, LinkError};
+pub use definition::{Definition, Field, Place};
+pub use failure::{Failure, FailureKind};
+pub use job::{Counters, JobId, JobIdError, JobState, RefusedTransition, Transition};
+pub use options::{
+    Backoff, DispatcherOptions, EnvPolicy, Isolation, Leftovers, Missed, OnDuplicate, OnLost,
+    Options, Overlap, ScheduleOptions,
+};
+pub use outcome::{Cause, ExitStatus, Outcome, Panic, Usage};
+pub use process::{Dispatcher, PayloadError, Process};
+
+#[cfg(feature = "derive")]
+pub use dispatcher_macros::Dispatcher;
+
+#[doc(hidden)]
+pub mod __private;

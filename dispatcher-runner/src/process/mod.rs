@@ -1,0 +1,1 @@
+//! Processes: the keeper, workers, and what belongs to them. Nothing else starts a process.

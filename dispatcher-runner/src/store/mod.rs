@@ -1,0 +1,521 @@
+//! Where jobs are remembered: one sealed seam, real implementations behind it.
+//!
+//! Every operation is named by its intent and is one atomic step. Due times are decided by the
+//! store's own clock; callers pass durations. A write about an attempt carries the `token` of its
+//! claim; when the token is no longer valid nothing changes, and that is no error.
+//! The store knows no processes: proof of death is the caller's business.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dispatcher_core::{Counters, DispatcherOptions, JobId, JobState, Options, Outcome};
+use serde::{Deserialize, Serialize};
+
+/// Wall-clock time, milliseconds since 1970-01-01 UTC.
+pub(crate) type UnixMs = i64;
+
+/// The seam. One value serves one thread; `sqlite` opens its own connection per value.
+pub(crate) trait Store: Send {
+    /// Submits groups of jobs. Each group is all or nothing; the groups share one durable commit.
+    /// When this returns `Ok` for a group, its jobs survive a power cut.
+    fn submit(&mut self, groups: &[Submission]) -> Vec<Result<Submitted, SubmitError>>;
+
+    /// Ends expired jobs, promotes due ones, then claims up to `request.slots.len()` ready jobs.
+    /// Need not be durable when it returns. Order: between dispatchers by priority, then oldest
+    /// due; each dispatcher with ready jobs and free capacity gets one before any gets a second;
+    /// inside a dispatcher by (priority descending, sequence).
+    fn claim(&mut self, request: &ClaimRequest) -> Result<Claim, StoreError>;
+
+    /// Records how attempts ended. Need not be durable when it returns; see [`Store::sync`].
+    /// A job with an acknowledged cancellation ends as cancelled whatever `next` says
+    /// (the attempt's own outcome is kept as it was, the job's outcome is `Cancelled`).
+    fn record(&mut self, records: &[Record]) -> Result<Vec<Recorded>, StoreError>;
+
+    /// Keeps the latest progress of running attempts; lost on a crash, and that is fine.
+    fn note_progress(&mut self, notes: &[ProgressNote]) -> Result<(), StoreError>;
+
+    /// Cancels jobs durably. Queued ones end at once; for running ones the request is remembered.
+    fn cancel(&mut self, jobs: &[JobId], by: &str) -> Result<Vec<CancelReply>, StoreError>;
+
+    /// Running jobs of a supervisor whose cancellation was requested.
+    fn cancellations(&mut self, supervisor: SupervisorId) -> Result<Vec<Cancellation>, StoreError>;
+
+    /// Makes everything that this store has shown so far durable. Whoever reports a terminal
+    /// state to somebody calls it after reading and before reporting.
+    fn sync(&mut self) -> Result<(), StoreError>;
+
+    /// Opens a supervisor's row, durably.
+    fn open_supervisor(&mut self, supervisor: &NewSupervisor) -> Result<SupervisorId, StoreError>;
+
+    /// Closes the row unless something that the supervisor serves is unfinished (delayed and held
+    /// jobs count), in one write transaction. `true` when closed.
+    fn close_supervisor_if_idle(
+        &mut self,
+        supervisor: SupervisorId,
+        serves: &Serves,
+    ) -> Result<bool, StoreError>;
+
+    /// Closes the row whatever is unfinished. Jobs still claimed by it stay for the rescuer.
+    fn close_supervisor(&mut self, supervisor: SupervisorId) -> Result<(), StoreError>;
+
+    /// Supervisors that are open, or that still hold claimed jobs.
+    fn supervisors(&mut self) -> Result<Vec<SupervisorRow>, StoreError>;
+
+    /// What a supervisor has claimed.
+    fn claimed_by(&mut self, supervisor: SupervisorId) -> Result<Vec<Held>, StoreError>;
+
+    /// Re-queues (or, by `on_lost`, ends) everything claimed by a supervisor that is proved dead
+    /// with all of its workers, and removes its row. Each attempt is recorded as `WorkerLost`.
+    fn rescue(&mut self, dead: SupervisorId) -> Result<Rescued, StoreError>;
+
+    /// Inserts or refreshes rows of dispatchers; an older build never replaces a newer one.
+    fn register(&mut self, dispatchers: &[DispatcherRow]) -> Result<(), StoreError>;
+
+    /// All dispatchers with their counters, by name.
+    fn dispatchers(&mut self) -> Result<Vec<DispatcherStatus>, StoreError>;
+
+    /// Pauses or resumes a dispatcher; `false` when there is no such row.
+    fn set_paused(&mut self, dispatcher: &str, pause: Pause) -> Result<bool, StoreError>;
+
+    /// The state of one job; cheap, for waiters.
+    fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError>;
+
+    /// One job with all of its attempts.
+    fn job(&mut self, job: JobId) -> Result<Option<JobRecord>, StoreError>;
+
+    /// Jobs whose id starts with `prefix` (lower case), at most `limit`.
+    fn find(&mut self, prefix: &str, limit: usize) -> Result<Vec<JobId>, StoreError>;
+
+    /// Jobs that match, newest first.
+    fn jobs(&mut self, filter: &JobFilter) -> Result<Vec<JobSummary>, StoreError>;
+
+    /// What an attempt wrote.
+    fn capture(&mut self, job: JobId, attempt: u32) -> Result<Option<Capture>, StoreError>;
+
+    /// The newest output of a succeeded job of the dispatcher, with the job's id.
+    fn latest_output(&mut self, dispatcher: &str) -> Result<Option<(JobId, String)>, StoreError>;
+
+    /// Removes finished jobs over the limits, at most `batch` of them; returns how many.
+    /// The newest succeeded job with an output of each dispatcher is always kept.
+    fn prune(&mut self, retention: &Retention, batch: usize) -> Result<u64, StoreError>;
+}
+
+/// Row id of a supervisor; never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct SupervisorId(pub(crate) i64);
+
+/// Which image of the program somebody runs. Ordered: a later modification time is newer.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct Build {
+    /// Modification time of the image, nanoseconds since 1970.
+    pub(crate) modified_ns: i64,
+    /// `device-inode-size-mtime` in hexadecimal.
+    pub(crate) id: String,
+}
+
+/// A group of jobs submitted together.
+#[derive(Debug, Clone)]
+pub(crate) struct Submission {
+    pub(crate) jobs: Vec<NewJob>,
+    /// Rows of the dispatchers named by `jobs`, refreshed in the same transaction when newer.
+    pub(crate) dispatchers: Vec<DispatcherRow>,
+}
+
+/// A job to be stored.
+#[derive(Debug, Clone)]
+pub(crate) struct NewJob {
+    pub(crate) id: JobId,
+    pub(crate) dispatcher: String,
+    /// JSON text, as it will be handed to the worker.
+    pub(crate) payload: String,
+    /// What makes two jobs duplicates: a hash of the canonical payload, or the `unique_key`.
+    pub(crate) identity: String,
+    pub(crate) options: Options,
+    pub(crate) retry_of: Option<JobId>,
+    /// Who submitted it, for `show`: `"pid 1234 (myapp)"`, `"schedule"`.
+    pub(crate) origin: String,
+    /// Build of the submitting program.
+    pub(crate) build: Build,
+}
+
+/// What belongs to a dispatcher as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DispatcherRow {
+    pub(crate) name: String,
+    pub(crate) build: Build,
+    pub(crate) options: DispatcherOptions,
+    /// JSON for listings (documentation, fields, place, job options); opaque to the store.
+    pub(crate) about: String,
+}
+
+/// Answer to one group.
+#[derive(Debug, Clone)]
+pub(crate) struct Submitted {
+    /// One for each job, in order.
+    pub(crate) jobs: Vec<Accepted>,
+    /// Open supervisors, read in the same transaction.
+    pub(crate) supervisors: Vec<SupervisorRow>,
+}
+
+/// What became of a submitted job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    /// The job's id, or the surviving job's.
+    pub(crate) id: JobId,
+    /// The submission was dropped because an unfinished job has the same identity.
+    pub(crate) duplicate: bool,
+}
+
+/// Why a group was not accepted. Nothing of it was written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SubmitError {
+    /// A dispatcher's queue is full.
+    #[error("the queue of {dispatcher} is full: {unfinished} of {max_queue} jobs are unfinished")]
+    QueueFull {
+        dispatcher: String,
+        max_queue: u32,
+        unfinished: u32,
+        concurrency: u32,
+        /// Mean run time of recent attempts; `None` before the first.
+        mean_run: Option<Duration>,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Which jobs a supervisor takes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Serves {
+    /// Names of dispatchers that its program knows.
+    pub(crate) dispatchers: Vec<String>,
+    /// Queue labels; empty is all.
+    pub(crate) queues: Vec<String>,
+}
+
+/// A request for work.
+#[derive(Debug, Clone)]
+pub(crate) struct ClaimRequest {
+    pub(crate) supervisor: SupervisorId,
+    pub(crate) serves: Serves,
+    /// Free worker slots; a claimed job is bound to one each, in order.
+    pub(crate) slots: Vec<u32>,
+    /// What `concurrency = 0` means here.
+    pub(crate) worker_slots: u32,
+}
+
+/// Work, and when to ask again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Claim {
+    pub(crate) jobs: Vec<Claimed>,
+    /// Time until the next queued job becomes due or expires; `None` when there is none.
+    pub(crate) next_due: Option<Duration>,
+}
+
+/// A claimed job.
+#[derive(Debug, Clone)]
+pub(crate) struct Claimed {
+    pub(crate) job: JobId,
+    pub(crate) slot: u32,
+    pub(crate) dispatcher: String,
+    pub(crate) payload: String,
+    pub(crate) options: Options,
+    /// After the claim: `attempt` is this attempt's number, `token` its fence.
+    pub(crate) counters: Counters,
+    pub(crate) snoozes: u32,
+}
+
+/// How an attempt ended, and what its job does next.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    pub(crate) job: JobId,
+    pub(crate) token: u64,
+    pub(crate) attempt: u32,
+    /// When its process started; `None` if none did.
+    pub(crate) started_at: Option<UnixMs>,
+    pub(crate) ended_at: UnixMs,
+    /// Run time by the monotonic clock.
+    pub(crate) run_time: Duration,
+    pub(crate) pid: Option<u32>,
+    /// Build that ran it.
+    pub(crate) build: String,
+    pub(crate) outcome: Outcome,
+    /// Last value given to `Context::output`; kept for succeeded jobs.
+    pub(crate) output: Option<String>,
+    pub(crate) capture: Capture,
+    pub(crate) next: Next,
+}
+
+/// What a job does after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    Succeed,
+    Fail,
+    Cancel,
+    /// Counts a failure, runs again after `after`, with a new sequence number.
+    Retry {
+        after: Duration,
+    },
+    /// Runs again after `after`, with a new sequence number; counts a snooze only.
+    Snooze {
+        after: Duration,
+    },
+    /// Back to its old place in the queue, without a failure (shutdown).
+    Release,
+}
+
+/// Answer to one [`Record`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// Written; the job's state now.
+    Applied(JobState),
+    /// The token is no longer valid; nothing changed.
+    Fenced,
+}
+
+/// Bounded output of an attempt.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Capture {
+    pub(crate) stdout: Stream,
+    pub(crate) stderr: Stream,
+}
+
+/// Head and tail of a stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Stream {
+    pub(crate) head: Vec<u8>,
+    /// Empty unless the stream was longer than the head may be.
+    pub(crate) tail: Vec<u8>,
+    /// Bytes between head and tail that were not kept.
+    pub(crate) dropped: u64,
+}
+
+/// Progress of a running attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ProgressNote {
+    pub(crate) job: JobId,
+    pub(crate) token: u64,
+    pub(crate) fraction: f64,
+    pub(crate) text: String,
+}
+
+/// Answer to a cancellation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CancelReply {
+    /// It was queued and is cancelled now.
+    Cancelled,
+    /// It runs; the named supervisor must be woken to stop it. Acknowledged: it will not succeed.
+    Stopping(SupervisorId),
+    /// It had ended before.
+    Ended(JobState),
+    /// There is no such job.
+    Unknown,
+}
+
+/// A requested cancellation of a running job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cancellation {
+    pub(crate) job: JobId,
+    pub(crate) token: u64,
+    pub(crate) by: String,
+}
+
+/// A supervisor about to open its row.
+#[derive(Debug, Clone)]
+pub(crate) struct NewSupervisor {
+    /// Name of the program.
+    pub(crate) program: String,
+    pub(crate) build: Build,
+    pub(crate) pid: u32,
+    pub(crate) slots: u32,
+    /// Where its kernel lock, slot locks and wake-up socket lie.
+    pub(crate) directory: PathBuf,
+    /// Names that it serves.
+    pub(crate) serves: Vec<String>,
+}
+
+/// A supervisor's row.
+#[derive(Debug, Clone)]
+pub(crate) struct SupervisorRow {
+    pub(crate) id: SupervisorId,
+    pub(crate) program: String,
+    pub(crate) build: Build,
+    pub(crate) pid: u32,
+    pub(crate) slots: u32,
+    pub(crate) directory: PathBuf,
+    pub(crate) serves: Vec<String>,
+    pub(crate) started_at: UnixMs,
+    pub(crate) open: bool,
+}
+
+/// A job held by a supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) job: JobId,
+    pub(crate) attempt: u32,
+    pub(crate) slot: u32,
+}
+
+/// What a rescue did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Rescued {
+    pub(crate) requeued: Vec<JobId>,
+    pub(crate) failed: Vec<JobId>,
+    /// Those with an acknowledged cancellation.
+    pub(crate) cancelled: Vec<JobId>,
+}
+
+/// Whether a dispatcher's jobs may be claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pause {
+    Paused,
+    Running,
+}
+
+/// A dispatcher with its counters.
+#[derive(Debug, Clone)]
+pub(crate) struct DispatcherStatus {
+    pub(crate) row: DispatcherRow,
+    pub(crate) paused: bool,
+    /// Queued, delayed and held ones included.
+    pub(crate) waiting: u32,
+    pub(crate) running: u32,
+    pub(crate) mean_run: Option<Duration>,
+}
+
+/// Which jobs to list.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct JobFilter {
+    pub(crate) state: Option<JobState>,
+    pub(crate) dispatcher: Option<String>,
+    pub(crate) queue: Option<String>,
+    /// Path into the payload (`a.b.0`) and the text or JSON value it must have.
+    pub(crate) search: Option<(String, String)>,
+    pub(crate) limit: usize,
+}
+
+/// A job in a listing.
+#[derive(Debug, Clone)]
+pub(crate) struct JobSummary {
+    pub(crate) id: JobId,
+    pub(crate) dispatcher: String,
+    pub(crate) queue: String,
+    pub(crate) priority: i32,
+    pub(crate) state: JobState,
+    pub(crate) counters: Counters,
+    pub(crate) payload: String,
+    pub(crate) submitted_at: UnixMs,
+    /// When it may start; `None` for one held by a duplicate.
+    pub(crate) run_at: Option<UnixMs>,
+    pub(crate) started_at: Option<UnixMs>,
+    pub(crate) ended_at: Option<UnixMs>,
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) progress: Option<(f64, String)>,
+}
+
+/// A job with everything on record.
+#[derive(Debug, Clone)]
+pub(crate) struct JobRecord {
+    pub(crate) summary: JobSummary,
+    pub(crate) options: Options,
+    pub(crate) identity: String,
+    pub(crate) origin: String,
+    pub(crate) build: Build,
+    pub(crate) retry_of: Option<JobId>,
+    pub(crate) snoozes: u32,
+    pub(crate) lost: u32,
+    pub(crate) cancel_requested_by: Option<String>,
+    /// Who runs it now, in which slot.
+    pub(crate) supervisor: Option<(SupervisorId, u32)>,
+    pub(crate) output: Option<String>,
+    /// Oldest first.
+    pub(crate) attempts: Vec<AttemptRecord>,
+}
+
+/// One attempt on record.
+#[derive(Debug, Clone)]
+pub(crate) struct AttemptRecord {
+    pub(crate) attempt: u32,
+    pub(crate) started_at: Option<UnixMs>,
+    pub(crate) ended_at: UnixMs,
+    pub(crate) run_time: Duration,
+    pub(crate) pid: Option<u32>,
+    pub(crate) build: String,
+    pub(crate) outcome: Outcome,
+    /// Last bytes of stderr, at most 2 KiB.
+    pub(crate) stderr_end: Vec<u8>,
+}
+
+/// How long finished jobs are kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Retention {
+    pub(crate) age: Duration,
+    pub(crate) count_per_dispatcher: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            age: dispatcher_core::limits::FINISHED_AGE_MAX,
+            count_per_dispatcher: dispatcher_core::limits::FINISHED_COUNT_MAX,
+        }
+    }
+}
+
+/// A store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// The state directory cannot be used.
+    #[error("cannot use the state directory {}", path.display())]
+    Directory {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// The state file lies on a network file system.
+    #[error("{} lies on a network file system ({kind}), where SQLite's locks do not hold", path.display())]
+    NetworkFileSystem { path: PathBuf, kind: String },
+    /// The state file was written by a newer version of this program.
+    #[error("{} has schema version {found}; this program knows versions up to {known}", path.display())]
+    NewerSchema {
+        path: PathBuf,
+        found: i64,
+        known: i64,
+    },
+    /// The state file is damaged, or no state file at all.
+    #[error("{} is damaged or is no state file: {detail}", path.display())]
+    Corrupt { path: PathBuf, detail: String },
+    /// No space is left.
+    #[error("no space is left for {}", path.display())]
+    Full { path: PathBuf },
+    /// Nobody let go of the write lock for the whole bounded wait.
+    #[error("{} was locked by another process for {waited:?}", path.display())]
+    Busy { path: PathBuf, waited: Duration },
+    /// Anything else the database said.
+    #[error("{} failed: {detail}", path.display())]
+    Database { path: PathBuf, detail: String },
+}
+
+impl StoreError {
+    /// One line of what to do about it.
+    pub(crate) fn advice(&self) -> String {
+        match self {
+            Self::Directory { .. } => {
+                "check its owner and permissions, or name another place with DISPATCHER_DATABASE_URL=sqlite:/path/state.db".into()
+            }
+            Self::NetworkFileSystem { .. } => {
+                "put the state file on a local disk with DISPATCHER_DATABASE_URL=sqlite:/path/state.db".into()
+            }
+            Self::NewerSchema { .. } => {
+                "run the newer program, or name another state file; this one was not changed".into()
+            }
+            Self::Corrupt { path, .. } => format!(
+                "move {} (and its -wal and -shm) away, then restore a backup or start afresh",
+                path.display()
+            ),
+            Self::Full { .. } => "free some space and try again; everything acknowledged is kept".into(),
+            Self::Busy { .. } => "find the process that holds it (fuser on the file) and try again".into(),
+            Self::Database { .. } => "see the message; `doctor` checks the file and its surroundings".into(),
+        }
+    }
+}
