@@ -8,6 +8,7 @@ extern crate self as dispatcher_core;
 
 mod context;
 mod definition;
+pub mod engine;
 mod failure;
 mod job;
 pub mod limits;
@@ -15,6 +16,7 @@ pub mod message;
 mod options;
 mod outcome;
 mod process;
+mod retry;
 
 pub use context::{Context, Library, Link, LinkError};
 pub use definition::{Definition, Field, Place};
@@ -26,6 +28,7 @@ pub use options::{
 };
 pub use outcome::{Cause, ExitStatus, Outcome, Panic, Usage};
 pub use process::{Dispatcher, PayloadError, Process};
+pub use retry::backoff_delay;
 
 #[cfg(feature = "derive")]
 pub use dispatcher_macros::Dispatcher;
