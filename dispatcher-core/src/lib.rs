@@ -9,6 +9,7 @@ extern crate self as dispatcher_core;
 mod context;
 mod definition;
 mod failure;
+pub mod frame;
 mod job;
 pub mod limits;
 pub mod message;
