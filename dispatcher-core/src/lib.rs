@@ -10,13 +10,15 @@ mod context;
 mod definition;
 pub mod engine;
 mod failure;
+pub mod frame;
 mod job;
 pub mod limits;
 pub mod message;
 mod options;
 mod outcome;
 mod process;
-mod retry;
+mod registry;
+mod suggest;
 
 pub use context::{Context, Library, Link, LinkError};
 pub use definition::{Definition, Field, Place};
@@ -28,7 +30,10 @@ pub use options::{
 };
 pub use outcome::{Cause, ExitStatus, Outcome, Panic, Usage};
 pub use process::{Dispatcher, PayloadError, Process};
-pub use retry::backoff_delay;
+pub use registry::{
+    Claimant, Registry, RegistryBuilder, RegistryError, RegistryProblem, Role, UnknownDispatcher,
+};
+pub use suggest::suggest;
 
 #[cfg(feature = "derive")]
 pub use dispatcher_macros::Dispatcher;
