@@ -18,6 +18,7 @@ mod options;
 mod outcome;
 mod process;
 mod registry;
+mod retry;
 mod suggest;
 
 pub use context::{Context, Library, Link, LinkError};
@@ -33,6 +34,7 @@ pub use process::{Dispatcher, PayloadError, Process};
 pub use registry::{
     Claimant, Registry, RegistryBuilder, RegistryError, RegistryProblem, Role, UnknownDispatcher,
 };
+pub use retry::backoff_delay;
 pub use suggest::suggest;
 
 #[cfg(feature = "derive")]
