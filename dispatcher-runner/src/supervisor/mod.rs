@@ -4,7 +4,8 @@
 //! `poll`, beside the store's thread and a thread for rescue and upkeep.
 
 mod driver;
-mod link;
+pub(crate) mod launch;
+pub(crate) mod link;
 mod upkeep;
 mod wake;
 mod work;
