@@ -6,11 +6,11 @@ use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use dispatcher_core::{Registry, RegistryBuilder, RegistryError};
+use dispatcher_core::{Definition, Registry, RegistryBuilder, RegistryError};
 use rustix::stdio::dup2_stdin;
 
 use crate::client::SpawnError;
-use crate::config::Config;
+use crate::config::{Config, StoreLocation};
 use crate::process;
 use crate::store::{Build, StoreClient, StoreError, StoreThread, sqlite::SqliteStore};
 use crate::supervisor::{self, Orders};
@@ -18,6 +18,7 @@ use crate::supervisor::{self, Orders};
 static REGISTRY: OnceLock<Registry> = OnceLock::new();
 static CONFIG: OnceLock<Config> = OnceLock::new();
 static STORE: OnceLock<StoreClient> = OnceLock::new();
+static LOCATION: OnceLock<StoreLocation> = OnceLock::new();
 static BUILD: OnceLock<Build> = OnceLock::new();
 
 /// Must be the first line of `main` in a program that has a `main` of its own.
@@ -82,8 +83,30 @@ pub(crate) fn config() -> Result<&'static Config, SpawnError> {
     if let Some(config) = CONFIG.get() {
         return Ok(config);
     }
-    let config = Config::load(&program_name()).map_err(SpawnError::config)?;
+    let config = Config::from_environment(program_name()).map_err(SpawnError::config)?;
     Ok(CONFIG.get_or_init(|| config))
+}
+
+/// Where the state lies, decided at the first use.
+pub(crate) fn location() -> Result<&'static StoreLocation, SpawnError> {
+    if let Some(location) = LOCATION.get() {
+        return Ok(location);
+    }
+    let location = config()?.store().map_err(SpawnError::config)?;
+    Ok(LOCATION.get_or_init(|| location))
+}
+
+/// The dispatcher with this name or alias, those of the configuration included.
+pub(crate) fn resolve(name: &str) -> Result<&'static Definition, SpawnError> {
+    static RESOLVED: OnceLock<Registry> = OnceLock::new();
+    let registry = match RESOLVED.get() {
+        Some(registry) => registry,
+        None => {
+            let registry = config()?.resolve(registry().clone()).map_err(SpawnError::config)?;
+            RESOLVED.get_or_init(|| registry)
+        }
+    };
+    Ok(registry.resolve(name)?)
 }
 
 /// The store of this process, opened at the first use.
@@ -91,7 +114,7 @@ pub(crate) fn store() -> Result<&'static StoreClient, SpawnError> {
     if let Some(store) = STORE.get() {
         return Ok(store);
     }
-    let store = open(config()?.state_file())?;
+    let store = open(location()?.file())?;
     Ok(STORE.get_or_init(|| store))
 }
 

@@ -7,3 +7,7 @@ compile_error!(
 
 mod process;
 mod store;
+
+mod config;
+
+pub use config::{Config, ConfigError, ConfigProblem, OptionValue, StoreLocation, StoreOrigin};

@@ -243,6 +243,6 @@ fn gone(id: JobId) -> StoreError {
 }
 
 fn database(detail: String) -> StoreError {
-    let path = app::config().map(|config| config.state_file().to_owned()).unwrap_or_default();
+    let path = app::location().map(|location| location.file().to_owned()).unwrap_or_default();
     StoreError::Database { path, detail }
 }

@@ -1,5 +1,7 @@
 //! From a value, or a name with JSON, to a stored job that somebody runs.
 
+use std::num::NonZero;
+
 use dispatcher_core::limits::PAYLOAD_BYTES_MAX;
 use dispatcher_core::{Definition, Dispatcher, JobId, Options, PayloadError, identity};
 
@@ -8,6 +10,9 @@ use crate::config::Config;
 use crate::store::{Build, DispatcherRow, NewJob, Submission};
 use crate::supervisor::{Orders, launch};
 use crate::{about, app, ids, requirements};
+
+/// Idle time after which a supervisor without a service leaves.
+const LINGER_MS: u64 = 5_000;
 
 /// A job about to be stored.
 #[derive(Debug, Clone)]
@@ -37,9 +42,7 @@ impl Request {
 
     /// From a name or alias, and JSON.
     pub(crate) fn named(name: &str, payload: String) -> Result<Self, SpawnError> {
-        let config = app::config()?;
-        let name = config.aliases().get(name).map_or(name, String::as_str);
-        Self::checked(app::registry().resolve(name)?, payload)
+        Self::checked(app::resolve(name)?, payload)
     }
 
     fn checked(definition: &'static Definition, payload: String) -> Result<Self, SpawnError> {
@@ -48,7 +51,7 @@ impl Request {
         }
         let mut options = (definition.options)();
         let mut shared = (definition.dispatcher_options)();
-        app::config()?.apply_overrides(definition.name, &mut options, &mut shared);
+        app::config()?.apply(definition.name, &mut options, &mut shared);
         (definition.check)(&payload, &mut options)?;
         let origin = format!("pid {} ({})", std::process::id(), app::program_name());
         Ok(Self { definition, payload, options, retry_of: None, origin })
@@ -74,7 +77,7 @@ pub(crate) fn submit(requests: Vec<Request>) -> Result<Vec<Sent>, SpawnError> {
         tracing::debug!(job = %job.id, name = job.dispatcher, "job submitted");
     }
     let submitted = store.submit(Submission { jobs, dispatchers })?;
-    if let Err(error) = launch::ensure(&orders(config), build, &submitted.supervisors, store) {
+    if let Err(error) = launch::ensure(&orders()?, build, &submitted.supervisors, store) {
         // The job is stored; the next submission, timer or service runs it.
         tracing::error!(%error, "no supervisor could be started; the job waits for the next one");
     }
@@ -82,23 +85,26 @@ pub(crate) fn submit(requests: Vec<Request>) -> Result<Vec<Sent>, SpawnError> {
 }
 
 /// What a supervisor that this process starts will be told.
-pub(crate) fn orders(config: &Config) -> Orders {
-    Orders {
+pub(crate) fn orders() -> Result<Orders, SpawnError> {
+    let (config, location) = (app::config()?, app::location()?);
+    let processors = std::thread::available_parallelism().map_or(2, NonZero::get);
+    let slots = config.workers().unwrap_or_else(|| u32::try_from(2 * processors).unwrap_or(2));
+    Ok(Orders {
         program: config.app().to_owned(),
-        state_file: config.state_file().to_owned(),
-        slots: config.worker_slots(),
-        linger_ms: u64::try_from(config.linger().as_millis()).unwrap_or(u64::MAX),
-        queues: Vec::new(),
-        keep_secs: config.retention().0.as_secs(),
-        keep_count: config.retention().1,
-    }
+        state_file: location.file().to_owned(),
+        slots,
+        linger_ms: LINGER_MS,
+        queues: config.queues().to_vec(),
+        keep_secs: config.retention_age().as_secs(),
+        keep_count: config.retention_count(),
+    })
 }
 
 /// The row of a dispatcher, as this build and this configuration see it.
 pub(crate) fn row(definition: &'static Definition, config: &Config, build: &Build) -> DispatcherRow {
     let mut options = (definition.options)();
     let mut shared = (definition.dispatcher_options)();
-    config.apply_overrides(definition.name, &mut options, &mut shared);
+    config.apply(definition.name, &mut options, &mut shared);
     DispatcherRow {
         name: definition.name.to_owned(),
         build: build.clone(),
