@@ -9,12 +9,15 @@ extern crate self as dispatcher_core;
 mod context;
 mod definition;
 mod failure;
+pub mod frame;
 mod job;
 pub mod limits;
 pub mod message;
 mod options;
 mod outcome;
 mod process;
+mod registry;
+mod suggest;
 
 pub use context::{Context, Library, Link, LinkError};
 pub use definition::{Definition, Field, Place};
@@ -26,6 +29,10 @@ pub use options::{
 };
 pub use outcome::{Cause, ExitStatus, Outcome, Panic, Usage};
 pub use process::{Dispatcher, PayloadError, Process};
+pub use registry::{
+    Claimant, Registry, RegistryBuilder, RegistryError, RegistryProblem, Role, UnknownDispatcher,
+};
+pub use suggest::suggest;
 
 #[cfg(feature = "derive")]
 pub use dispatcher_macros::Dispatcher;
