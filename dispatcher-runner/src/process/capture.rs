@@ -105,7 +105,15 @@ mod tests {
     #[test]
     fn head_and_tail_are_kept_however_the_bytes_arrive() {
         let edge = CAPTURE_HEAD_BYTES + CAPTURE_TAIL_BYTES;
-        for total in [0, 1, CAPTURE_HEAD_BYTES, CAPTURE_HEAD_BYTES + 1, edge, edge + 1, 3 * edge] {
+        for total in [
+            0,
+            1,
+            CAPTURE_HEAD_BYTES,
+            CAPTURE_HEAD_BYTES + 1,
+            edge,
+            edge + 1,
+            3 * edge,
+        ] {
             for piece in [977, 65_536, 10 * edge] {
                 let (bytes, stream) = captured(total, piece);
                 let head = total.min(CAPTURE_HEAD_BYTES);

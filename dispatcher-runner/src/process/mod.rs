@@ -9,6 +9,7 @@ mod build;
 mod capture;
 mod keeper;
 mod keeper_loop;
+mod libraries;
 mod link;
 mod panics;
 mod role;

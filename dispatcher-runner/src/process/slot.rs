@@ -80,7 +80,10 @@ mod tests {
         assert!(!try_take_slot(dir.path(), 0).unwrap());
         drop(copy);
         assert!(try_take_slot(dir.path(), 0).unwrap());
-        assert!(try_take_slot(dir.path(), 0).unwrap(), "looking takes nothing");
+        assert!(
+            try_take_slot(dir.path(), 0).unwrap(),
+            "looking takes nothing"
+        );
     }
 
     #[test]

@@ -31,9 +31,14 @@ pub(super) struct MessageSocket {
 /// What came in.
 #[derive(Debug)]
 pub(super) enum Received {
-    Message { bytes: Vec<u8>, fds: Vec<OwnedFd> },
+    Message {
+        bytes: Vec<u8>,
+        fds: Vec<OwnedFd>,
+    },
     /// A message whose descriptors found no room here; at least its first bytes.
-    DescriptorsLost { bytes: Vec<u8> },
+    DescriptorsLost {
+        bytes: Vec<u8>,
+    },
     Nothing,
     End,
 }
@@ -56,7 +61,10 @@ impl MessageSocket {
 
     /// Sends a message; `WouldBlock` when there is no room now.
     pub(super) fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-        assert!(fds.len() < FDS_MAX, "invariant: a request has at most four descriptors");
+        assert!(
+            fds.len() < FDS_MAX,
+            "invariant: a request has at most four descriptors"
+        );
         if bytes.len() <= INLINE_BYTES_MAX {
             return self.send_datagram(INLINE, bytes, fds);
         }
@@ -195,7 +203,8 @@ fn read_file(fd: Option<OwnedFd>) -> io::Result<Vec<u8>> {
     let mut file = std::fs::File::from(fd.ok_or(io::ErrorKind::InvalidData)?);
     file.rewind()?;
     let mut bytes = Vec::new();
-    file.take(REQUEST_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    file.take(REQUEST_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut bytes)?;
     if bytes.len() > REQUEST_BYTES_MAX {
         return Err(io::ErrorKind::InvalidData.into());
     }

@@ -90,7 +90,11 @@ pub(super) fn owners(leaders: &[Leader]) -> BTreeMap<i32, Owner> {
     below(own, None, &mut waiting);
     while let Some((process, parent)) = waiting.pop() {
         if let Some(leader) = leaders.iter().find(|leader| leader.pid == process.pid) {
-            below(process.pid, Some(Owner::Worker(leader.worker)), &mut waiting);
+            below(
+                process.pid,
+                Some(Owner::Worker(leader.worker)),
+                &mut waiting,
+            );
             continue;
         }
         let owner = shown(&process, leaders)

@@ -12,6 +12,9 @@ use std::time::Duration;
 
 use dispatcher_core::{ExitStatus, Usage};
 
+/// Below it are the standard streams and two descriptors with a fixed place in workers.
+pub(super) const FIRST_FREE: RawFd = 5;
+
 /// Which child to look at.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Child {
@@ -148,8 +151,16 @@ pub(super) fn keeper_signals() -> io::Result<OwnedFd> {
         ] {
             libc::sigaddset(&raw mut held, signal);
         }
-        check(libc::sigprocmask(libc::SIG_SETMASK, &raw const held, ptr::null_mut()))?;
-        owned(libc::signalfd(-1, &raw const read, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK))
+        check(libc::sigprocmask(
+            libc::SIG_SETMASK,
+            &raw const held,
+            ptr::null_mut(),
+        ))?;
+        owned(libc::signalfd(
+            -1,
+            &raw const read,
+            libc::SFD_CLOEXEC | libc::SFD_NONBLOCK,
+        ))
     }
 }
 
@@ -251,10 +262,121 @@ pub(super) fn interest(fd: BorrowedFd<'_>, events: i16) -> libc::pollfd {
     }
 }
 
+/// Moves standard input to a private descriptor and leaves `/dev/null` in its place.
+pub(super) fn take_stdin() -> io::Result<OwnedFd> {
+    let taken = duplicate_above(io::stdin().as_fd(), FIRST_FREE)?;
+    let null = File::open("/dev/null")?;
+    // SAFETY: integers only; standard input belongs to nobody yet.
+    check(unsafe { libc::dup2(null.as_raw_fd(), 0) })?;
+    Ok(taken)
+}
+
 /// A copy of a descriptor, close-on-exec, numbered `from` or above.
 pub(super) fn duplicate_above(fd: BorrowedFd<'_>, from: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: integers only.
     owned(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, from) })
+}
+
+/// Whether a descriptor outlives `exec`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnExec {
+    Close,
+    Keep,
+}
+
+/// Puts a copy of a descriptor at a number, whatever was there.
+pub(super) fn place(fd: BorrowedFd<'_>, at: RawFd, on_exec: OnExec) -> io::Result<()> {
+    let flag = match on_exec {
+        OnExec::Close => libc::O_CLOEXEC,
+        OnExec::Keep => 0,
+    };
+    if fd.as_raw_fd() == at {
+        let flag = if flag == 0 { 0 } else { libc::FD_CLOEXEC };
+        // SAFETY: integers only.
+        return check(unsafe { libc::fcntl(at, libc::F_SETFD, flag) }).map(drop);
+    }
+    // SAFETY: integers only; used where the numbers belong to nobody.
+    check(unsafe { libc::dup3(fd.as_raw_fd(), at, flag) }).map(drop)
+}
+
+/// Makes an inherited descriptor private to this process image.
+pub(super) fn close_on_exec(fd: RawFd) -> io::Result<()> {
+    // SAFETY: integers only.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }).map(drop)
+}
+
+/// Closes every descriptor from `first` to `last`, whoever opened it. Only where nobody uses them:
+/// in a new worker, and in a keeper that has just begun.
+pub(super) fn close_all(first: RawFd, last: RawFd) {
+    if first > last {
+        return;
+    }
+    // SAFETY: integers only.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    if result == 0 {
+        return;
+    }
+    // Kernels before 5.9.
+    for fd in first..=last.min(descriptors_max()) {
+        // SAFETY: integers only.
+        unsafe { libc::close(fd) };
+    }
+}
+
+/// Highest number that a new descriptor may get.
+pub(super) fn descriptors_max() -> RawFd {
+    let limit = limit(libc::RLIMIT_NOFILE).map_or(1024, |limit| limit.rlim_cur);
+    RawFd::try_from(limit.saturating_sub(1)).unwrap_or(RawFd::MAX)
+}
+
+/// Lowers a limit to `soft` and `hard`; what the system does not allow is lowered further.
+pub(super) fn lower_limit(resource: Resource, soft: u64, hard: u64) {
+    let kind = match resource {
+        Resource::Cpu => libc::RLIMIT_CPU,
+        Resource::OpenFiles => libc::RLIMIT_NOFILE,
+        Resource::Core => libc::RLIMIT_CORE,
+    };
+    let allowed = limit(kind).map_or(libc::RLIM_INFINITY, |limit| limit.rlim_max);
+    let wanted = libc::rlimit {
+        rlim_cur: soft.min(allowed),
+        rlim_max: hard.min(allowed),
+    };
+    // SAFETY: the pointer is valid for reading.
+    unsafe { libc::setrlimit(kind, &raw const wanted) };
+}
+
+/// What [`lower_limit`] knows.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Resource {
+    /// Seconds.
+    Cpu,
+    OpenFiles,
+    /// Bytes.
+    Core,
+}
+
+#[cfg(target_env = "gnu")]
+type ResourceNumber = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+type ResourceNumber = libc::c_int;
+
+fn limit(kind: ResourceNumber) -> Option<libc::rlimit> {
+    // SAFETY: all-zero bytes are a valid rlimit, and the pointer is valid for writing.
+    unsafe {
+        let mut found: libc::rlimit = zeroed();
+        (libc::getrlimit(kind, &raw mut found) == 0).then_some(found)
+    }
+}
+
+pub(super) fn set_niceness(nice: i32) -> io::Result<()> {
+    // SAFETY: integers only; 0 is this process.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) }).map(drop)
+}
+
+/// Writes out what C libraries of the job have buffered.
+pub(super) fn flush_c_streams() {
+    // SAFETY: the null pointer means every stream.
+    unsafe { libc::fflush(ptr::null_mut()) };
 }
 
 /// A pipe, both ends close-on-exec, the reading one non-blocking.
@@ -319,7 +441,8 @@ fn empty_set() -> libc::sigset_t {
 
 fn usage_of(usage: &libc::rusage) -> Usage {
     let us = |time: libc::timeval| {
-        u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(time.tv_usec).unwrap_or(0)
+        u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000
+            + u64::try_from(time.tv_usec).unwrap_or(0)
     };
     let count = |number: libc::c_long| u64::try_from(number).unwrap_or(0);
     Usage {

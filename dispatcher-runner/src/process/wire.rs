@@ -139,7 +139,9 @@ impl KeeperRequest {
                     put_text(to, name);
                     put_text(to, value);
                 }
-                put_option(to, working_directory.as_ref(), |to, text| put_text(to, text));
+                put_option(to, working_directory.as_ref(), |to, text| {
+                    put_text(to, text)
+                });
                 put_limits(to, limits);
             }
             Self::Signal { worker, signal } => {
@@ -357,10 +359,14 @@ fn put_limits(to: &mut Vec<u8>, limits: &Limits) {
     put_option(to, limits.cpu.as_ref(), |to, cpu| {
         put_u64(to, u64::try_from(cpu.as_millis()).unwrap_or(u64::MAX));
     });
-    put_option(to, limits.open_files.as_ref(), |to, files| put_u64(to, *files));
+    put_option(to, limits.open_files.as_ref(), |to, files| {
+        put_u64(to, *files)
+    });
     put_option(to, limits.nice.as_ref(), |to, nice| put_i32(to, *nice));
     put_option(to, limits.core.as_ref(), |to, core| put_u64(to, *core));
-    put_option(to, limits.oom_score_adj.as_ref(), |to, adj| put_i32(to, *adj));
+    put_option(to, limits.oom_score_adj.as_ref(), |to, adj| {
+        put_i32(to, *adj)
+    });
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -407,7 +413,11 @@ impl Reader<'_> {
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, WireError>,
     ) -> Result<Option<T>, WireError> {
-        Ok(if self.flag()? { Some(read(self)?) } else { None })
+        Ok(if self.flag()? {
+            Some(read(self)?)
+        } else {
+            None
+        })
     }
 
     fn list<T>(

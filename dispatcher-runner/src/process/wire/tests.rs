@@ -34,7 +34,10 @@ fn requests() -> Vec<KeeperRequest> {
             worker: 2,
             tag: tag(),
             argv: vec!["sh".into(), String::new(), "a\nb\u{1F600}".into()],
-            env: vec![("PATH".into(), "/bin".into()), ("EMPTY".into(), String::new())],
+            env: vec![
+                ("PATH".into(), "/bin".into()),
+                ("EMPTY".into(), String::new()),
+            ],
             working_directory: Some("/tmp".into()),
             limits,
         },
@@ -106,14 +109,18 @@ fn requests_survive_the_trip() {
 #[test]
 fn reports_survive_the_trip_together() {
     let mut bytes = Vec::new();
-    reports().iter().for_each(|report| report.encode(&mut bytes));
+    reports()
+        .iter()
+        .for_each(|report| report.encode(&mut bytes));
     assert_eq!(KeeperReport::decode_all(&bytes), Ok(reports()));
     assert_eq!(KeeperReport::decode_all(&[]), Ok(Vec::new()));
 }
 
 #[test]
 fn openings_survive_the_trip() {
-    let refused = Opening::Refused { why: "threads".into() };
+    let refused = Opening::Refused {
+        why: "threads".into(),
+    };
     for opening in [Opening::Ready, refused] {
         assert_eq!(Opening::decode(&opening.encode()), Ok(opening));
     }
