@@ -6,8 +6,10 @@
 // Lets the derive's output name `::dispatcher_core` inside this crate's own tests.
 extern crate self as dispatcher_core;
 
+mod canonical;
 mod context;
 mod definition;
+pub mod duration;
 mod failure;
 pub mod frame;
 mod job;
@@ -17,8 +19,10 @@ mod options;
 mod outcome;
 mod process;
 mod registry;
+mod retry;
 mod suggest;
 
+pub use canonical::{CanonicalError, canonical, identity};
 pub use context::{Context, Library, Link, LinkError};
 pub use definition::{Definition, Field, Place};
 pub use failure::{Failure, FailureKind};
@@ -27,11 +31,12 @@ pub use options::{
     Backoff, DispatcherOptions, EnvPolicy, Isolation, Leftovers, Missed, OnDuplicate, OnLost,
     Options, Overlap, ScheduleOptions,
 };
-pub use outcome::{Cause, ExitStatus, Outcome, Panic, Usage};
+pub use outcome::{Cause, ExitStatus, Outcome, Panic, Usage, signal_name};
 pub use process::{Dispatcher, PayloadError, Process};
 pub use registry::{
     Claimant, Registry, RegistryBuilder, RegistryError, RegistryProblem, Role, UnknownDispatcher,
 };
+pub use retry::backoff_delay;
 pub use suggest::suggest;
 
 #[cfg(feature = "derive")]
