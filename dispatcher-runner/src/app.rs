@@ -12,7 +12,7 @@ use rustix::stdio::dup2_stdin;
 use crate::client::SpawnError;
 use crate::config::{Config, StoreLocation};
 use crate::process;
-use crate::store::{Build, StoreClient, StoreError, StoreThread, sqlite::SqliteStore};
+use crate::store::{Build, SqliteStore, StoreClient, StoreError, StoreThread};
 use crate::supervisor::{self, Orders};
 
 static REGISTRY: OnceLock<Registry> = OnceLock::new();
@@ -119,7 +119,11 @@ pub(crate) fn store() -> Result<&'static StoreClient, SpawnError> {
 }
 
 fn open(file: &Path) -> Result<StoreClient, StoreError> {
-    Ok(StoreThread::spawn(Box::new(SqliteStore::open(file)?)))
+    let store = SqliteStore::open(file)?;
+    StoreThread::spawn(Box::new(store)).map_err(|error| StoreError::Database {
+        path: file.to_owned(),
+        detail: format!("no thread for it: {error}"),
+    })
 }
 
 /// The name under which the program was built.

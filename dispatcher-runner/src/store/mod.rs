@@ -270,6 +270,8 @@ pub(crate) enum Next {
     },
     /// Back to its old place in the queue, without a failure (shutdown).
     Release,
+    /// As [`Store::rescue`] treats it: by `on_lost`, at most `LOST_RERUNS_MAX` times.
+    Lost,
 }
 
 /// Answer to one [`Record`].

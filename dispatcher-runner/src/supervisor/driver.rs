@@ -46,6 +46,7 @@ pub(super) struct Driver<'a> {
     /// The slot locks; taken anew when they had to be proved free.
     slots: Vec<File>,
     build: String,
+    program: String,
     live: PathBuf,
     origin: Instant,
     engine: Engine,
@@ -81,6 +82,7 @@ impl<'a> Driver<'a> {
             home: setup.home,
             slots,
             build: setup.build.id.clone(),
+            program: setup.orders.program.clone(),
             live,
             origin,
             engine: Engine::new(config, now_since(origin)),
@@ -129,7 +131,7 @@ impl<'a> Driver<'a> {
             PollFd::from_borrowed_fd(self.home.wake.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.work.bell(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
-            interest((self.keeper.fd(), self.keeper.wants_to_write())),
+            interest((self.keeper.fd(), self.keeper.wants_write())),
         ];
         fds.extend(self.links.values().flat_map(Link::descriptors).map(interest));
         let timeout = timeout.map(|time| Timespec {
@@ -251,7 +253,7 @@ impl<'a> Driver<'a> {
             Isolation::Process | Isolation::Pool => KeeperRequest::Fork {
                 worker: worker.0,
                 tag,
-                title: format!("notifydispatcher {} --job {}", assignment.dispatcher, assignment.job),
+                title: process::job_title(&self.program, &assignment.dispatcher, assignment.job),
                 limits,
             },
         };
@@ -384,6 +386,9 @@ impl<'a> Driver<'a> {
     }
 
     fn hear_keeper(&mut self) -> Result<(), SupervisorError> {
+        if let Err(error) = self.keeper.flush() {
+            tracing::debug!(%error, "the keeper takes no requests");
+        }
         loop {
             match self.keeper.receive() {
                 Ok(Some(report)) => self.reported(report),
@@ -437,7 +442,7 @@ impl<'a> Driver<'a> {
             return Err(SupervisorError::Keeper(io::Error::other("its workers do not die")));
         }
         self.slots = lock_slots(self.home, self.worker_slots)?;
-        self.keeper = Keeper::start(&KeeperSpec::default()).map_err(SupervisorError::Keeper)?;
+        self.keeper = Keeper::start(&KeeperSpec::of_this_program()).map_err(SupervisorError::Keeper)?;
         for link in self.links.values_mut() {
             link.drain_until = None;
             link.capture();

@@ -2,6 +2,7 @@
 //!
 //! Nothing here blocks: what cannot be written now is kept and written when there is room.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -15,7 +16,7 @@ use dispatcher_core::message::{PROTOCOL_VERSION, Start, SupervisorMessage, Worke
 use dispatcher_core::JobId;
 
 use crate::process::CaptureBuffer;
-use crate::store::{Capture, ProgressNote};
+use crate::store::{Capture, ProgressNote, Stream};
 
 /// Bytes read from one descriptor before the others get their turn.
 const READ_BYTES: usize = 64 * 1024;
@@ -44,12 +45,16 @@ pub(super) struct Link {
     outgoing: Vec<u8>,
     stdout: Pipe,
     stderr: Pipe,
+    captured: Option<Capture>,
 }
 
 /// One captured stream.
 struct Pipe {
     reader: Option<OwnedFd>,
-    buffer: CaptureBuffer,
+    /// Made with the first byte: most jobs write nothing.
+    buffer: Option<CaptureBuffer>,
+    live: PathBuf,
+    wrote: bool,
 }
 
 /// The worker's ends, handed to the keeper and then closed here.
@@ -85,6 +90,7 @@ impl Link {
             outgoing: Vec::new(),
             stdout: Pipe::new(stdout, live_path(live, start.job, start.attempt, "out")),
             stderr: Pipe::new(stderr, live_path(live, start.job, start.attempt, "err")),
+            captured: None,
         };
         link.say(&SupervisorMessage::Start(Box::new(start)))?;
         Ok((link, WorkerEnds { control: theirs, stdout: stdout_end, stderr: stderr_end }))
@@ -176,9 +182,13 @@ impl Link {
         self.stdout.reader.is_none() && self.stderr.reader.is_none()
     }
 
-    /// What was captured; the live files go.
+    /// What was captured. Asked again when the store has to be told again.
     pub(super) fn finish_capture(&mut self) -> Capture {
-        Capture { stdout: self.stdout.finish(), stderr: self.stderr.finish() }
+        let (stdout, stderr) = (&mut self.stdout, &mut self.stderr);
+        let captured = self
+            .captured
+            .get_or_insert_with(|| Capture { stdout: stdout.finish(), stderr: stderr.finish() });
+        captured.clone()
     }
 
     /// What is worth waiting for: (descriptor, also for writing).
@@ -193,7 +203,7 @@ impl Link {
 
 impl Pipe {
     fn new(reader: OwnedFd, live: PathBuf) -> Self {
-        Self { reader: Some(reader), buffer: CaptureBuffer::with_live_file(live) }
+        Self { reader: Some(reader), buffer: None, live, wrote: false }
     }
 
     fn read(&mut self) {
@@ -203,7 +213,7 @@ impl Pipe {
             let Some(reader) = &self.reader else { return };
             match rustix::io::read(reader, &mut bytes) {
                 Ok(0) => self.reader = None,
-                Ok(count) => self.buffer.push(&bytes[..count]),
+                Ok(count) => self.keep(&bytes[..count]),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => return,
                 Err(_) => self.reader = None,
@@ -211,9 +221,28 @@ impl Pipe {
         }
     }
 
-    fn finish(&mut self) -> crate::store::Stream {
+    fn keep(&mut self, bytes: &[u8]) {
+        self.wrote = true;
+        let live = &self.live;
+        let buffer = self.buffer.get_or_insert_with(|| {
+            // Without the file the output cannot be followed, but it is still kept.
+            CaptureBuffer::new(File::create(live).ok())
+        });
+        buffer.push(bytes);
+    }
+
+    fn finish(&mut self) -> Stream {
         self.reader = None;
-        self.buffer.finish()
+        self.buffer.take().map_or_else(Stream::default, CaptureBuffer::finish)
+    }
+}
+
+/// The live file goes when the end is on record, so that whoever follows it finds the rest there.
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        if self.wrote {
+            let _ = std::fs::remove_file(&self.live);
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::process;
-use crate::store::{Build, NewSupervisor, StoreError, StoreThread, sqlite::SqliteStore};
+use crate::store::{Build, NewSupervisor, SqliteStore, StoreError, StoreThread};
 
 pub(crate) use wake::{WakeSocket, wake};
 
@@ -116,7 +116,7 @@ fn serve(
     home: &Home,
     elected: Option<File>,
 ) -> Result<(), SupervisorError> {
-    let store = StoreThread::spawn(Box::new(SqliteStore::open(&orders.state_file)?));
+    let store = StoreThread::spawn(Box::new(SqliteStore::open(&orders.state_file)?)).map_err(SupervisorError::Poll)?;
     let registry = crate::app::registry();
     let serves: Vec<String> = registry.iter().map(|definition| definition.name.to_owned()).collect();
     let row = NewSupervisor {
@@ -129,7 +129,7 @@ fn serve(
     };
     let id = store.call(move |store| store.open_supervisor(&row))?;
     let keeper =
-        process::Keeper::start(&process::KeeperSpec::default()).map_err(SupervisorError::Keeper)?;
+        process::Keeper::start(&process::KeeperSpec::of_this_program()).map_err(SupervisorError::Keeper)?;
     let _upkeep = upkeep::start(upkeep::Upkeep {
         store: store.clone(),
         supervisor: id,
