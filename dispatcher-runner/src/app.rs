@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use dispatcher_core::{Definition, Registry, RegistryBuilder, RegistryError};
+use dispatcher_core::{Definition, Registry, RegistryBuilder, RegistryError, RegistryProblem};
 use rustix::stdio::dup2_stdin;
 
 use crate::client::SpawnError;
@@ -27,7 +27,8 @@ static BUILD: OnceLock<Build> = OnceLock::new();
 /// and never returns. Elsewhere it only remembers which dispatchers and which build there are.
 ///
 /// # Panics
-/// When two dispatchers of the program claim one name: no job could be told apart.
+/// When two dispatchers of the program claim one name (no job could be told apart), or `/proc` is
+/// not mounted.
 pub fn init() {
     init_with(Registry::builder().linked());
 }
@@ -40,11 +41,14 @@ pub fn init_with(registry: RegistryBuilder) {
     let registry = match registry.build() {
         Ok(registry) => registry,
         // Programs without dispatchers (the generic binary) still list, show and cancel.
-        Err(error) if error.is_only_empty() => Registry::default(),
+        Err(error) if error.problems().iter().all(|problem| matches!(problem, RegistryProblem::Empty)) => Registry::default(),
         Err(error) => refuse(&error),
     };
     let _ = REGISTRY.set(registry);
-    let _ = BUILD.set(process::build_id());
+    match process::build_id() {
+        Ok(build) => drop(BUILD.set(build)),
+        Err(error) => panic!("/proc/self/exe cannot be looked at: {error}"),
+    }
     process::become_role_if_asked();
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|argument| argument == supervisor::ROLE) {

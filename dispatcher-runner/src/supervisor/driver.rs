@@ -523,7 +523,7 @@ fn next(next: Next) -> store::Next {
         Next::Retry { after } => store::Next::Retry { after },
         Next::Snooze { after } => store::Next::Snooze { after },
         Next::Release => store::Next::Release,
-        Next::Lost => store::Next::Lost,
+        Next::Lost { on_lost } => store::Next::Lost { on_lost },
     }
 }
 

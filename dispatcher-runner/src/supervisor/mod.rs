@@ -103,7 +103,7 @@ pub(crate) fn is_alive(directory: &Path) -> bool {
 /// `elected` is the lock that makes this the only supervisor of its build; it is let go of as
 /// soon as the row is closed, so that a submitter who sees no open row can start the next one.
 pub(crate) fn run(orders: &Orders, elected: Option<File>) -> Result<(), SupervisorError> {
-    let build = process::build_id();
+    let build = process::build_id().map_err(SupervisorError::Poll)?;
     let home = Home::make(&orders.directory())?;
     let result = serve(orders, &build, &home, elected);
     let _ = std::fs::remove_dir_all(&home.directory);
