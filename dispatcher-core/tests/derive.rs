@@ -56,7 +56,7 @@ struct AllOptions {
     first_name: String,
     #[dispatcher(secret)]
     #[serde(rename = "pass")]
-    password: std::collections::BTreeMap<u8,String>,
+    password: std::collections::BTreeMap<u8, String>,
     #[serde(skip)]
     cache: Option<u32>,
     r#type: Option<u8>,

@@ -28,7 +28,7 @@ pub(crate) fn expand(input: &Input, checked: &Checked) -> TokenStream {
                 }
             }
             __dispatcher::inventory::submit! {
-                __dispatcher::Registration(<#ident as __dispatcher::Dispatcher>::definition)
+                __dispatcher::Registration::of::<#ident>()
             }
         },
     )
