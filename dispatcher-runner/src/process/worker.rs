@@ -132,7 +132,9 @@ fn keep_only(names: &[String]) {
 }
 
 fn find(name: &str) -> Result<&'static Definition, String> {
-    crate::app::registry().resolve(name).map_err(|error| error.to_string())
+    crate::app::registry()
+        .resolve(name)
+        .map_err(|error| error.to_string())
 }
 
 fn result_of(failure: &Failure) -> WorkResult {
