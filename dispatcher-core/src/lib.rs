@@ -20,6 +20,7 @@ mod outcome;
 mod process;
 mod registry;
 mod retry;
+mod schedule;
 mod suggest;
 
 pub use canonical::{CanonicalError, canonical, identity};
@@ -37,6 +38,7 @@ pub use registry::{
     Claimant, Registry, RegistryBuilder, RegistryError, RegistryProblem, Role, UnknownDispatcher,
 };
 pub use retry::backoff_delay;
+pub use schedule::{Schedule, ScheduleError};
 pub use suggest::suggest;
 
 #[cfg(feature = "derive")]
