@@ -10,6 +10,7 @@ mod canonical;
 mod context;
 mod definition;
 pub mod duration;
+pub mod engine;
 mod failure;
 pub mod frame;
 mod job;

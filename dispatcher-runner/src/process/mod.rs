@@ -1,1 +1,57 @@
 //! Processes: the keeper, workers, and what belongs to them. Nothing else starts a process.
+//!
+//! The supervisor never forks; it asks its keeper. A worker is proved dead only by its slot's
+//! lock, found by its tag, and never known by a stored pid.
+
+use std::time::Duration;
+
+mod build;
+mod capture;
+mod detached;
+mod keeper;
+mod keeper_loop;
+mod libraries;
+mod link;
+mod memory;
+mod panics;
+mod programs;
+mod role;
+mod signals;
+mod slot;
+mod socket;
+mod spawn;
+mod strays;
+mod sys;
+mod tag;
+mod title;
+mod wire;
+mod worker;
+
+pub(crate) use build::build_id;
+pub(crate) use capture::CaptureBuffer;
+pub(crate) use detached::{detach, start_detached};
+pub(crate) use keeper::{Keeper, KeeperSpec};
+pub(crate) use memory::tree_rss_bytes;
+pub(crate) use programs::{find_program, succeeds};
+pub(crate) use role::become_role_if_asked;
+pub(crate) use signals::StopSignals;
+pub(crate) use slot::{lock_slot, renew_slot, try_take_slot};
+pub(crate) use tag::{NO_ATTEMPT, TAG_VARIABLE, Tag, count_tagged, kill_tagged};
+pub(crate) use title::job_title;
+pub(crate) use wire::{KeeperReport, KeeperRequest};
+
+/// Limits of one worker, set before its code runs. A limit above what the system allows is
+/// lowered to that; niceness that is not permitted is said on the worker's stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Limits {
+    /// CPU time of one process; rounded up to seconds.
+    pub(crate) cpu: Option<Duration>,
+    /// Open descriptors of one process.
+    pub(crate) open_files: Option<u64>,
+    /// Niceness, -20 to 19.
+    pub(crate) nice: Option<i32>,
+    /// Bytes of a core file.
+    pub(crate) core: Option<u64>,
+    /// Absolute value; 500 above the keeper's when absent.
+    pub(crate) oom_score_adj: Option<i32>,
+}

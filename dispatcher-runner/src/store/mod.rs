@@ -5,6 +5,14 @@
 //! claim; when the token is no longer valid nothing changes, and that is no error.
 //! The store knows no processes: proof of death is the caller's business.
 
+#[cfg(test)]
+mod conformance;
+mod group;
+mod memory;
+mod pick;
+mod rules;
+mod sqlite;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -262,6 +270,8 @@ pub(crate) enum Next {
     },
     /// Back to its old place in the queue, without a failure (shutdown).
     Release,
+    /// As [`Store::rescue`] treats it: by `on_lost`, at most `LOST_RERUNS_MAX` times.
+    Lost,
 }
 
 /// Answer to one [`Record`].

@@ -1,0 +1,218 @@
+//! A worker's end of its control channel.
+//!
+//! The channel and the slot lock belong to this process alone: a child that the job forks closes
+//! both before it runs, so that it can neither speak for the job nor keep the slot.
+#![expect(
+    unsafe_code,
+    reason = "socket calls, a signal handler and a fork handler"
+)]
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use dispatcher_core::frame::{Decoder, Frame};
+use dispatcher_core::message::{Start, SupervisorMessage, WorkerMessage};
+use dispatcher_core::{Link, LinkError};
+
+/// Largest frame accepted from the supervisor: a payload of full size, every byte escaped.
+const START_BYTES_MAX: usize = 2 * dispatcher_core::limits::PAYLOAD_BYTES_MAX + 1024 * 1024;
+
+const NONE: RawFd = -1;
+
+static CONTROL: AtomicI32 = AtomicI32::new(NONE);
+static LOCK: AtomicI32 = AtomicI32::new(NONE);
+static TERM_SEEN: AtomicBool = AtomicBool::new(false);
+
+/// Takes the worker's two private descriptors.
+pub(super) fn adopt(control: RawFd, lock: RawFd) {
+    CONTROL.store(control, Ordering::Relaxed);
+    LOCK.store(lock, Ordering::Relaxed);
+    // SAFETY: the handler only closes descriptors and stores atomics.
+    unsafe { pthread_atfork(None, None, Some(forget_after_fork)) };
+}
+
+/// Sends one message, waiting for room.
+pub(super) fn send(message: &WorkerMessage) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    Frame::control(serde_json::to_vec(message)?).encode(&mut bytes);
+    let mut rest = bytes.as_slice();
+    while !rest.is_empty() {
+        let fd = CONTROL.load(Ordering::Relaxed);
+        // SAFETY: the slice is valid for its length.
+        let sent = unsafe { libc::send(fd, rest.as_ptr().cast(), rest.len(), libc::MSG_NOSIGNAL) };
+        match usize::try_from(sent) {
+            Ok(count) => rest = &rest[count..],
+            Err(_) => interrupted_or(io::Error::last_os_error())?,
+        }
+    }
+    Ok(())
+}
+
+/// Why there is nothing to run.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoStart {
+    /// The supervisor is gone.
+    #[error("the supervisor left before it said what to run")]
+    Gone,
+    /// The channel failed.
+    #[error("the control channel failed")]
+    Io(#[from] io::Error),
+    /// The bytes were no frame.
+    #[error(transparent)]
+    Frame(#[from] dispatcher_core::frame::FrameError),
+    /// The frame was no message.
+    #[error("the supervisor said something unknown")]
+    Message(#[from] serde_json::Error),
+    /// Cancelled before it began.
+    #[error("the job was cancelled before it began")]
+    Cancelled,
+}
+
+/// A job's way to its supervisor.
+#[derive(Debug)]
+pub(super) struct WorkerLink {
+    decoder: Decoder,
+    state: Listening,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listening {
+    /// The job has not asked yet: TERM ends it.
+    NotAsked,
+    Asked,
+    /// Nothing more will be heard.
+    Over {
+        cancelled: bool,
+    },
+}
+
+/// Whether a read may wait.
+#[derive(Debug, Clone, Copy)]
+enum Wait {
+    Yes,
+    No,
+}
+
+impl WorkerLink {
+    pub(super) fn new() -> Self {
+        Self {
+            decoder: Decoder::new(START_BYTES_MAX),
+            state: Listening::NotAsked,
+        }
+    }
+
+    /// Waits for the job.
+    pub(super) fn start(&mut self) -> Result<Start, NoStart> {
+        loop {
+            if let Some(frame) = self.decoder.next()? {
+                match serde_json::from_slice(&frame.payload)? {
+                    SupervisorMessage::Start(start) => return Ok(*start),
+                    SupervisorMessage::Cancel => return Err(NoStart::Cancelled),
+                }
+            }
+            if self.read(Wait::Yes)? == 0 {
+                return Err(NoStart::Gone);
+            }
+        }
+    }
+
+    /// Whether a cancel frame has come. A channel that ended means that nobody wants the result.
+    fn heard_cancel(&mut self) -> bool {
+        loop {
+            match self.decoder.next() {
+                Ok(Some(frame)) => match serde_json::from_slice(&frame.payload) {
+                    Ok(SupervisorMessage::Cancel) => return true,
+                    Ok(SupervisorMessage::Start(_)) | Err(_) => {}
+                },
+                Ok(None) => match self.read(Wait::No) {
+                    Ok(0) => return true,
+                    Ok(_) => {}
+                    Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+                },
+                Err(_) => {
+                    self.state = Listening::Over { cancelled: false };
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, wait: Wait) -> io::Result<usize> {
+        let flags = match wait {
+            Wait::Yes => 0,
+            Wait::No => libc::MSG_DONTWAIT,
+        };
+        let mut buffer = [0_u8; 16 * 1024];
+        loop {
+            let fd = CONTROL.load(Ordering::Relaxed);
+            // SAFETY: the buffer is valid for its length.
+            let count = unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), flags) };
+            match usize::try_from(count) {
+                Ok(count) => {
+                    self.decoder.push(&buffer[..count]);
+                    return Ok(count);
+                }
+                Err(_) => interrupted_or(io::Error::last_os_error())?,
+            }
+        }
+    }
+}
+
+impl Link for WorkerLink {
+    fn send(&mut self, message: WorkerMessage) -> Result<(), LinkError> {
+        send(&message).map_err(|error| LinkError(Some(error)))
+    }
+
+    fn cancelled(&mut self) -> bool {
+        if self.state == Listening::NotAsked {
+            catch_term();
+            self.state = Listening::Asked;
+        }
+        if self.state == Listening::Asked && self.heard_cancel() {
+            self.state = Listening::Over { cancelled: true };
+        }
+        self.state == Listening::Over { cancelled: true } || TERM_SEEN.load(Ordering::Relaxed)
+    }
+}
+
+fn interrupted_or(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::Interrupted {
+        Ok(())
+    } else {
+        Err(error)
+    }
+}
+
+fn catch_term() {
+    let handler: extern "C" fn(libc::c_int) = note_term;
+    // SAFETY: all-zero bytes are a valid sigaction; the handler only stores an atomic.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as libc::sighandler_t;
+        action.sa_flags = libc::SA_RESTART;
+        libc::sigaction(libc::SIGTERM, &raw const action, std::ptr::null_mut());
+    }
+}
+
+extern "C" fn note_term(_signal: libc::c_int) {
+    TERM_SEEN.store(true, Ordering::Relaxed);
+}
+
+extern "C" fn forget_after_fork() {
+    for place in [&CONTROL, &LOCK] {
+        let fd = place.swap(NONE, Ordering::Relaxed);
+        if fd != NONE {
+            // SAFETY: the descriptor is this module's own, and nobody uses it from now on.
+            unsafe { libc::close(fd) };
+        }
+    }
+}
+
+unsafe extern "C" {
+    fn pthread_atfork(
+        prepare: Option<extern "C" fn()>,
+        parent: Option<extern "C" fn()>,
+        child: Option<extern "C" fn()>,
+    ) -> libc::c_int;
+}

@@ -1,0 +1,155 @@
+//! Every message survives the trip, and no byte sequence upsets a decoder.
+
+use super::*;
+
+fn tag() -> Tag {
+    Tag {
+        job: JobId::from_bytes([7; 10]),
+        attempt: 3,
+    }
+}
+
+fn requests() -> Vec<KeeperRequest> {
+    let limits = Limits {
+        cpu: Some(Duration::from_millis(1500)),
+        open_files: Some(64),
+        nice: Some(-5),
+        core: Some(0),
+        oom_score_adj: Some(900),
+    };
+    vec![
+        KeeperRequest::Fork {
+            worker: 1,
+            tag: tag(),
+            title: "app notifydispatcher X".into(),
+            limits,
+        },
+        KeeperRequest::Exec {
+            worker: u32::MAX,
+            tag: tag(),
+            dispatcher: "Grüße".into(),
+            limits: Limits::default(),
+        },
+        KeeperRequest::Command {
+            worker: 2,
+            tag: tag(),
+            argv: vec!["sh".into(), String::new(), "a\nb\u{1F600}".into()],
+            env: vec![
+                ("PATH".into(), "/bin".into()),
+                ("EMPTY".into(), String::new()),
+            ],
+            working_directory: Some("/tmp".into()),
+            limits,
+        },
+        KeeperRequest::Command {
+            worker: 2,
+            tag: tag(),
+            argv: vec!["x".repeat(200_000)],
+            env: Vec::new(),
+            working_directory: None,
+            limits,
+        },
+        KeeperRequest::Signal {
+            worker: 9,
+            signal: 15,
+        },
+        KeeperRequest::Bury {
+            worker: 9,
+            kill: true,
+        },
+        KeeperRequest::Deadline { boottime_ms: None },
+        KeeperRequest::Deadline {
+            boottime_ms: Some(u64::MAX),
+        },
+    ]
+}
+
+fn reports() -> Vec<KeeperReport> {
+    let usage = Usage {
+        user_us: 1,
+        system_us: 2,
+        max_rss_kib: 3,
+        major_faults: 4,
+        context_switches: u64::MAX,
+    };
+    let exited = |status| KeeperReport::Exited {
+        worker: 5,
+        status,
+        usage,
+        strays: 2,
+    };
+    vec![
+        KeeperReport::Spawned { worker: 1, pid: 77 },
+        KeeperReport::SpawnFailed {
+            worker: 1,
+            errno: 12,
+        },
+        exited(ExitStatus::Exited(-1)),
+        exited(ExitStatus::Signalled {
+            signal: 9,
+            core: false,
+        }),
+        exited(ExitStatus::Signalled {
+            signal: 11,
+            core: true,
+        }),
+        KeeperReport::Buried { worker: 4, left: 1 },
+    ]
+}
+
+#[test]
+fn requests_survive_the_trip() {
+    for request in requests() {
+        let mut bytes = Vec::new();
+        request.encode(&mut bytes);
+        assert_eq!(KeeperRequest::decode(&bytes), Ok(request));
+    }
+}
+
+#[test]
+fn reports_survive_the_trip_together() {
+    let mut bytes = Vec::new();
+    reports()
+        .iter()
+        .for_each(|report| report.encode(&mut bytes));
+    assert_eq!(KeeperReport::decode_all(&bytes), Ok(reports()));
+    assert_eq!(KeeperReport::decode_all(&[]), Ok(Vec::new()));
+}
+
+#[test]
+fn openings_survive_the_trip() {
+    let refused = Opening::Refused {
+        why: "threads".into(),
+    };
+    for opening in [Opening::Ready, refused] {
+        assert_eq!(Opening::decode(&opening.encode()), Ok(opening));
+    }
+    assert_eq!(Opening::decode(&[]), Err(WireError));
+}
+
+#[test]
+fn cut_or_lengthened_requests_are_refused() {
+    for request in requests() {
+        let mut bytes = Vec::new();
+        request.encode(&mut bytes);
+        for end in (0..bytes.len()).step_by(1 + bytes.len() / 500) {
+            assert_eq!(KeeperRequest::decode(&bytes[..end]), Err(WireError));
+        }
+        bytes.push(0);
+        assert_eq!(KeeperRequest::decode(&bytes), Err(WireError));
+    }
+}
+
+#[test]
+fn changed_bytes_never_panic_and_never_allocate_what_they_claim() {
+    let mut bytes = Vec::new();
+    requests()[2].encode(&mut bytes);
+    for at in 0..bytes.len() {
+        for value in [0, 1, 0x7f, 0xff] {
+            let mut changed = bytes.clone();
+            changed[at] = value;
+            let _ = KeeperRequest::decode(&changed);
+            let _ = KeeperReport::decode_all(&changed);
+        }
+    }
+}

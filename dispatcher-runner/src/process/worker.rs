@@ -1,0 +1,178 @@
+//! The main of a worker that serves one job: hello, start, run, result, exit.
+//!
+//! It is alone in its process, so it changes environment, directory and signals as it likes.
+//! Whatever goes wrong before the job runs is an answer too, or exit code 70.
+#![expect(
+    unsafe_code,
+    reason = "changes the environment while there is one thread"
+)]
+
+use std::io::{self, Write as _};
+use std::os::fd::{IntoRawFd as _, RawFd};
+
+use dispatcher_core::__private::{Registration, inventory};
+use dispatcher_core::message::{PROTOCOL_VERSION, Start, WorkResult, WorkerMessage};
+use dispatcher_core::{
+    Context, Definition, EnvPolicy, Failure, FailureKind, JobId, Library, Options, Registry,
+};
+
+use super::link::{self, WorkerLink};
+use super::tag::TAG_VARIABLE;
+use super::{libraries, panics, spawn, sys};
+
+/// Exit code of a worker that has no job, or cannot tell its result.
+const PROTOCOL_EXIT: i32 = 70;
+
+/// Serves one job in a process that the keeper forked.
+pub(super) fn serve_fork(control: RawFd, lock: RawFd) -> ! {
+    link::adopt(control, lock);
+    let code = serve(None);
+    // What the keeper had registered to run at its own exit is not this process's to run.
+    spawn::exit_now(code)
+}
+
+/// Serves one job in a fresh image; its control channel is descriptor 0, its slot lock 3.
+pub(super) fn serve_exec(job: JobId) -> ! {
+    let lock = spawn::PLACE_A;
+    let code = match sys::take_stdin().and_then(|control| {
+        sys::close_on_exec(lock)?;
+        Ok(control.into_raw_fd())
+    }) {
+        Ok(control) => {
+            link::adopt(control, lock);
+            serve(Some(job))
+        }
+        Err(error) => say(&error),
+    };
+    std::process::exit(code)
+}
+
+fn serve(expected: Option<JobId>) -> i32 {
+    let hello = WorkerMessage::Hello {
+        protocol: PROTOCOL_VERSION,
+        pid: std::process::id(),
+    };
+    let mut link = WorkerLink::new();
+    let start = match link::send(&hello)
+        .map_err(Into::into)
+        .and_then(|()| link.start())
+    {
+        Ok(start) => start,
+        Err(error) => return say(&error),
+    };
+    if expected.is_some_and(|job| job != start.job) {
+        return say(&"the supervisor named another job than the arguments");
+    }
+    let result = run(start, link);
+    flush();
+    match link::send(&WorkerMessage::Result(result)) {
+        Ok(()) => 0,
+        Err(error) => say(&error),
+    }
+}
+
+fn run(start: Start, link: WorkerLink) -> WorkResult {
+    let libraries = match prepare(&start.options) {
+        Ok(libraries) => libraries,
+        Err(result) => return result,
+    };
+    let definition = match find(&start.dispatcher) {
+        Ok(definition) => definition,
+        Err(why) => return WorkResult::MissingRequirement { names: vec![why] },
+    };
+    let mut cx = Context::new(
+        start.job,
+        start.attempt,
+        start.deadline,
+        libraries,
+        Box::new(link),
+    );
+    let ran = panics::catch(
+        || (definition.run)(&start.payload, &mut cx),
+        |panic| {
+            // The process is about to abort; a lost result shows as the signal.
+            let _ = link::send(&WorkerMessage::Result(WorkResult::Panicked(panic)));
+        },
+    );
+    match ran {
+        Ok(Ok(Ok(()))) => WorkResult::Succeeded,
+        Ok(Ok(Err(failure))) => result_of(&failure),
+        Ok(Err(refused)) => WorkResult::Discarded {
+            message: refused.to_string(),
+        },
+        Err(panic) => WorkResult::Panicked(panic),
+    }
+}
+
+/// Gives the job its surroundings.
+fn prepare(options: &Options) -> Result<Vec<Library>, WorkResult> {
+    match &options.env {
+        EnvPolicy::Inherit => {}
+        EnvPolicy::Only(names) => keep_only(names),
+    }
+    if let Some(directory) = &options.working_directory {
+        std::env::set_current_dir(directory).map_err(|error| WorkResult::Failed {
+            message: format!("cannot enter the working directory {directory}"),
+            causes: vec![error.to_string()],
+            retry_after_ms: None,
+        })?;
+    }
+    libraries::load(&options.package_includes)
+        .map_err(|names| WorkResult::MissingRequirement { names })
+}
+
+fn keep_only(names: &[String]) {
+    let kept = |name: &str| name == TAG_VARIABLE || names.iter().any(|one| one == name);
+    for (name, _) in std::env::vars_os() {
+        if !name.to_str().is_some_and(kept) {
+            // SAFETY: this process has one thread; user code has not run yet.
+            unsafe { std::env::remove_var(name) };
+        }
+    }
+}
+
+/// Rows hold names; an alias is resolved only where no name fits.
+fn find(name: &str) -> Result<&'static Definition, String> {
+    inventory::iter::<Registration>
+        .into_iter()
+        .map(|registration| registration.0())
+        .find(|definition| definition.name == name)
+        .map_or_else(
+            || match Registry::collect() {
+                Ok(registry) => registry.resolve(name).map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            },
+            Ok,
+        )
+}
+
+fn result_of(failure: &Failure) -> WorkResult {
+    let message = failure.message().to_owned();
+    let failed = |retry_after_ms| WorkResult::Failed {
+        message: message.clone(),
+        causes: failure.causes().to_vec(),
+        retry_after_ms,
+    };
+    let ms = |delay: std::time::Duration| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+    match failure.kind() {
+        FailureKind::Failed => failed(None),
+        FailureKind::RetryAfter(delay) => failed(Some(ms(delay))),
+        FailureKind::Discard => WorkResult::Discarded { message },
+        FailureKind::Snooze(delay) => WorkResult::Snoozed {
+            delay_ms: ms(delay),
+        },
+    }
+}
+
+/// Nobody reads these streams any more if this fails, and the result matters more.
+fn flush() {
+    let _ = io::stdout().flush();
+    let _ = io::stderr().flush();
+    sys::flush_c_streams();
+}
+
+fn say(error: &dyn std::fmt::Display) -> i32 {
+    // Nobody may be left to read it.
+    let _ = writeln!(io::stderr(), "dispatcher: {error}");
+    PROTOCOL_EXIT
+}
