@@ -6,6 +6,8 @@
 // Lets the derive's output name `::dispatcher_core` inside this crate's own tests.
 extern crate self as dispatcher_core;
 
+#[cfg(feature = "async")]
+mod async_process;
 mod canonical;
 mod context;
 mod definition;
@@ -24,6 +26,8 @@ mod retry;
 mod schedule;
 mod suggest;
 
+#[cfg(feature = "async")]
+pub use async_process::{AsyncProcess, Driver};
 pub use canonical::{CanonicalError, canonical, identity};
 pub use context::{Context, Library, Link, LinkError};
 pub use definition::{Definition, Field, Place};
