@@ -168,7 +168,8 @@ pub(super) fn parse(expression: &str) -> Result<(Cron, Kind), ScheduleError> {
             allowed: format!("something else: {error}"),
         })?;
     refuse_never(&cron, both_days)?;
-    let every_hour = texts[1].starts_with('*') || cron.pattern.hours.values().len() == 24;
+    let hours = cron.pattern.hours.values().len();
+    let every_hour = hours == 24 || (texts[1].starts_with('*') && hours > 1);
     let kind = if every_hour {
         Kind::Interval
     } else {
@@ -231,14 +232,17 @@ impl Field {
         }
     }
 
-    fn step(&self, step: &str, item: &str) -> Result<u8, ScheduleError> {
-        let fits = |step: &u8| (1..=self.max).contains(step);
+    /// A step; one that leaves the field at once is as good as any other that does.
+    fn step(&self, step: &str, item: &str) -> Result<u32, ScheduleError> {
         let number = is_number(step).then(|| step.parse().ok()).flatten();
-        number.filter(fits).ok_or_else(|| ScheduleError::Step {
-            field: self.name,
-            text: bounded(item),
-            why: format!("a step is a number from 1 to {}", self.max),
-        })
+        match number {
+            Some(number) if number > 0 => Ok(u32::min(number, u32::from(self.max) + 1)),
+            Some(_) | None => Err(ScheduleError::Step {
+                field: self.name,
+                text: bounded(item),
+                why: "a step is a whole number from 1".to_owned(),
+            }),
+        }
     }
 
     fn value(&self, text: &str, item: &str) -> Result<u8, ScheduleError> {

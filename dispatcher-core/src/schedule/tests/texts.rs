@@ -86,6 +86,8 @@ fn descriptions() {
         ("0 0 * 6-8 *", "every day of June to August at 00:00"),
         ("0 0 * 12 MON", "every Monday in December at 00:00"),
         ("*/5 * * * MON", "every 5 minutes, every Monday"),
+        ("*/60 */99 * * *", "every day at 00:00"),
+        ("5-59/65535 * * * *", "every hour at minute 5"),
         ("0 0 29 2 *", "on day 29 of February at 00:00"),
     ] {
         assert_eq!(schedule(expression).describe(), words, "{expression}");
@@ -176,12 +178,12 @@ fn refusals() {
             "`FRI-MON` in the day of week runs backwards",
         ),
         ("0 0 * * 6-0", "runs backwards"),
-        ("*/0 * * * *", "a step is a number from 1 to 59"),
-        ("*/60 * * * *", "a step is a number from 1 to 59"),
-        ("*/ * * * *", "a step is a number from 1 to 59"),
-        ("*/2/2 * * * *", "a step is a number from 1 to 59"),
-        ("*/99999999999 * * * *", "a step is a number from 1 to 59"),
+        ("*/0 * * * *", "a step is a whole number from 1"),
+        ("*/ * * * *", "a step is a whole number from 1"),
+        ("*/2/2 * * * *", "a step is a whole number from 1"),
+        ("*/99999999999 * * * *", "a step is a whole number from 1"),
         ("5/10 * * * *", "a step needs a range; write `5-59/10`"),
+        ("*,5 * * * *", "is no cron expression"),
         ("/10 * * * *", "`` is no minute"),
         ("٥ * * * *", "`٥` is no minute"),
         (
