@@ -29,6 +29,9 @@ const BYTE_UNITS: [(&str, u64); 9] = [
 /// How many of [`BYTE_UNITS`] are powers of 1024.
 const BINARY_UNITS: usize = 4;
 
+/// Longest duration that is read (100 years), so that no sum of a few overflows anywhere.
+const MS_MAX: u64 = 36_500 * 24 * 3_600_000;
+
 /// A text is no duration or no size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
@@ -60,7 +63,7 @@ pub enum QuantityError {
         /// The unit.
         unit: String,
     },
-    /// More than can be counted.
+    /// More than anybody needs: longer than 36,500 days, or 2⁶³ bytes and more.
     #[error("too large")]
     TooLarge,
 }
@@ -109,6 +112,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, QuantityError> {
         total_ms = number
             .checked_mul(units[index].1)
             .and_then(|part| total_ms.checked_add(part))
+            .filter(|total_ms| *total_ms <= MS_MAX)
             .ok_or(QuantityError::TooLarge)?;
         units = &units[index + 1..];
         rest = after.trim_start();
@@ -171,7 +175,10 @@ pub fn parse_bytes(text: &str) -> Result<u64, QuantityError> {
             units: "B, KiB, MiB, GiB, TiB (1024) and kB, MB, GB, TB (1000)",
         });
     };
-    number.checked_mul(*size).ok_or(QuantityError::TooLarge)
+    number
+        .checked_mul(*size)
+        .filter(|bytes| i64::try_from(*bytes).is_ok())
+        .ok_or(QuantityError::TooLarge)
 }
 
 /// Writes a number of bytes for people: exactly when a unit divides it, else with one decimal.
@@ -272,17 +279,20 @@ mod tests {
     #[test]
     fn durations_survive_formatting() {
         let mut ms = 1_u64;
-        while let Some(next) = ms.checked_mul(3) {
+        while ms < MS_MAX {
             for ms in [ms - 1, ms, ms + 1, ms / 1000 * 1000] {
                 let duration = Duration::from_millis(ms);
                 assert_eq!(parse_duration(&format_duration(duration)), Ok(duration));
             }
-            ms = next;
+            ms *= 3;
         }
         assert_eq!(format_duration(Duration::from_secs(7 * 86_400)), "1w");
         assert_eq!(format_duration(Duration::from_secs(8 * 86_400)), "8d");
         assert_eq!(format_duration(Duration::from_nanos(999_999)), "0s");
-        assert!(parse_duration(&format_duration(Duration::MAX)).is_ok());
+        assert!(parse_duration("36500d").is_ok());
+        for text in ["36501d", "36500d1ms", &format_duration(Duration::MAX)] {
+            assert_eq!(parse_duration(text), Err(QuantityError::TooLarge));
+        }
     }
 
     #[test]
@@ -309,7 +319,7 @@ mod tests {
             "1.5GiB",
             "-1",
             "1MiB1",
-            "20000000000TiB",
+            "9000000TiB",
         ] {
             assert!(parse_bytes(text).is_err(), "{text}");
         }

@@ -6,6 +6,8 @@
 // Lets the derive's output name `::dispatcher_core` inside this crate's own tests.
 extern crate self as dispatcher_core;
 
+#[cfg(feature = "async")]
+mod async_process;
 mod canonical;
 mod context;
 mod definition;
@@ -21,8 +23,11 @@ mod outcome;
 mod process;
 mod registry;
 mod retry;
+mod schedule;
 mod suggest;
 
+#[cfg(feature = "async")]
+pub use async_process::{AsyncProcess, Driver};
 pub use canonical::{CanonicalError, canonical, identity};
 pub use context::{Context, Library, Link, LinkError};
 pub use definition::{Definition, Field, Place};
@@ -38,6 +43,7 @@ pub use registry::{
     Claimant, Registry, RegistryBuilder, RegistryError, RegistryProblem, Role, UnknownDispatcher,
 };
 pub use retry::backoff_delay;
+pub use schedule::{Schedule, ScheduleError};
 pub use suggest::suggest;
 
 #[cfg(feature = "derive")]
