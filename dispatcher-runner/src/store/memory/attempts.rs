@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use dispatcher_core::{Cause, JobId, JobState};
+use dispatcher_core::{Cause, JobId, JobState, Transition};
 
 use super::state::{Attempt, Job, State, WaitsFor};
 use crate::store::rules::{self, Place, Step};
@@ -91,7 +91,7 @@ impl State {
                 state
             }
             Step::Again(again) => {
-                job.apply(dispatcher_core::Transition::Requeue);
+                job.apply(Transition::Requeue);
                 job.waits_for = WaitsFor::Nothing;
                 job.started_at = None;
                 job.progress = None;
@@ -133,11 +133,7 @@ impl State {
         match job.state {
             JobState::Queued => {
                 let cause = Cause::Cancelled { by: by.to_owned() };
-                job.end(
-                    dispatcher_core::Transition::Cancel,
-                    rules::outcome(cause),
-                    now,
-                );
+                job.end(Transition::Cancel, rules::outcome(cause), now);
                 self.release(key, now);
                 CancelReply::Cancelled
             }
