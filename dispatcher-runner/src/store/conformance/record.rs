@@ -203,7 +203,7 @@ fn the_mean_follows_recent_runs(fixture: &Fixture) {
     let store = &mut *fixture.store();
     register(store, "A");
     let supervisor = open(store);
-    let mut run = |store: &mut dyn Store, started_at, run_time| {
+    let run = |store: &mut dyn Store, started_at, run_time| {
         accept(store, job("A"));
         let claimed = claim(store, supervisor, &["A"], 1).remove(0);
         let record = Record {

@@ -8,7 +8,12 @@
 /// One statement of `sql/`.
 macro_rules! sql {
     ($name:literal) => {
-        include_str!(concat!("sql/", $name, ".sql"))
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/src/store/sqlite/sql/",
+            $name,
+            ".sql"
+        ))
     };
 }
 
