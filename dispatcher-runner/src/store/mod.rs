@@ -5,6 +5,7 @@
 //! claim; when the token is no longer valid nothing changes, and that is no error.
 //! The store knows no processes: proof of death is the caller's business.
 
+mod clock;
 #[cfg(test)]
 mod conformance;
 mod group;

@@ -8,18 +8,18 @@ mod attempts;
 mod listing;
 mod state;
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::{JobId, JobState};
 
 use self::state::State;
+use super::clock::Clock;
 use super::{
     CancelReply, Cancellation, Capture, Claim, ClaimRequest, DispatcherRow, DispatcherStatus, Held,
     JobFilter, JobRecord, JobSummary, NewSupervisor, Pause, ProgressNote, Record, Recorded,
     Rescued, Retention, Serves, Store, StoreError, Submission, SubmitError, Submitted,
-    SupervisorId, SupervisorRow, UnixMs,
+    SupervisorId, SupervisorRow,
 };
 
 /// Jobs in memory.
@@ -27,13 +27,6 @@ use super::{
 pub(crate) struct MemoryStore {
     shared: Arc<Mutex<State>>,
     clock: Clock,
-}
-
-#[derive(Debug, Clone, Default)]
-enum Clock {
-    #[default]
-    System,
-    Given(Arc<AtomicI64>),
 }
 
 impl MemoryStore {
@@ -45,17 +38,6 @@ impl MemoryStore {
         }
     }
 
-    fn now(&self) -> UnixMs {
-        match &self.clock {
-            Clock::Given(now) => now.load(Ordering::Relaxed),
-            Clock::System => SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .ok()
-                .and_then(|since| i64::try_from(since.as_millis()).ok())
-                .unwrap_or_default(),
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic under the lock is a bug that its own thread has reported.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
@@ -64,7 +46,7 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     fn submit(&mut self, groups: &[Submission]) -> Vec<Result<Submitted, SubmitError>> {
-        let now = self.now();
+        let now = self.clock.now();
         let mut state = self.lock();
         groups
             .iter()
@@ -73,12 +55,12 @@ impl Store for MemoryStore {
     }
 
     fn claim(&mut self, request: &ClaimRequest) -> Result<Claim, StoreError> {
-        let now = self.now();
+        let now = self.clock.now();
         Ok(self.lock().claim(request, now))
     }
 
     fn record(&mut self, records: &[Record]) -> Result<Vec<Recorded>, StoreError> {
-        let now = self.now();
+        let now = self.clock.now();
         let mut state = self.lock();
         Ok(records
             .iter()
@@ -95,7 +77,7 @@ impl Store for MemoryStore {
     }
 
     fn cancel(&mut self, jobs: &[JobId], by: &str) -> Result<Vec<CancelReply>, StoreError> {
-        let now = self.now();
+        let now = self.clock.now();
         let mut state = self.lock();
         Ok(jobs.iter().map(|job| state.cancel(*job, by, now)).collect())
     }
@@ -109,7 +91,7 @@ impl Store for MemoryStore {
     }
 
     fn open_supervisor(&mut self, supervisor: &NewSupervisor) -> Result<SupervisorId, StoreError> {
-        let now = self.now();
+        let now = self.clock.now();
         Ok(self.lock().open_supervisor(supervisor, now))
     }
 
@@ -140,7 +122,7 @@ impl Store for MemoryStore {
     }
 
     fn rescue(&mut self, dead: SupervisorId) -> Result<Rescued, StoreError> {
-        let now = self.now();
+        let now = self.clock.now();
         Ok(self.lock().rescue(dead, now))
     }
 
@@ -190,7 +172,7 @@ impl Store for MemoryStore {
     }
 
     fn prune(&mut self, retention: &Retention, batch: usize) -> Result<u64, StoreError> {
-        let now = self.now();
+        let now = self.clock.now();
         Ok(self.lock().prune(retention, batch, now))
     }
 }

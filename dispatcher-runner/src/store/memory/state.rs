@@ -12,7 +12,8 @@ use crate::store::pick::{self, Contender, Fetch, Head};
 use crate::store::rules::{self, DUE_PER_CLAIM_MAX, Verdict};
 use crate::store::{
     Accepted, AttemptRecord, Build, Capture, Claim, ClaimRequest, Claimed, DispatcherRow, NewJob,
-    NewSupervisor, Serves, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow, UnixMs,
+    NewSupervisor, Serves, StoreError, Submission, SubmitError, Submitted, SupervisorId,
+    SupervisorRow, UnixMs,
 };
 
 #[derive(Debug, Default)]
@@ -198,6 +199,12 @@ impl State {
                 concurrency,
                 mean_run: mean_run_us.map(|us| std::time::Duration::from_micros(us.unsigned_abs())),
             });
+        }
+        if self.keys.contains_key(&job.id) {
+            return Err(SubmitError::Store(StoreError::Database {
+                path: "memory".into(),
+                detail: format!("there is a job {} already", job.id),
+            }));
         }
         self.insert(job, verdict, now);
         Ok(Accepted {

@@ -8,7 +8,12 @@
 /// One statement of `sql/`.
 macro_rules! sql {
     ($name:literal) => {
-        include_str!(concat!("sql/", $name, ".sql"))
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/src/store/sqlite/sql/",
+            $name,
+            ".sql"
+        ))
     };
 }
 
@@ -29,13 +34,14 @@ mod sync;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use dispatcher_core::{JobId, JobState};
 use rusqlite::Connection;
 
 use self::ledger::Ledger;
 use self::rows::OptionTexts;
+use super::clock::Clock;
 use super::{
     CancelReply, Cancellation, Capture, Claim, ClaimRequest, DispatcherRow, DispatcherStatus, Held,
     JobFilter, JobRecord, JobSummary, NewSupervisor, Pause, ProgressNote, Record, Recorded,
@@ -54,6 +60,7 @@ pub(crate) struct SqliteStore {
     /// Descriptors of the `-wal` file, opened by the first sync.
     wal: Option<sync::Wal>,
     texts: OptionTexts,
+    clock: Clock,
 }
 
 /// Whether a commit is on disk when it returns.
@@ -83,6 +90,14 @@ impl SqliteStore {
         Self::open_waiting(path, busy::WAIT_MAX)
     }
 
+    /// As [`SqliteStore::open`], with a clock that a test winds.
+    #[cfg(test)]
+    pub(super) fn open_with_clock(path: &Path, clock: Clock) -> Result<Self, StoreError> {
+        let mut store = Self::open(path)?;
+        store.clock = clock;
+        Ok(store)
+    }
+
     fn open_waiting(path: &Path, wait_max: Duration) -> Result<Self, StoreError> {
         Ok(Self {
             connection: open::open(path, wait_max)?,
@@ -91,6 +106,7 @@ impl SqliteStore {
             durability: None,
             wal: None,
             texts: OptionTexts::default(),
+            clock: Clock::System,
         })
     }
 
@@ -121,7 +137,7 @@ impl SqliteStore {
             connection,
             texts: &mut self.texts,
             ledger: Ledger::default(),
-            now: now(),
+            now: self.clock.now(),
         };
         let result = work(&mut unit).and_then(|value| {
             unit.ledger.flush(connection)?;
@@ -156,14 +172,6 @@ impl SqliteStore {
         }
         Ok(())
     }
-}
-
-/// The store's clock.
-fn now() -> UnixMs {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
 impl Store for SqliteStore {
