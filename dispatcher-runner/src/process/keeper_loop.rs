@@ -426,18 +426,10 @@ impl KeeperLoop {
 
     /// Ends a burial with what still lives.
     fn leave(&mut self, at: usize) {
-        let strays = self.strays_of(at);
-        for pid in &strays {
-            if let Some(owner) = self.adopted.get_mut(pid) {
-                *owner = Owner::Other;
-            }
-        }
+        let left = count(self.strays_of(at).len());
         let worker = self.workers[at].id;
         self.forget(at);
-        self.reports.push(KeeperReport::Buried {
-            worker,
-            left: count(strays.len()),
-        });
+        self.reports.push(KeeperReport::Buried { worker, left });
     }
 
     fn burying(&self) -> bool {
@@ -532,10 +524,15 @@ impl KeeperLoop {
         self.workers.iter().position(|one| one.id == worker)
     }
 
-    /// Reaps a worker's leader and forgets it.
+    /// Reaps a worker's leader and forgets it; whom it left is nobody's from now on.
     fn forget(&mut self, at: usize) {
         let worker = self.workers.swap_remove(at);
         sys::reap(worker.pid);
+        for owner in self.adopted.values_mut() {
+            if *owner == Owner::Worker(worker.id) {
+                *owner = Owner::Other;
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 use std::convert::Infallible;
 use std::ffi::{CString, NulError};
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::ptr;
 

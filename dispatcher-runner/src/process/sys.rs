@@ -236,7 +236,7 @@ pub(super) fn set_timer(timer: BorrowedFd<'_>, at_ms: Option<u64>) -> io::Result
 }
 
 /// Waits until a descriptor is ready. An interrupted wait is no error.
-pub(super) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
+pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
     let timeout = timeout.map_or(-1, |timeout| {
         // Rounded up, so that a wait never ends just before its time.
         i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
@@ -254,7 +254,7 @@ pub(super) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::R
 }
 
 /// An entry for [`poll`].
-pub(super) fn interest(fd: BorrowedFd<'_>, events: i16) -> libc::pollfd {
+pub(crate) fn interest(fd: BorrowedFd<'_>, events: i16) -> libc::pollfd {
     libc::pollfd {
         fd: fd.as_raw_fd(),
         events,
