@@ -8,6 +8,8 @@ compile_error!(
 mod process;
 mod store;
 
+mod about;
+mod cli;
 mod config;
 
 pub use config::{Config, ConfigError, ConfigProblem, OptionValue, StoreLocation, StoreOrigin};
