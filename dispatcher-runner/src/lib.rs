@@ -10,6 +10,7 @@ compile_error!(
 
 mod about;
 mod app;
+mod cli;
 mod client;
 mod config;
 mod ids;

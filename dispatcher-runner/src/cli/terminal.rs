@@ -18,6 +18,16 @@ pub(crate) struct Terminal {
     /// Whether a line of progress may be drawn on standard error.
     progress: Progress,
     drawn: Drawn,
+    job_output: JobOutput,
+}
+
+/// Where a job's standard output goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JobOutput {
+    /// To standard output.
+    Out,
+    /// To standard error, because standard output carries JSON.
+    Err,
 }
 
 /// Whether text is coloured.
@@ -115,6 +125,7 @@ impl Terminal {
             out: Box::new(out),
             err: Box::new(err),
             drawn: Drawn::Nothing,
+            job_output: JobOutput::Out,
         }
     }
 
@@ -127,6 +138,7 @@ impl Terminal {
             colours: Colours::Off,
             progress: Progress::Hidden,
             drawn: Drawn::Nothing,
+            job_output: JobOutput::Out,
         }
     }
 
@@ -145,14 +157,27 @@ impl Terminal {
         self.progress
     }
 
+    /// Says where a job's standard output goes.
+    pub(crate) fn send_job_output(&mut self, to: JobOutput) {
+        self.job_output = to;
+    }
+
+    /// From now on nothing goes to standard output, since nobody reads it any more.
+    pub(crate) fn discard_out(&mut self) {
+        self.out = Box::new(io::sink());
+    }
+
     /// Writes text to standard output.
     pub(crate) fn print(&mut self, text: &str) -> Result<(), Stop> {
-        self.pass_out(text.as_bytes())
+        self.clear_progress();
+        self.remember_end(text.as_bytes());
+        let written = self.out.write_all(text.as_bytes());
+        written.and_then(|()| self.out.flush()).map_err(stop)
     }
 
     /// Writes a line to standard output.
     pub(crate) fn line(&mut self, text: &str) -> Result<(), Stop> {
-        self.pass_out(format!("{text}\n").as_bytes())
+        self.print(&format!("{text}\n"))
     }
 
     /// Writes JSON and a line end to standard output.
@@ -182,6 +207,9 @@ impl Terminal {
     pub(crate) fn pass_out(&mut self, bytes: &[u8]) -> Result<(), Stop> {
         if bytes.is_empty() {
             return Ok(());
+        }
+        if self.job_output == JobOutput::Err {
+            return self.pass_err(bytes);
         }
         self.clear_progress();
         self.remember_end(bytes);

@@ -9,7 +9,8 @@ use crate::client::SpawnError;
 use crate::config::Config;
 use crate::store::{Build, DispatcherRow, NewJob, Submission};
 use crate::supervisor::{Orders, launch};
-use crate::{about, app, ids, requirements};
+use crate::about::About;
+use crate::{app, ids, requirements};
 
 /// Idle time after which a supervisor without a service leaves.
 const LINGER_MS: u64 = 5_000;
@@ -136,7 +137,7 @@ pub(crate) fn row(
         name: definition.name.to_owned(),
         build: build.clone(),
         options: shared,
-        about: about::about(definition, &options),
+        about: About::of(definition, options, Vec::new()).to_json(),
     }
 }
 

@@ -24,8 +24,8 @@ pub use error::{ConfigError, ConfigProblem};
 pub use location::{StoreLocation, StoreOrigin};
 pub use values::OptionValue;
 
-pub(crate) use options::{OptionOwner, OptionSpec, Overrides, options};
-pub(crate) use surroundings::Surroundings;
+pub(crate) use options::Overrides;
+pub(crate) use surroundings::{CONFIG_VARIABLE, Surroundings};
 
 /// Name of a configuration file.
 pub(crate) const FILE_NAME: &str = "dispatcher.toml";

@@ -5,6 +5,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use dispatcher_core::duration::{parse_bytes, parse_duration};
 use dispatcher_core::{Backoff, suggest};
 
 /// The value of an option in a configuration.
@@ -70,12 +71,12 @@ impl OptionValue {
     pub(crate) fn duration(&self) -> Result<Duration, String> {
         let parsed = match self {
             Self::Integer(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
-            Self::Text(text) => parse_duration(text),
+            Self::Text(text) => parse_duration(text).ok(),
             Self::Boolean(_) | Self::List(_) => None,
         };
         match parsed.filter(|duration| *duration <= DURATION_MAX) {
             Some(duration) => Ok(duration),
-            None => self.refused("whole seconds or a duration such as \"5m\" (ms, s, m, h, d)"),
+            None => self.refused("whole seconds or a duration such as \"5m\" (w, d, h, m, s, ms)"),
         }
     }
 
@@ -96,7 +97,7 @@ impl OptionValue {
     pub(crate) fn bytes(&self) -> Result<u64, String> {
         let parsed = match self {
             Self::Integer(number) => u64::try_from(*number).ok(),
-            Self::Text(text) => parse_bytes(text),
+            Self::Text(text) => parse_bytes(text).ok(),
             Self::Boolean(_) | Self::List(_) => None,
         };
         match parsed.filter(|bytes| *bytes > 0) {
@@ -163,60 +164,13 @@ impl OptionValue {
 /// Longest duration that an option may have: a century.
 const DURATION_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
-/// `5m`, `1h30m`, `250ms`.
-pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
-    let mut total = Duration::ZERO;
-    let mut rest = text.trim();
-    if rest == "0" {
-        return Some(total);
-    }
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|char: char| !char.is_ascii_digit())?;
-        let number: u64 = rest[..digits].parse().ok()?;
-        rest = rest[digits..].trim_start();
-        let end = rest
-            .find(|char: char| !char.is_ascii_alphabetic())
-            .unwrap_or(rest.len());
-        let unit_ms = match &rest[..end] {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" | "min" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return None,
-        };
-        total = total.checked_add(Duration::from_millis(number.checked_mul(unit_ms)?))?;
-        rest = rest[end..].trim_start();
-    }
-    Some(total)
-}
-
-/// `512MiB`, `2G`; every unit is a power of 1024.
-pub(crate) fn parse_bytes(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let digits = text.find(|char: char| !char.is_ascii_digit())?;
-    let number: u64 = text[..digits].parse().ok()?;
-    let shift = match text[digits..].trim() {
-        "B" => 0,
-        "K" | "KB" | "KiB" | "k" => 10,
-        "M" | "MB" | "MiB" => 20,
-        "G" | "GB" | "GiB" => 30,
-        "T" | "TB" | "TiB" => 40,
-        _ => return None,
-    };
-    number.checked_mul(1 << shift)
-}
-
 fn parse_backoff(text: &str) -> Option<Backoff> {
     let (kind, rest) = text.trim().split_once('(')?;
     let arguments: Option<Vec<_>> = rest
         .trim_end()
         .strip_suffix(')')?
         .split(',')
-        .map(parse_duration)
+        .map(|text| parse_duration(text.trim()).ok())
         .collect();
     match (kind.trim(), arguments?[..].as_ref()) {
         ("constant", &[delay]) => Some(Backoff::Constant { delay }),
