@@ -159,9 +159,21 @@ mod tests {
         let user = about(&[("user", false), ("token", true)]);
         let one = about(&[("0", true)]);
         for (about, payload, shown) in [
-            (&user, r#"{"user":"a","token":"x"}"#, r#"{"token":"***","user":"a"}"#),
-            (&user, r#"{"user":"a","token":{"y":[1]}}"#, r#"{"token":"***","user":"a"}"#),
-            (&user, r#"{"user":"a","tok":"x"}"#, r#"{"tok":"***","user":"a"}"#),
+            (
+                &user,
+                r#"{"user":"a","token":"x"}"#,
+                r#"{"token":"***","user":"a"}"#,
+            ),
+            (
+                &user,
+                r#"{"user":"a","token":{"y":[1]}}"#,
+                r#"{"token":"***","user":"a"}"#,
+            ),
+            (
+                &user,
+                r#"{"user":"a","tok":"x"}"#,
+                r#"{"tok":"***","user":"a"}"#,
+            ),
             (&user, r#"["a","x"]"#, r#"["a","***"]"#),
             (&user, r#"["a","x","b"]"#, r#""***""#),
             (&user, r#""x""#, r#""***""#),

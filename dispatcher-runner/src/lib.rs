@@ -13,6 +13,7 @@ mod app;
 mod cli;
 mod client;
 mod config;
+mod host;
 mod ids;
 mod log;
 mod process;
@@ -26,3 +27,4 @@ pub use client::{
     latest_output, spawn_all,
 };
 pub use config::{Config, ConfigError, ConfigProblem, OptionValue, StoreLocation, StoreOrigin};
+pub use host::main;

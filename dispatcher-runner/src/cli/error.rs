@@ -79,7 +79,12 @@ impl CliError {
             why.insert(0, cause.to_string());
             source = cause.source();
         }
-        Self::new(exit::STORE, error.to_string(), why.join("; "), error.advice())
+        Self::new(
+            exit::STORE,
+            error.to_string(),
+            why.join("; "),
+            error.advice(),
+        )
     }
 
     /// A submission that was refused.

@@ -145,7 +145,10 @@ pub(crate) fn job_options(options: &Options) -> Vec<(&'static str, String)> {
         ("isolation", isolation.to_string()),
         ("memory_limit", or_none(memory_limit.map(format_bytes))),
         ("cpu_limit", or_none(cpu_limit.map(format_duration))),
-        ("open_files", or_none(open_files.map(|number| number.to_string()))),
+        (
+            "open_files",
+            or_none(open_files.map(|number| number.to_string())),
+        ),
         ("nice", or_none(nice.map(|number| number.to_string()))),
         ("env", environment(env)),
         ("working_directory", or_none(working_directory.clone())),
@@ -206,10 +209,18 @@ fn backoff_text(backoff: &Backoff) -> String {
     match *backoff {
         Backoff::Constant { delay } => format!("constant({})", format_duration(delay)),
         Backoff::Linear { step, max } => {
-            format!("linear({}, {})", format_duration(step), format_duration(max))
+            format!(
+                "linear({}, {})",
+                format_duration(step),
+                format_duration(max)
+            )
         }
         Backoff::Exponential { base, max } => {
-            format!("exponential({}, {})", format_duration(base), format_duration(max))
+            format!(
+                "exponential({}, {})",
+                format_duration(base),
+                format_duration(max)
+            )
         }
     }
 }
@@ -250,7 +261,10 @@ mod tests {
             ..Options::default()
         };
         let changed = changed_job_options(&options);
-        assert_eq!(changed, [("timeout", "none".to_owned()), ("retries", "2".to_owned())]);
+        assert_eq!(
+            changed,
+            [("timeout", "none".to_owned()), ("retries", "2".to_owned())]
+        );
         assert_eq!(changed_job_options(&Options::default()), []);
     }
 }

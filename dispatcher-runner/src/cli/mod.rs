@@ -33,7 +33,7 @@ mod tests;
 use arguments::Arguments;
 use session::Session;
 
-pub(crate) use error::{CliError, Done, Stop};
+pub(crate) use error::{CliError, Done, Stop, exit};
 pub(crate) use interrupts::Interrupts;
 pub(crate) use terminal::Terminal;
 
@@ -61,11 +61,8 @@ pub(crate) trait Host {
     fn open_store(&mut self, location: &StoreLocation) -> Result<Box<dyn Store>, StoreError>;
 
     /// Submits a job durably, and makes sure that somebody runs it.
-    fn submit(
-        &mut self,
-        state: &State<'_>,
-        request: &JobRequest,
-    ) -> Result<SubmittedJob, CliError>;
+    fn submit(&mut self, state: &State<'_>, request: &JobRequest)
+    -> Result<SubmittedJob, CliError>;
 
     /// Wakes a supervisor that has something new to do.
     fn wake(&mut self, supervisor: &SupervisorRow);
@@ -152,8 +149,10 @@ fn dispatch(arguments: Vec<OsString>, environment: &mut Environment<'_>) -> Done
     let config = load_config(&parsed, environment)?;
     generic::hand_over(&arguments, &parsed, &config, environment)?;
     let Some(command) = parsed.command else {
-        environment.terminal.note(help::overview(&program).trim_end());
-        return Ok(error::exit::USAGE);
+        environment
+            .terminal
+            .note(help::overview(&program).trim_end());
+        return Ok(exit::USAGE);
     };
     let registry = match environment.registry.is_empty() {
         true => environment.registry.clone(),

@@ -9,9 +9,8 @@ use dispatcher_core::Dispatcher;
 
 pub use builder::{JobBuilder, Mode, Started};
 pub use error::{SpawnError, StoreFailure};
-pub(crate) use handle::cancel;
 pub use handle::{Ended, JobHandle, JobStatus, latest_output};
-pub(crate) use submit::{Request, Sent, submit};
+pub(crate) use submit::{Request, Sender, Sent, submit};
 
 /// What every dispatcher can do.
 ///

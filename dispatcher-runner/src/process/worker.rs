@@ -10,10 +10,9 @@
 use std::io::{self, Write as _};
 use std::os::fd::{IntoRawFd as _, RawFd};
 
-use dispatcher_core::__private::{Registration, inventory};
 use dispatcher_core::message::{PROTOCOL_VERSION, Start, WorkResult, WorkerMessage};
 use dispatcher_core::{
-    Context, Definition, EnvPolicy, Failure, FailureKind, JobId, Library, Options, Registry,
+    Context, Definition, EnvPolicy, Failure, FailureKind, JobId, Library, Options,
 };
 
 use super::link::{self, WorkerLink};
