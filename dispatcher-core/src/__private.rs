@@ -23,6 +23,15 @@ pub struct Registration(pub fn() -> &'static Definition);
 
 inventory::collect!(Registration);
 
+impl Registration {
+    /// The registration of `T`. A function, because a path through the trait would make the
+    /// compiler report a second time whatever `T` lacks.
+    #[must_use]
+    pub const fn of<T: Dispatcher>() -> Self {
+        Self(T::definition)
+    }
+}
+
 /// [`Definition::check`] of `T`.
 pub fn check<T: Dispatcher>(payload: &str, options: &mut Options) -> Result<(), PayloadError> {
     decode::<T>(payload)?.options(options);

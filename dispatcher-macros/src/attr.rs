@@ -1,10 +1,11 @@
 //! Attributes as lists of keys and values, one broken entry never hiding the next.
 
-use proc_macro2::{Delimiter, Spacing, TokenTree};
-use quote::ToTokens;
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use quote::quote;
 use syn::{Attribute, Ident, Meta};
 
 use crate::errors::Errors;
+use crate::table;
 use crate::value::{Item, Value, ValueKind, split_at_commas};
 
 /// One `key = value` of `#[dispatcher(...)]`.
@@ -59,14 +60,32 @@ fn entry(item: Item, errors: &mut Errors) -> Option<Entry> {
     };
     let value = match tokens.next() {
         None => Value::without(ValueKind::Absent, &key),
-        Some(TokenTree::Punct(punct))
-            if punct.as_char() == '=' && punct.spacing() == Spacing::Alone =>
-        {
-            let value = Value::read(tokens.collect());
-            match value.kind {
-                ValueKind::Missing => Value::without(ValueKind::Missing, punct.to_token_stream()),
-                _ => value,
+        Some(TokenTree::Punct(equals)) if equals.as_char() == '=' => {
+            let rest: Vec<_> = tokens.collect();
+            if let Some(TokenTree::Punct(second)) = rest.first()
+                && second.as_char() == '='
+            {
+                let message = format!(
+                    "expected a value after `{key} =`, found a second `=`; write `{key} = value`"
+                );
+                errors.at(second.span(), message);
+                return None;
             }
+            if rest.is_empty() {
+                Value::without(ValueKind::Missing, equals)
+            } else {
+                Value::read(rest)
+            }
+        }
+        Some(TokenTree::Punct(dash)) if dash.as_char() == '-' => {
+            let before_value = |token: &TokenTree| !matches!(token, TokenTree::Punct(mark) if mark.as_char() == '=');
+            let rest: TokenStream = tokens.take_while(before_value).collect();
+            let dashed = quote!(#key #dash #rest);
+            errors.over(
+                &dashed,
+                table::unknown(&dashed.to_string().replace(' ', "")),
+            );
+            return None;
         }
         Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => {
             Value::without(ValueKind::Call, group)

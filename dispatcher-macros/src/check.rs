@@ -54,18 +54,24 @@ pub(crate) fn check(input: &Input, errors: &mut Errors) -> Checked {
         schema: None,
         fields: Vec::new(),
     };
-    let options = recognised(&input.entries, errors);
+    let mut options: Vec<Recognised<'_>> = Vec::new();
     let mut schedule = Vec::new();
-    for (known, entry) in &options {
+    let mut aliases = Vec::new();
+    for entry in &input.entries {
+        let Some(known) = recognise(entry, &options, errors) else {
+            continue;
+        };
+        options.push((known, entry));
         let mut reader = Reader { known, errors };
         match known.home {
-            Home::Definition => {}
+            Home::Definition => define(&mut reader, entry, &mut checked, &mut aliases),
             Home::Job => checked.job.extend(named(&mut reader, entry)),
             Home::Dispatcher => checked.dispatcher.extend(named(&mut reader, entry)),
             Home::Schedule => schedule.extend(named(&mut reader, entry)),
         }
     }
-    check_definition(input, &options, &mut checked, errors);
+    check_own_name(input, &options, &checked, errors);
+    check_aliases(aliases, &mut checked, errors);
     checked.schedule = check_schedule(&options, schedule, errors);
     check_capacity(&options, &checked, errors);
     checked.fields = check_fields(input, errors);
@@ -74,25 +80,23 @@ pub(crate) fn check(input: &Input, errors: &mut Errors) -> Checked {
 
 type Recognised<'a> = (&'static Known, &'a Entry);
 
-/// Entries with their options; unknown and repeated ones are reported and left out.
-fn recognised<'a>(entries: &'a [Entry], errors: &mut Errors) -> Vec<Recognised<'a>> {
-    let mut options: Vec<Recognised<'a>> = Vec::new();
-    for entry in entries {
-        let key = entry.key.to_string();
-        match table::find(&key) {
-            None => errors.at(entry.key.span(), unknown(&key)),
-            Some(known)
-                if !known.repeats() && options.iter().any(|(other, _)| other.name == key) =>
-            {
-                errors.at(
-                    entry.key.span(),
-                    format!("`{key}` is given a second time; remove one of the two"),
-                );
-            }
-            Some(known) => options.push((known, entry)),
-        }
+/// The option of an entry; an unknown or repeated one is reported.
+fn recognise(
+    entry: &Entry,
+    before: &[Recognised<'_>],
+    errors: &mut Errors,
+) -> Option<&'static Known> {
+    let key = entry.key.to_string();
+    let Some(known) = table::find(&key) else {
+        errors.at(entry.key.span(), unknown(&key));
+        return None;
+    };
+    if !known.repeats() && before.iter().any(|(other, _)| other.name == key) {
+        let message = format!("`{key}` is given a second time; remove one of the two");
+        errors.at(entry.key.span(), message);
+        return None;
     }
-    options
+    Some(known)
 }
 
 fn unknown(key: &str) -> String {
@@ -103,13 +107,7 @@ fn unknown(key: &str) -> String {
         "secret" => "`secret` is an option of a field, found it on the struct; \
              write `#[dispatcher(secret)]` above the field"
             .to_owned(),
-        key => match table::nearest(key) {
-            Some(meant) => format!("there is no option `{key}`; did you mean `{meant}`?"),
-            None => {
-                let all: Vec<_> = table::TABLE.iter().map(|known| known.name).collect();
-                format!("there is no option `{key}`; there are {}", all.join(", "))
-            }
-        },
+        key => table::unknown(key),
     }
 }
 
@@ -123,56 +121,52 @@ fn named(reader: &mut Reader<'_>, entry: &Entry) -> Option<(&'static str, Settin
     Some((field, reader.setting(&entry.value)?))
 }
 
-/// Name, aliases, schema and crate.
-fn check_definition(
+/// Name, alias, schema or crate.
+fn define<'a>(
+    reader: &mut Reader<'_>,
+    entry: &'a Entry,
+    checked: &mut Checked,
+    aliases: &mut Vec<(String, &'a Value)>,
+) {
+    let value = &entry.value;
+    let name = reader.known.name;
+    match (reader.known.takes, &value.kind) {
+        (Takes::Nothing, ValueKind::Absent) => checked.schema = Some(entry.key.span()),
+        (Takes::Nothing, _) => reader.errors.over(
+            &value.tokens,
+            format!(
+                "`{name}` takes no value, found {value}; write `{name}` alone, or leave it out"
+            ),
+        ),
+        (Takes::Path, ValueKind::Path(path)) => checked.krate = path.clone(),
+        (Takes::Path, _) => {
+            reader.wrong_kind::<()>(value, "a path without quotes");
+        }
+        _ => match reader.name(value) {
+            Some(text) if reader.known.repeats() => aliases.push((text, value)),
+            Some(text) => checked.name = text,
+            None => {}
+        },
+    }
+}
+
+/// The struct's own name, when it is the dispatcher's, keeps to the rules of names too.
+fn check_own_name(
     input: &Input,
     options: &[Recognised<'_>],
-    checked: &mut Checked,
+    checked: &Checked,
     errors: &mut Errors,
 ) {
-    let mut aliases = Vec::new();
-    let mut named = false;
-    for (known, entry) in options {
-        let mut reader = Reader { known, errors };
-        match (known.name, known.takes) {
-            ("name", _) => {
-                named = true;
-                if let Some(name) = reader.name(&entry.value) {
-                    checked.name = name;
-                }
-            }
-            ("alias", _) => {
-                aliases.extend(reader.name(&entry.value).map(|alias| (alias, &entry.value)));
-            }
-            (_, Takes::Path) => match &entry.value.kind {
-                ValueKind::Path(path) => checked.krate = path.clone(),
-                _ => {
-                    reader.wrong_kind::<()>(&entry.value, "a path without quotes");
-                }
-            },
-            (_, Takes::Nothing) => match &entry.value.kind {
-                ValueKind::Absent => checked.schema = Some(entry.key.span()),
-                _ => errors.over(
-                    &entry.value.tokens,
-                    format!(
-                        "`{name}` takes no value, found {value}; write `{name}` alone, \
-                         or leave it out",
-                        name = known.name,
-                        value = entry.value
-                    ),
-                ),
-            },
-            _ => {}
-        }
+    if options.iter().any(|(known, _)| known.name == "name") {
+        return;
     }
-    if !named && let Some(mistake) = name_mistake(&checked.name) {
+    if let Some(mistake) = name_mistake(&checked.name) {
         let message = format!(
             "the struct's name is its dispatcher's, but {mistake}; \
              write `#[dispatcher(name = \"…\")]` with a shorter one"
         );
         errors.at(input.ident.span(), message);
     }
-    check_aliases(aliases, checked, errors);
 }
 
 fn check_aliases(aliases: Vec<(String, &Value)>, checked: &mut Checked, errors: &mut Errors) {

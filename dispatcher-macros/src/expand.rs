@@ -7,7 +7,7 @@ use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 
 use crate::ast::Input;
-use crate::check::{Checked, Field, Schedule};
+use crate::check::{Checked, Field};
 use crate::read::Setting;
 use crate::text::Backoff;
 
@@ -28,7 +28,7 @@ pub(crate) fn expand(input: &Input, checked: &Checked) -> TokenStream {
                 }
             }
             __dispatcher::inventory::submit! {
-                __dispatcher::Registration(<#ident as __dispatcher::Dispatcher>::definition)
+                __dispatcher::Registration::of::<#ident>()
             }
         },
     )
@@ -51,12 +51,14 @@ fn definition(input: &Input, checked: &Checked) -> TokenStream {
     let documentation = &input.documentation;
     let payload = checked.fields.iter().map(field);
     let place = place(ident);
-    let job = function("Options", "options", &fields(&checked.job));
-    let mut shared = fields(&checked.dispatcher);
+    let job = function("options", &changes(&checked.job));
+    let mut shared = changes(&checked.dispatcher);
     if let Some(schedule) = &checked.schedule {
-        shared.extend(schedule_of(schedule));
+        let changes = changes(&schedule.settings);
+        let schedule = changed("schedule_options", &changes);
+        shared.extend(quote!(__options.schedule = __dispatcher::Some(#schedule);));
     }
-    let dispatcher = function("DispatcherOptions", "dispatcher_options", &shared);
+    let dispatcher = function("dispatcher_options", &shared);
     let default_payload = at(
         checked.schedule.as_ref().map(|it| it.span),
         ident,
@@ -118,40 +120,40 @@ fn at(span: Option<Span>, ident: &Ident, function: &str) -> TokenStream {
     let Some(span) = span else {
         return quote!(__dispatcher::None);
     };
-    let function = Ident::new(function, span);
+    let function = format_ident!("{function}");
     let mut there = ident.clone();
     there.set_span(ident.span().located_at(span));
-    quote_spanned!(span=> __dispatcher::Some(__dispatcher::#function::<#there>))
-}
-
-fn schedule_of(schedule: &Schedule) -> TokenStream {
-    let fields = fields(&schedule.settings);
-    quote! {
-        schedule: __dispatcher::Some(__dispatcher::ScheduleOptions {
-            #fields
-            ..__dispatcher::schedule_options()
-        }),
-    }
+    quote!(__dispatcher::Some(__dispatcher::#function::<#there>))
 }
 
 /// The function of the defaults, or a closure that changes some of them.
-fn function(type_name: &str, defaults: &str, fields: &TokenStream) -> TokenStream {
-    let type_name = format_ident!("{type_name}");
-    let defaults = format_ident!("{defaults}");
-    if fields.is_empty() {
+fn function(defaults: &str, changes: &TokenStream) -> TokenStream {
+    if changes.is_empty() {
+        let defaults = format_ident!("{defaults}");
         quote!(__dispatcher::#defaults)
     } else {
-        quote!(|| __dispatcher::#type_name { #fields ..__dispatcher::#defaults() })
+        let changed = changed(defaults, changes);
+        quote!(|| #changed)
     }
 }
 
-fn fields(settings: &[(&str, Setting)]) -> TokenStream {
-    let fields = settings.iter().map(|(name, setting)| {
+/// Assignments instead of a struct update, which clippy refuses once it changes every field.
+fn changed(defaults: &str, changes: &TokenStream) -> TokenStream {
+    let defaults = format_ident!("{defaults}");
+    quote! {{
+        let mut __options = __dispatcher::#defaults();
+        #changes
+        __options
+    }}
+}
+
+fn changes(settings: &[(&str, Setting)]) -> TokenStream {
+    let changes = settings.iter().map(|(name, setting)| {
         let name = format_ident!("{name}");
         let setting = value(setting);
-        quote!(#name: #setting,)
+        quote!(__options.#name = #setting;)
     });
-    quote!(#(#fields)*)
+    changes.collect()
 }
 
 fn value(setting: &Setting) -> TokenStream {

@@ -96,7 +96,7 @@ impl Reader<'_> {
                 format!("`{name}` takes {wanted} after `=`, found parentheses; write `{written}`")
             }
             ValueKind::Path(_) | ValueKind::Other => {
-                format!("`{name}` takes {wanted} written out, found {value}; write `{written}`")
+                format!("`{name}` must be a literal ({wanted}), found {value}; write `{written}`")
             }
             ValueKind::Text(_)
             | ValueKind::Integer { .. }
@@ -287,18 +287,7 @@ impl Reader<'_> {
         let ValueKind::List(items) = &value.kind else {
             return self.wrong_kind(value, "a list of names");
         };
-        let names = self.items(items)?;
-        let mut fine = true;
-        for (name, item) in names.iter().zip(items) {
-            if name.contains('=') {
-                fine = false;
-                self.refuse::<()>(
-                    &item.tokens,
-                    format!("it lists names of variables, not values, found {name:?}"),
-                );
-            }
-        }
-        fine.then_some(Setting::Variables(names))
+        self.items(items).map(Setting::Variables)
     }
 
     fn items(&mut self, items: &[Value]) -> Option<Vec<String>> {
@@ -336,6 +325,12 @@ impl Reader<'_> {
         if text.trim().is_empty() || text.contains('\0') {
             return self.refuse(&value.tokens, format!("{text:?} is no name"));
         }
+        if matches!(self.known.takes, Takes::Variables) && text.contains('=') {
+            return self.refuse(
+                &value.tokens,
+                format!("it lists names of variables, not values, found {text:?}"),
+            );
+        }
         Some(text)
     }
 
@@ -343,6 +338,17 @@ impl Reader<'_> {
         let spellings = || choice.variants.iter().map(|(spelling, _)| *spelling);
         let quoted: Vec<_> = spellings().map(|known| format!("{known:?}")).collect();
         let wanted = format!("one of {}", quoted.join(", "));
+        if let ValueKind::Path(path) = &value.kind
+            && let Some(bare) = path.get_ident()
+            && let Some(meant) = nearest_of(&bare.to_string(), spellings())
+        {
+            let name = self.known.name;
+            let message = format!(
+                "`{name}` takes a text in quotes, found {value}; write `{name} = {meant:?}`"
+            );
+            self.errors.over(&value.tokens, message);
+            return None;
+        }
         let text = self.text(value, &wanted)?;
         let variant = choice.variants.iter().find(|(known, _)| *known == text);
         if let Some((_, variant)) = variant {

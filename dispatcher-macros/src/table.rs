@@ -282,6 +282,17 @@ pub(crate) fn find(name: &str) -> Option<&'static Known> {
     TABLE.iter().find(|known| known.name == name)
 }
 
+/// What to say about an option that does not exist.
+pub(crate) fn unknown(name: &str) -> String {
+    match nearest(name) {
+        Some(meant) => format!("there is no option `{name}`; did you mean `{meant}`?"),
+        None => {
+            let all: Vec<_> = TABLE.iter().map(|known| known.name).collect();
+            format!("there is no option `{name}`; there are {}", all.join(", "))
+        }
+    }
+}
+
 /// The option that was probably meant.
 pub(crate) fn nearest(name: &str) -> Option<&'static str> {
     let elsewhere = ELSEWHERE.iter().find(|(other, _)| *other == name);

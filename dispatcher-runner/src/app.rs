@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use dispatcher_core::{Definition, Registry, RegistryBuilder, RegistryError};
+use dispatcher_core::{Definition, Registry, RegistryBuilder, RegistryError, RegistryProblem};
 use rustix::stdio::dup2_stdin;
 
 use crate::client::SpawnError;
@@ -27,7 +27,8 @@ static BUILD: OnceLock<Build> = OnceLock::new();
 /// and never returns. Elsewhere it only remembers which dispatchers and which build there are.
 ///
 /// # Panics
-/// When two dispatchers of the program claim one name: no job could be told apart.
+/// When two dispatchers of the program claim one name (no job could be told apart), or `/proc` is
+/// not mounted.
 pub fn init() {
     init_with(Registry::builder().linked());
 }
@@ -40,14 +41,27 @@ pub fn init_with(registry: RegistryBuilder) {
     let registry = match registry.build() {
         Ok(registry) => registry,
         // Programs without dispatchers (the generic binary) still list, show and cancel.
-        Err(error) if error.is_only_empty() => Registry::default(),
+        Err(error)
+            if error
+                .problems()
+                .iter()
+                .all(|problem| matches!(problem, RegistryProblem::Empty)) =>
+        {
+            Registry::default()
+        }
         Err(error) => refuse(&error),
     };
     let _ = REGISTRY.set(registry);
-    let _ = BUILD.set(process::build_id());
+    match process::build_id() {
+        Ok(build) => drop(BUILD.set(build)),
+        Err(error) => panic!("/proc/self/exe cannot be looked at: {error}"),
+    }
     process::become_role_if_asked();
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|argument| argument == supervisor::ROLE) {
+    if arguments
+        .next()
+        .is_some_and(|argument| argument == supervisor::ROLE)
+    {
         let code = become_supervisor(&arguments.next().unwrap_or_default().to_string_lossy());
         std::process::exit(code);
     }
@@ -70,7 +84,9 @@ pub struct SetupError;
 /// The dispatchers of this program; empty before [`init`].
 pub(crate) fn registry() -> &'static Registry {
     static EMPTY: OnceLock<Registry> = OnceLock::new();
-    REGISTRY.get().unwrap_or_else(|| EMPTY.get_or_init(Registry::default))
+    REGISTRY
+        .get()
+        .unwrap_or_else(|| EMPTY.get_or_init(Registry::default))
 }
 
 /// The build of this program, taken in [`init`].
@@ -102,7 +118,9 @@ pub(crate) fn resolve(name: &str) -> Result<&'static Definition, SpawnError> {
     let registry = match RESOLVED.get() {
         Some(registry) => registry,
         None => {
-            let registry = config()?.resolve(registry().clone()).map_err(SpawnError::config)?;
+            let registry = config()?
+                .resolve(registry().clone())
+                .map_err(SpawnError::config)?;
             RESOLVED.get_or_init(|| registry)
         }
     };
@@ -129,17 +147,31 @@ fn open(file: &Path) -> Result<StoreClient, StoreError> {
 /// The name under which the program was built.
 pub(crate) fn program_name() -> String {
     let image = std::env::args_os().next().unwrap_or_default();
-    let name = Path::new(&image).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    if name.is_empty() { "dispatcher".into() } else { name }
+    let name = Path::new(&image)
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    if name.is_empty() {
+        "dispatcher".into()
+    } else {
+        name
+    }
 }
 
 fn refuse(error: &RegistryError) -> ! {
-    panic!("the dispatchers of this program cannot be told apart: {error}\n{}", error.advice());
+    panic!(
+        "the dispatchers of this program cannot be told apart: {error}\n{}",
+        error.advice()
+    );
 }
 
 fn become_supervisor(orders: &str) -> i32 {
     let Ok(orders) = serde_json::from_str::<Orders>(orders) else {
-        eprintln!("error: `{}` is started by Dispatcher itself, not by hand", supervisor::ROLE);
+        eprintln!(
+            "error: `{}` is started by Dispatcher itself, not by hand",
+            supervisor::ROLE
+        );
         return 64;
     };
     crate::log::to_stderr();

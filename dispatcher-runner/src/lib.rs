@@ -8,6 +8,7 @@ compile_error!(
     "dispatcher-runner is for Linux; dispatcher-core and dispatcher-macros are portable"
 );
 
+mod about;
 mod app;
 mod client;
 mod config;

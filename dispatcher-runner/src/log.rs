@@ -40,7 +40,11 @@ impl Subscriber for Stderr {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut line = Line(format!("{} {:5}", jiff::Timestamp::now(), event.metadata().level()));
+        let mut line = Line(format!(
+            "{} {:5}",
+            jiff::Timestamp::now(),
+            event.metadata().level()
+        ));
         event.record(&mut line);
         eprintln!("{}", line.0);
     }

@@ -19,7 +19,9 @@ pub(crate) fn missing_cached(options: &Options) -> Vec<String> {
     needs(options)
         .filter(|need| {
             let key = need.describe();
-            let mut cache = CACHE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut cache = CACHE
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             let known = cache.get(&key).filter(|(at, _)| at.elapsed() < CACHE_TIME);
             let there = known.map_or_else(|| need.is_there(), |(_, there)| *there);
             cache.insert(key, (Instant::now(), there));
@@ -31,7 +33,10 @@ pub(crate) fn missing_cached(options: &Options) -> Vec<String> {
 
 /// What is missing now.
 pub(crate) fn missing(options: &Options) -> Vec<String> {
-    needs(options).filter(|need| !need.is_there()).map(|need| need.describe()).collect()
+    needs(options)
+        .filter(|need| !need.is_there())
+        .map(|need| need.describe())
+        .collect()
 }
 
 enum Need<'a> {
@@ -40,15 +45,25 @@ enum Need<'a> {
 }
 
 fn needs(options: &Options) -> impl Iterator<Item = Need<'_>> {
-    let packages = options.required_packages.iter().map(|name| Need::Package(name));
-    packages.chain(options.required_commands.iter().map(|name| Need::Command(name)))
+    let packages = options
+        .required_packages
+        .iter()
+        .map(|name| Need::Package(name));
+    packages.chain(
+        options
+            .required_commands
+            .iter()
+            .map(|name| Need::Command(name)),
+    )
 }
 
 impl Need<'_> {
     fn describe(&self) -> String {
         match self {
             Self::Package(name) if manager().is_some() => format!("package {name}"),
-            Self::Package(name) => format!("package {name} (this host has neither dpkg, rpm nor apk)"),
+            Self::Package(name) => {
+                format!("package {name} (this host has neither dpkg, rpm nor apk)")
+            }
             Self::Command(name) => format!("command {name}"),
         }
     }
@@ -86,10 +101,13 @@ fn manager() -> Option<Manager> {
 impl Manager {
     fn has(self, package: &str) -> bool {
         match self {
-            Self::Dpkg => std::fs::read_to_string(DPKG_STATUS)
-                .is_ok_and(|status| dpkg_has(&status, package)),
-            Self::Apk => std::fs::read_to_string(APK_INSTALLED)
-                .is_ok_and(|list| list.lines().any(|line| line.strip_prefix("P:") == Some(package))),
+            Self::Dpkg => {
+                std::fs::read_to_string(DPKG_STATUS).is_ok_and(|status| dpkg_has(&status, package))
+            }
+            Self::Apk => std::fs::read_to_string(APK_INSTALLED).is_ok_and(|list| {
+                list.lines()
+                    .any(|line| line.strip_prefix("P:") == Some(package))
+            }),
             Self::Rpm => process::succeeds("rpm", &["-q", "--quiet", "--", package]),
         }
     }

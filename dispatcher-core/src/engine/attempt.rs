@@ -443,7 +443,9 @@ impl Attempt {
             Cause::Succeeded => Next::Succeed,
             Cause::Cancelled { .. } => Next::Cancel,
             Cause::Shutdown => Next::Release,
-            Cause::WorkerLost => Next::Lost,
+            Cause::WorkerLost => Next::Lost {
+                on_lost: self.assignment.options.on_lost,
+            },
             Cause::Discarded { .. } | Cause::MissingRequirement { .. } | Cause::Expired => {
                 Next::Fail
             }

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::message::WorkResult;
-use crate::{Counters, ExitStatus, JobId, Options, Outcome, Usage};
+use crate::{Counters, ExitStatus, JobId, OnLost, Options, Outcome, Usage};
 use attempt::{Attempt, Life};
 
 pub use classify::{Evidence, LinkKind, StopReason, classify};
@@ -338,8 +338,11 @@ pub enum Next {
     },
     /// Back to its old place, without a failure (shutdown).
     Release,
-    /// As `on_lost` says: its worker was lost through no fault of its own.
-    Lost,
+    /// Its worker was lost through no fault of its own.
+    Lost {
+        /// What the job's options say about that.
+        on_lost: OnLost,
+    },
 }
 
 /// The pure engine. See the module's documentation for its protocol.

@@ -431,7 +431,12 @@ fn a_lost_keeper_ends_every_living_attempt_as_lost() {
     desk.tell(Event::KeeperLost);
     let verdict = desk.verdict();
     assert_eq!(verdict.outcome.cause, Cause::WorkerLost);
-    assert_eq!(verdict.next, Next::Lost);
+    assert_eq!(
+        verdict.next,
+        Next::Lost {
+            on_lost: OnLost::Rerun
+        }
+    );
     assert!(matches!(desk.next(), Effect::Claim { .. }));
     desk.tell(Event::Recorded { worker });
 }

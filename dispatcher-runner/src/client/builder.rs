@@ -35,7 +35,10 @@ pub enum Started<T> {
 
 impl<T: Dispatcher> JobBuilder<T> {
     pub(super) fn new(job: T) -> Self {
-        Self { job, changes: Vec::new() }
+        Self {
+            job,
+            changes: Vec::new(),
+        }
     }
 
     /// Changes any option of this job.

@@ -65,12 +65,13 @@ impl SpawnError {
     pub fn advice(&self) -> String {
         match self {
             Self::QueueFull { retry_after, .. } => {
-                format!("try again in about {} s, or raise max_queue", retry_after.as_secs().max(1))
+                format!(
+                    "try again in about {} s, or raise max_queue",
+                    retry_after.as_secs().max(1)
+                )
             }
             Self::MissingRequirement { names, .. } => format!("install {}", names.join(", ")),
-            Self::PayloadTooLarge { .. } => {
-                "put the data in a file and send its name".into()
-            }
+            Self::PayloadTooLarge { .. } => "put the data in a file and send its name".into(),
             Self::Payload(_) => "see `list <Name>` for the fields that it takes".into(),
             Self::Unknown(error) => error.advice(),
             Self::NotInitialised => {
@@ -91,9 +92,19 @@ impl From<StoreError> for SpawnError {
 impl From<SubmitError> for SpawnError {
     fn from(error: SubmitError) -> Self {
         match error {
-            SubmitError::QueueFull { dispatcher, max_queue, unfinished, concurrency, mean_run } => {
+            SubmitError::QueueFull {
+                dispatcher,
+                max_queue,
+                unfinished,
+                concurrency,
+                mean_run,
+            } => {
                 let retry_after = retry_after(unfinished, max_queue, concurrency, mean_run);
-                Self::QueueFull { dispatcher, max_queue, retry_after }
+                Self::QueueFull {
+                    dispatcher,
+                    max_queue,
+                    retry_after,
+                }
             }
             SubmitError::Store(error) => error.into(),
         }

@@ -54,7 +54,11 @@ pub struct JobStatus {
 
 impl<T> JobHandle<T> {
     pub(super) fn new(sent: Sent) -> Self {
-        Self { id: sent.id, duplicate: sent.duplicate, dispatcher: PhantomData }
+        Self {
+            id: sent.id,
+            duplicate: sent.duplicate,
+            dispatcher: PhantomData,
+        }
     }
 
     /// The job's id; the surviving job's if this one was a duplicate.
@@ -128,7 +132,10 @@ impl<T> JobHandle<T> {
         let id = self.id;
         let record = store()?.call(move |store| -> Result<_, StoreError> {
             let record = store.job(id)?;
-            if record.as_ref().is_some_and(|record| record.summary.state.is_terminal()) {
+            if record
+                .as_ref()
+                .is_some_and(|record| record.summary.state.is_terminal())
+            {
                 store.sync()?;
             }
             Ok(record)
@@ -158,7 +165,12 @@ impl<T> JobHandle<T> {
         let record = self.record()?;
         let (id, state) = (record.summary.id, record.summary.state);
         let outcome = record.summary.outcome.ok_or_else(|| gone(id))?;
-        Ok(Ended { id, state, outcome, output: record.output })
+        Ok(Ended {
+            id,
+            state,
+            outcome,
+            output: record.output,
+        })
     }
 }
 
@@ -243,6 +255,8 @@ fn gone(id: JobId) -> StoreError {
 }
 
 fn database(detail: String) -> StoreError {
-    let path = app::location().map(|location| location.file().to_owned()).unwrap_or_default();
+    let path = app::location()
+        .map(|location| location.file().to_owned())
+        .unwrap_or_default();
     StoreError::Database { path, detail }
 }

@@ -9,8 +9,9 @@ use dispatcher_core::Dispatcher;
 
 pub use builder::{JobBuilder, Mode, Started};
 pub use error::{SpawnError, StoreFailure};
-pub use handle::{Ended, JobHandle, JobStatus};
-pub(crate) use submit::{Request, Sent, orders, submit};
+pub(crate) use handle::cancel;
+pub use handle::{Ended, JobHandle, JobStatus, latest_output};
+pub(crate) use submit::{Request, Sent, submit};
 
 /// What every dispatcher can do.
 ///

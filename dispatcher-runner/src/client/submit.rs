@@ -35,8 +35,10 @@ pub(crate) struct Sent {
 impl Request {
     /// From a value.
     pub(crate) fn of<T: Dispatcher>(job: &T) -> Result<Self, SpawnError> {
-        let payload = serde_json::to_string(job)
-            .map_err(|error| PayloadError { dispatcher: T::NAME, reason: error.to_string() })?;
+        let payload = serde_json::to_string(job).map_err(|error| PayloadError {
+            dispatcher: T::NAME,
+            reason: error.to_string(),
+        })?;
         Self::checked(T::definition(), payload)
     }
 
@@ -47,14 +49,23 @@ impl Request {
 
     fn checked(definition: &'static Definition, payload: String) -> Result<Self, SpawnError> {
         if payload.len() > PAYLOAD_BYTES_MAX {
-            return Err(SpawnError::PayloadTooLarge { bytes: payload.len(), max: PAYLOAD_BYTES_MAX });
+            return Err(SpawnError::PayloadTooLarge {
+                bytes: payload.len(),
+                max: PAYLOAD_BYTES_MAX,
+            });
         }
         let mut options = (definition.options)();
         let mut shared = (definition.dispatcher_options)();
         app::config()?.apply(definition.name, &mut options, &mut shared);
         (definition.check)(&payload, &mut options)?;
         let origin = format!("pid {} ({})", std::process::id(), app::program_name());
-        Ok(Self { definition, payload, options, retry_of: None, origin })
+        Ok(Self {
+            definition,
+            payload,
+            options,
+            retry_of: None,
+            origin,
+        })
     }
 }
 
@@ -68,7 +79,10 @@ pub(crate) fn submit(requests: Vec<Request>) -> Result<Vec<Sent>, SpawnError> {
     let mut jobs = Vec::with_capacity(requests.len());
     for request in requests {
         check_requirements(&request)?;
-        if dispatchers.iter().all(|row| row.name != request.definition.name) {
+        if dispatchers
+            .iter()
+            .all(|row| row.name != request.definition.name)
+        {
             dispatchers.push(row(request.definition, config, build));
         }
         jobs.push(new_job(request, build)?);
@@ -81,14 +95,23 @@ pub(crate) fn submit(requests: Vec<Request>) -> Result<Vec<Sent>, SpawnError> {
         // The job is stored; the next submission, timer or service runs it.
         tracing::error!(%error, "no supervisor could be started; the job waits for the next one");
     }
-    Ok(submitted.jobs.iter().map(|job| Sent { id: job.id, duplicate: job.duplicate }).collect())
+    Ok(submitted
+        .jobs
+        .iter()
+        .map(|job| Sent {
+            id: job.id,
+            duplicate: job.duplicate,
+        })
+        .collect())
 }
 
 /// What a supervisor that this process starts will be told.
 pub(crate) fn orders() -> Result<Orders, SpawnError> {
     let (config, location) = (app::config()?, app::location()?);
     let processors = std::thread::available_parallelism().map_or(2, NonZero::get);
-    let slots = config.workers().unwrap_or_else(|| u32::try_from(2 * processors).unwrap_or(2));
+    let slots = config
+        .workers()
+        .unwrap_or_else(|| u32::try_from(2 * processors).unwrap_or(2));
     Ok(Orders {
         program: config.app().to_owned(),
         state_file: location.file().to_owned(),
@@ -101,7 +124,11 @@ pub(crate) fn orders() -> Result<Orders, SpawnError> {
 }
 
 /// The row of a dispatcher, as this build and this configuration see it.
-pub(crate) fn row(definition: &'static Definition, config: &Config, build: &Build) -> DispatcherRow {
+pub(crate) fn row(
+    definition: &'static Definition,
+    config: &Config,
+    build: &Build,
+) -> DispatcherRow {
     let mut options = (definition.options)();
     let mut shared = (definition.dispatcher_options)();
     config.apply(definition.name, &mut options, &mut shared);
@@ -138,5 +165,8 @@ fn check_requirements(request: &Request) -> Result<(), SpawnError> {
     if names.is_empty() {
         return Ok(());
     }
-    Err(SpawnError::MissingRequirement { dispatcher: request.definition.name.to_owned(), names })
+    Err(SpawnError::MissingRequirement {
+        dispatcher: request.definition.name.to_owned(),
+        names,
+    })
 }

@@ -28,7 +28,9 @@ pub(crate) fn start_detached(arguments: &[&str], lock: File, log: File) -> io::R
     if status.success() {
         return Ok(());
     }
-    Err(io::Error::other(format!("it ended at once: {status}; its log says why")))
+    Err(io::Error::other(format!(
+        "it ended at once: {status}; its log says why"
+    )))
 }
 
 /// Makes this process its own session, and lets its parent go on. Called first thing after `main`.

@@ -12,7 +12,9 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
         return Some(PathBuf::from(name)).filter(is_program);
     }
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|directory| directory.join(name)).find(is_program)
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(name))
+        .find(is_program)
 }
 
 /// Whether the program ran and ended with 0.

@@ -33,7 +33,11 @@ impl StopSignals {
         let mut bytes = [0; 16];
         let count = self.pipe.read(&mut bytes).ok().filter(|count| *count > 0)?;
         self.seen += u32::try_from(count).unwrap_or(u32::MAX);
-        Some(if self.seen == 1 { Shutdown::Drain(Duration::ZERO) } else { Shutdown::Now })
+        Some(if self.seen == 1 {
+            Shutdown::Drain(Duration::ZERO)
+        } else {
+            Shutdown::Now
+        })
     }
 }
 

@@ -131,19 +131,10 @@ fn keep_only(names: &[String]) {
     }
 }
 
-/// Rows hold names; an alias is resolved only where no name fits.
 fn find(name: &str) -> Result<&'static Definition, String> {
-    inventory::iter::<Registration>
-        .into_iter()
-        .map(|registration| registration.0())
-        .find(|definition| definition.name == name)
-        .map_or_else(
-            || match Registry::collect() {
-                Ok(registry) => registry.resolve(name).map_err(|error| error.to_string()),
-                Err(error) => Err(error.to_string()),
-            },
-            Ok,
-        )
+    crate::app::registry()
+        .resolve(name)
+        .map_err(|error| error.to_string())
 }
 
 fn result_of(failure: &Failure) -> WorkResult {

@@ -5,19 +5,24 @@
 //! its own steps in order; a submission that nobody waits for yet may be overtaken by calls.
 //! Answers travel through std types only, so that blocking and async callers of any runtime work.
 
+mod oneshot;
+#[cfg(test)]
+mod tests;
+
 use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::{io, thread};
 
+use self::oneshot::{Answer, Answered, oneshot};
 use super::{Store, StoreError, Submission, SubmitError, Submitted};
 
-/// Submissions that share one commit, at most; bounds how long the first one waits.
-const GROUPS_MAX: usize = 512;
+/// Requests taken from the channel at once; bounds how long the first submission waits.
+const BATCH_MAX: usize = 512;
 
 type Submitting = Result<Submitted, SubmitError>;
 type Step = Box<dyn FnOnce(&mut dyn Store) + Send>;
@@ -60,19 +65,17 @@ impl StoreClient {
         self.post(Box::new(move |store| {
             answer.give(catch_unwind(AssertUnwindSafe(|| step(store))));
         }));
-        match answered.wait() {
+        let done = answered.wait();
+        match done.expect("invariant: the store thread outlives every handle on it") {
             Ok(value) => value,
-            Err(panic) => resume_unwind(panic.0),
+            Err(panic) => resume_unwind(panic),
         }
     }
 
     /// Runs a step on the store thread, some time later.
     pub(crate) fn post(&self, step: Step) {
-        let sent = self.requests.send(Request::Call(step));
-        assert!(
-            sent.is_ok(),
-            "invariant: the store thread lives as long as a handle on it"
-        );
+        // Refused only by a thread that has ended, which its own panic has reported.
+        drop(self.requests.send(Request::Call(step)));
     }
 
     /// Submits a group and waits until it is durable.
@@ -80,17 +83,14 @@ impl StoreClient {
     /// # Errors
     /// As [`Store::submit`].
     pub(crate) fn submit(&self, submission: Submission) -> Submitting {
-        self.submit_async(submission).0.wait()
+        answer_or_end(self.submit_async(submission).0.wait())
     }
 
     /// Submits a group at once; the future is ready when it is durable.
     pub(crate) fn submit_async(&self, submission: Submission) -> SubmitFuture {
         let (answer, answered) = oneshot();
-        let sent = self.requests.send(Request::Submit(submission, answer));
-        assert!(
-            sent.is_ok(),
-            "invariant: the store thread lives as long as a handle on it"
-        );
+        // A refused request drops its answer, and that is an answer too.
+        drop(self.requests.send(Request::Submit(submission, answer)));
         SubmitFuture(answered)
     }
 }
@@ -103,16 +103,25 @@ impl Future for SubmitFuture {
     type Output = Submitting;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Submitting> {
-        self.0.poll(cx.waker())
+        self.0.poll(cx.waker()).map(answer_or_end)
     }
+}
+
+fn answer_or_end(answer: Option<Submitting>) -> Submitting {
+    answer.unwrap_or_else(|| {
+        Err(SubmitError::Store(StoreError::Database {
+            path: PathBuf::new(),
+            detail: "the store thread failed; its panic was logged".to_owned(),
+        }))
+    })
 }
 
 fn serve(mut store: Box<dyn Store>, requests: &Receiver<Request>) {
     while let Ok(first) = requests.recv() {
         let mut submissions = Vec::new();
         let mut answers = Vec::new();
-        let mut next = Some(first);
-        while let Some(request) = next {
+        let more = std::iter::from_fn(|| requests.try_recv().ok());
+        for request in std::iter::once(first).chain(more).take(BATCH_MAX) {
             match request {
                 Request::Call(step) => run(store.as_mut(), step),
                 Request::Submit(submission, answer) => {
@@ -120,10 +129,6 @@ fn serve(mut store: Box<dyn Store>, requests: &Receiver<Request>) {
                     answers.push(answer);
                 }
             }
-            if submissions.len() == GROUPS_MAX {
-                break;
-            }
-            next = requests.try_recv().ok();
         }
         submit(store.as_mut(), &submissions, answers);
     }
@@ -132,39 +137,25 @@ fn serve(mut store: Box<dyn Store>, requests: &Receiver<Request>) {
 /// A posted step has nobody to hand its panic to, and must not take the thread with it.
 fn run(store: &mut dyn Store, step: Step) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| step(store))) {
-        tracing::error!(message = said(panic.as_ref()), "a step on the store panicked");
+        tracing::error!(
+            message = said(panic.as_ref()),
+            "a step on the store panicked"
+        );
     }
 }
 
-fn submit(
-    store: &mut dyn Store,
-    submissions: &[Submission],
-    answers: Vec<Answer<Submitting>>,
-) {
+fn submit(store: &mut dyn Store, submissions: &[Submission], answers: Vec<Answer<Submitting>>) {
     if submissions.is_empty() {
         return;
     }
     match catch_unwind(AssertUnwindSafe(|| store.submit(submissions))) {
         Ok(results) => {
-            assert_eq!(
-                results.len(),
-                answers.len(),
-                "invariant: a store answers every group"
-            );
             for (answer, result) in answers.into_iter().zip(results) {
-                answer.give(Ok(result));
+                answer.give(result);
             }
         }
-        Err(panic) => {
-            let detail = format!("the store panicked: {}", said(panic.as_ref()));
-            for answer in answers {
-                let error = StoreError::Database {
-                    path: std::path::PathBuf::new(),
-                    detail: detail.clone(),
-                };
-                answer.give(Ok(Err(error.into())));
-            }
-        }
+        // The answers are dropped, which their callers notice.
+        Err(panic) => tracing::error!(message = said(panic.as_ref()), "a submission panicked"),
     }
 }
 
@@ -172,39 +163,4 @@ fn said(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("no message")
-}
-
-/// Sends one value to one receiver, which blocks or polls.
-fn oneshot<T>() -> (Answer<T>, Answered<T>) {
-    let shared = Arc::new(Shared {
-        slot: Mutex::new(Slot {
-            value: None,
-            waker: None,
-        }),
-        given: Condvar::new(),
-    });
-    (Answer(Arc::clone(&shared)), Answered(shared))
-}
-
-struct Shared<T> {
-    slot: Mutex<Slot<T>>,
-    given: Condvar,
-}
-
-struct Slot<T> {
-    value: Option<Result<T, Panicked>>,
-    waker: Option<Waker>,
-}
-
-/// What a step left behind when it panicked.
-struct Panicked(Box<dyn Any + Send>);
-
-struct Answer<T>(Arc<Shared<T>>);
-struct Answered<T>(Arc<Shared<T>>);
-
-impl<T> Shared<T> {
-    fn slot(&self) -> MutexGuard<'_, Slot<T>> {
-        // Nothing under this lock can panic.
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }

@@ -89,8 +89,8 @@ pub(super) enum Place {
     Behind(Duration),
 }
 
-/// Decides what follows a recorded attempt. An acknowledged cancellation wins over everything.
-pub(super) fn after_attempt(next: Next, cancel_by: Option<&str>) -> Step {
+/// Decides what follows a recorded attempt of a job that was lost `lost` times before. An acknowledged cancellation wins over everything.
+pub(super) fn after_attempt(next: Next, lost: u32, cancel_by: Option<&str>) -> Step {
     if let Some(by) = cancel_by {
         return cancelled(by);
     }
@@ -105,6 +105,7 @@ pub(super) fn after_attempt(next: Next, cancel_by: Option<&str>) -> Step {
         Next::Retry { after } => again(Place::Behind(after), [1, 0, 0]),
         Next::Snooze { after } => again(Place::Behind(after), [0, 1, 0]),
         Next::Release => again(Place::Kept, [0, 0, 0]),
+        Next::Lost { on_lost } => after_loss(on_lost, lost, None),
     }
 }
 

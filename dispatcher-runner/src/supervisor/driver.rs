@@ -17,7 +17,9 @@ use dispatcher_core::{Isolation, Options};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::process::{self, Keeper, KeeperReport, KeeperRequest, KeeperSpec, Limits, Tag};
-use crate::store::{self, Claim, ClaimRequest, ProgressNote, Record, Serves, StoreClient, SupervisorId};
+use crate::store::{
+    self, Claim, ClaimRequest, ProgressNote, Record, Serves, StoreClient, SupervisorId,
+};
 
 use super::link::{Heard, Link};
 use super::upkeep::{SUPERSEDED, prove_dead};
@@ -64,8 +66,10 @@ pub(super) struct Driver<'a> {
 impl<'a> Driver<'a> {
     pub(super) fn new(setup: Setup<'a>) -> Result<Self, SupervisorError> {
         let live = setup.orders.directory().join("live");
-        std::fs::create_dir_all(&live)
-            .map_err(|source| SupervisorError::Directory { path: live.clone(), source })?;
+        std::fs::create_dir_all(&live).map_err(|source| SupervisorError::Directory {
+            path: live.clone(),
+            source,
+        })?;
         let origin = Instant::now();
         let config = EngineConfig {
             slots: setup.orders.slots,
@@ -75,8 +79,10 @@ impl<'a> Driver<'a> {
             drain_timeout: DRAIN_TIMEOUT,
             seed: crate::ids::random_u64(),
         };
-        let serves =
-            Serves { dispatchers: setup.dispatchers, queues: setup.orders.queues.clone() };
+        let serves = Serves {
+            dispatchers: setup.dispatchers,
+            queues: setup.orders.queues.clone(),
+        };
         let slots = lock_slots(setup.home, setup.orders.slots)?;
         Ok(Self {
             home: setup.home,
@@ -133,7 +139,12 @@ impl<'a> Driver<'a> {
             PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
             interest((self.keeper.fd(), self.keeper.wants_write())),
         ];
-        fds.extend(self.links.values().flat_map(Link::descriptors).map(interest));
+        fds.extend(
+            self.links
+                .values()
+                .flat_map(Link::descriptors)
+                .map(interest),
+        );
         let timeout = timeout.map(|time| Timespec {
             tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(time.subsec_nanos()),
@@ -147,9 +158,19 @@ impl<'a> Driver<'a> {
     fn timeout(&self) -> Option<Duration> {
         let now = self.origin.elapsed();
         let engine = self.engine.poll_timeout();
-        let drains = self.links.values().filter_map(|link| link.drain_until).min();
-        let memory = self.next_memory_look.map(|at| at.saturating_duration_since(self.origin));
-        [engine, drains, memory].into_iter().flatten().min().map(|at| at.saturating_sub(now))
+        let drains = self
+            .links
+            .values()
+            .filter_map(|link| link.drain_until)
+            .min();
+        let memory = self
+            .next_memory_look
+            .map(|at| at.saturating_duration_since(self.origin));
+        [engine, drains, memory]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| at.saturating_sub(now))
     }
 
     /// Takes in everything that has happened. Cheap looks at idle descriptors beat bookkeeping.
@@ -168,7 +189,11 @@ impl<'a> Driver<'a> {
         self.end_drains();
         self.look_at_memory();
         let now = self.now();
-        if self.engine.poll_timeout().is_some_and(|at| at <= now.monotonic) {
+        if self
+            .engine
+            .poll_timeout()
+            .is_some_and(|at| at <= now.monotonic)
+        {
             self.work.next.cancellations |= !self.links.is_empty();
             self.engine.handle_timeout(now);
         }
@@ -194,7 +219,11 @@ impl<'a> Driver<'a> {
                     worker_slots: self.worker_slots,
                 });
             }
-            Effect::Spawn { worker, assignment, deadline_wall_ms } => {
+            Effect::Spawn {
+                worker,
+                assignment,
+                deadline_wall_ms,
+            } => {
                 if let Err(error) = self.spawn(worker, &assignment, deadline_wall_ms) {
                     tracing::error!(job = %assignment.job, %error, "no worker could be made");
                     self.spawn_failed(worker, error.raw_os_error().unwrap_or(libc::EIO));
@@ -202,19 +231,24 @@ impl<'a> Driver<'a> {
             }
             Effect::Stop { worker } => {
                 if let Some(link) = self.links.get_mut(&worker) {
-                    link.say(&SupervisorMessage::Cancel).map_err(SupervisorError::Poll)?;
+                    link.say(&SupervisorMessage::Cancel)
+                        .map_err(SupervisorError::Poll)?;
                 }
                 self.signal(worker, libc::SIGTERM);
             }
             Effect::Kill { worker } => self.signal(worker, libc::SIGKILL),
             Effect::Bury { worker, strays } => {
-                self.ask_keeper(&KeeperRequest::Bury { worker: worker.0, kill: strays == Strays::Kill });
+                self.ask_keeper(&KeeperRequest::Bury {
+                    worker: worker.0,
+                    kill: strays == Strays::Kill,
+                });
             }
             Effect::Drain { worker, until } => {
                 if let Some(link) = self.links.get_mut(&worker) {
                     link.drain_until = Some(until);
-                    link.capture();
                 }
+                // Most streams have ended by now, and nothing would wake us for those.
+                self.end_drains();
             }
             Effect::Record { worker, verdict } => self.record(worker, *verdict),
             Effect::CloseIfIdle => self.work.next.close = Some(Close::IfIdle),
@@ -238,7 +272,10 @@ impl<'a> Driver<'a> {
             deadline: deadline_wall_ms.map(wall_time),
             options: (*assignment.options).clone(),
         };
-        let tag = Tag { job: start.job, attempt: start.attempt };
+        let tag = Tag {
+            job: start.job,
+            attempt: start.attempt,
+        };
         let token = assignment.counters.token;
         let (link, ends) = Link::open(start, token, assignment.slot, &self.live)?;
         let slot = &self.slots[assignment.slot as usize];
@@ -257,7 +294,12 @@ impl<'a> Driver<'a> {
                 limits,
             },
         };
-        let fds = [ends.control.as_fd(), ends.stdout.as_fd(), ends.stderr.as_fd(), slot.as_fd()];
+        let fds = [
+            ends.control.as_fd(),
+            ends.stdout.as_fd(),
+            ends.stderr.as_fd(),
+            slot.as_fd(),
+        ];
         tracing::info!(job = %assignment.job, name = assignment.dispatcher, attempt = assignment.counters.attempt, "job starts");
         self.keeper.send(&request, &fds)?;
         self.links.insert(worker, link);
@@ -265,13 +307,23 @@ impl<'a> Driver<'a> {
     }
 
     fn spawn_failed(&mut self, worker: WorkerId, errno: i32) {
-        let transient = matches!(errno, libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE);
+        let transient = matches!(
+            errno,
+            libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE
+        );
         self.links.remove(&worker);
-        self.event(Event::SpawnFailed { worker, errno, transient });
+        self.event(Event::SpawnFailed {
+            worker,
+            errno,
+            transient,
+        });
     }
 
     fn signal(&mut self, worker: WorkerId, signal: i32) {
-        self.ask_keeper(&KeeperRequest::Signal { worker: worker.0, signal });
+        self.ask_keeper(&KeeperRequest::Signal {
+            worker: worker.0,
+            signal,
+        });
         self.event(Event::Signalled { worker });
     }
 
@@ -357,7 +409,10 @@ impl<'a> Driver<'a> {
                 snoozes: job.snoozes,
             })
             .collect();
-        self.event(Event::Claimed { jobs, next_due: claim.next_due });
+        self.event(Event::Claimed {
+            jobs,
+            next_due: claim.next_due,
+        });
     }
 
     fn hear_workers(&mut self) {
@@ -368,7 +423,9 @@ impl<'a> Driver<'a> {
     }
 
     fn hear(&mut self, worker: WorkerId) {
-        let Some(link) = self.links.get_mut(&worker) else { return };
+        let Some(link) = self.links.get_mut(&worker) else {
+            return;
+        };
         link.flush();
         link.capture();
         for heard in link.hear() {
@@ -378,7 +435,12 @@ impl<'a> Driver<'a> {
                 Heard::Progress { fraction, text } => {
                     if let Some(link) = self.links.get_mut(&worker) {
                         let (job, token) = (link.job, link.token);
-                        link.note = Some(ProgressNote { job, token, fraction, text });
+                        link.note = Some(ProgressNote {
+                            job,
+                            token,
+                            fraction,
+                            text,
+                        });
                     }
                 }
             }
@@ -408,7 +470,8 @@ impl<'a> Driver<'a> {
                 if let Some(link) = self.links.get_mut(&worker) {
                     link.pid = Some(pid);
                     if link.memory_limit.is_some() {
-                        self.next_memory_look.get_or_insert_with(|| Instant::now() + MEMORY_INTERVAL);
+                        self.next_memory_look
+                            .get_or_insert_with(|| Instant::now() + MEMORY_INTERVAL);
                     }
                 }
                 self.event(Event::Spawned { worker });
@@ -416,15 +479,29 @@ impl<'a> Driver<'a> {
             KeeperReport::SpawnFailed { worker, errno } => {
                 self.spawn_failed(WorkerId(worker), errno);
             }
-            KeeperReport::Exited { worker, status, usage, strays } => {
+            KeeperReport::Exited {
+                worker,
+                status,
+                usage,
+                strays,
+            } => {
                 let worker = WorkerId(worker);
                 // What it said before it died is in the channel already, and counts.
                 self.hear(worker);
                 let memory = MemoryVerdict::Silent;
-                self.event(Event::Exited { worker, status, usage, strays, memory });
+                self.event(Event::Exited {
+                    worker,
+                    status,
+                    usage,
+                    strays,
+                    memory,
+                });
             }
             KeeperReport::Buried { worker, left } => {
-                self.event(Event::Buried { worker: WorkerId(worker), left });
+                self.event(Event::Buried {
+                    worker: WorkerId(worker),
+                    left,
+                });
             }
         }
     }
@@ -435,14 +512,21 @@ impl<'a> Driver<'a> {
         let held: Vec<store::Held> = self
             .links
             .values()
-            .map(|link| store::Held { job: link.job, attempt: link.attempt, slot: link.slot })
+            .map(|link| store::Held {
+                job: link.job,
+                attempt: link.attempt,
+                slot: link.slot,
+            })
             .collect();
         self.slots.clear();
         if !prove_dead(&self.home.directory, self.worker_slots, &held) {
-            return Err(SupervisorError::Keeper(io::Error::other("its workers do not die")));
+            return Err(SupervisorError::Keeper(io::Error::other(
+                "its workers do not die",
+            )));
         }
         self.slots = lock_slots(self.home, self.worker_slots)?;
-        self.keeper = Keeper::start(&KeeperSpec::of_this_program()).map_err(SupervisorError::Keeper)?;
+        self.keeper =
+            Keeper::start(&KeeperSpec::of_this_program()).map_err(SupervisorError::Keeper)?;
         for link in self.links.values_mut() {
             link.drain_until = None;
             link.capture();
@@ -498,11 +582,18 @@ fn lock_slots(home: &Home, slots: u32) -> Result<Vec<File>, SupervisorError> {
     (0..slots)
         .map(|slot| process::lock_slot(&home.directory, slot))
         .collect::<io::Result<Vec<_>>>()
-        .map_err(|source| SupervisorError::Directory { path: home.directory.clone(), source })
+        .map_err(|source| SupervisorError::Directory {
+            path: home.directory.clone(),
+            source,
+        })
 }
 
 fn interest((fd, write): (BorrowedFd<'_>, bool)) -> PollFd<'_> {
-    let flags = if write { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+    let flags = if write {
+        PollFlags::IN | PollFlags::OUT
+    } else {
+        PollFlags::IN
+    };
     PollFd::from_borrowed_fd(fd, flags)
 }
 
@@ -523,12 +614,14 @@ fn next(next: Next) -> store::Next {
         Next::Retry { after } => store::Next::Retry { after },
         Next::Snooze { after } => store::Next::Snooze { after },
         Next::Release => store::Next::Release,
-        Next::Lost => store::Next::Lost,
+        Next::Lost { on_lost } => store::Next::Lost { on_lost },
     }
 }
 
 fn now_since(origin: Instant) -> Now {
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let wall = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Now {
         monotonic: origin.elapsed(),
         wall_ms: i64::try_from(wall.as_millis()).unwrap_or(i64::MAX),

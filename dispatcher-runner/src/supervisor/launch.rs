@@ -34,8 +34,14 @@ pub(crate) fn ensure(
     if wake_open(build, orders, rows) {
         return Ok(());
     }
-    let path = orders.directory().join(format!("election-{}.lock", build.id));
-    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+    let path = orders
+        .directory()
+        .join(format!("election-{}.lock", build.id));
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)?;
     let deadline = Instant::now() + ELECTION_TIME_MAX;
     loop {
         match lock.try_lock() {
@@ -43,7 +49,9 @@ pub(crate) fn ensure(
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        let rows = store.call(|store| store.supervisors()).map_err(io::Error::other)?;
+        let rows = store
+            .call(|store| store.supervisors())
+            .map_err(io::Error::other)?;
         if wake_open(build, orders, &rows) {
             return Ok(());
         }
@@ -75,7 +83,10 @@ fn start(orders: &Orders, lock: File) -> io::Result<()> {
 
 fn open_log(orders: &Orders) -> io::Result<File> {
     let path = orders.directory().join(LOG);
-    if path.metadata().is_ok_and(|metadata| metadata.len() > LOG_BYTES_MAX) {
+    if path
+        .metadata()
+        .is_ok_and(|metadata| metadata.len() > LOG_BYTES_MAX)
+    {
         std::fs::rename(&path, path.with_extension("log.1"))?;
     }
     OpenOptions::new().create(true).append(true).open(path)

@@ -9,11 +9,11 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dispatcher_core::JobId;
 use dispatcher_core::engine::Word;
 use dispatcher_core::frame::{Decoder, Frame};
 use dispatcher_core::limits::FRAME_BYTES_MAX;
 use dispatcher_core::message::{PROTOCOL_VERSION, Start, SupervisorMessage, WorkerMessage};
-use dispatcher_core::JobId;
 
 use crate::process::CaptureBuffer;
 use crate::store::{Capture, ProgressNote, Stream};
@@ -93,7 +93,14 @@ impl Link {
             captured: None,
         };
         link.say(&SupervisorMessage::Start(Box::new(start)))?;
-        Ok((link, WorkerEnds { control: theirs, stdout: stdout_end, stderr: stderr_end }))
+        Ok((
+            link,
+            WorkerEnds {
+                control: theirs,
+                stdout: stdout_end,
+                stderr: stderr_end,
+            },
+        ))
     }
 
     /// Sends a message, now or when there is room.
@@ -106,7 +113,9 @@ impl Link {
 
     /// Writes what there is room for. A worker that is gone is noticed by its end, not here.
     pub(super) fn flush(&mut self) {
-        let Some(control) = &mut self.control else { return };
+        let Some(control) = &mut self.control else {
+            return;
+        };
         while !self.outgoing.is_empty() {
             match control.write(&self.outgoing) {
                 Ok(written) => {
@@ -149,7 +158,10 @@ impl Link {
                 return self.broken(heard, "a frame without the CONTROL flag".into());
             }
             match serde_json::from_slice(&frame.payload) {
-                Ok(WorkerMessage::Hello { protocol: PROTOCOL_VERSION, .. }) => {
+                Ok(WorkerMessage::Hello {
+                    protocol: PROTOCOL_VERSION,
+                    ..
+                }) => {
                     heard.push(Heard::Word(Word::Hello));
                 }
                 Ok(WorkerMessage::Hello { protocol, .. }) => {
@@ -185,25 +197,41 @@ impl Link {
     /// What was captured. Asked again when the store has to be told again.
     pub(super) fn finish_capture(&mut self) -> Capture {
         let (stdout, stderr) = (&mut self.stdout, &mut self.stderr);
-        let captured = self
-            .captured
-            .get_or_insert_with(|| Capture { stdout: stdout.finish(), stderr: stderr.finish() });
+        let captured = self.captured.get_or_insert_with(|| Capture {
+            stdout: stdout.finish(),
+            stderr: stderr.finish(),
+        });
         captured.clone()
     }
 
     /// What is worth waiting for: (descriptor, also for writing).
     pub(super) fn descriptors(&self) -> impl Iterator<Item = (BorrowedFd<'_>, bool)> {
-        let control =
-            self.control.as_ref().map(|control| (control.as_fd(), !self.outgoing.is_empty()));
-        let stdout = self.stdout.reader.as_ref().map(|reader| (reader.as_fd(), false));
-        let stderr = self.stderr.reader.as_ref().map(|reader| (reader.as_fd(), false));
+        let control = self
+            .control
+            .as_ref()
+            .map(|control| (control.as_fd(), !self.outgoing.is_empty()));
+        let stdout = self
+            .stdout
+            .reader
+            .as_ref()
+            .map(|reader| (reader.as_fd(), false));
+        let stderr = self
+            .stderr
+            .reader
+            .as_ref()
+            .map(|reader| (reader.as_fd(), false));
         [control, stdout, stderr].into_iter().flatten()
     }
 }
 
 impl Pipe {
     fn new(reader: OwnedFd, live: PathBuf) -> Self {
-        Self { reader: Some(reader), buffer: None, live, wrote: false }
+        Self {
+            reader: Some(reader),
+            buffer: None,
+            live,
+            wrote: false,
+        }
     }
 
     fn read(&mut self) {
@@ -233,7 +261,9 @@ impl Pipe {
 
     fn finish(&mut self) -> Stream {
         self.reader = None;
-        self.buffer.take().map_or_else(Stream::default, CaptureBuffer::finish)
+        self.buffer
+            .take()
+            .map_or_else(Stream::default, CaptureBuffer::finish)
     }
 }
 

@@ -51,7 +51,9 @@ pub(crate) struct Orders {
 impl Orders {
     /// Directory that holds the state file and everything beside it.
     pub(crate) fn directory(&self) -> PathBuf {
-        self.state_file.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+        self.state_file
+            .parent()
+            .map_or_else(|| PathBuf::from("."), Path::to_path_buf)
     }
 }
 
@@ -81,12 +83,19 @@ impl Home {
     fn make(state: &Path) -> Result<Self, SupervisorError> {
         let name = format!("{}-{}", std::process::id(), crate::ids::random_hex());
         let directory = state.join("supervisors").join(name);
-        let failed = |source| SupervisorError::Directory { path: directory.clone(), source };
+        let failed = |source| SupervisorError::Directory {
+            path: directory.clone(),
+            source,
+        };
         std::fs::create_dir_all(&directory).map_err(failed)?;
         let life = File::create(directory.join(LIFE_LOCK)).map_err(failed)?;
         life.lock().map_err(failed)?;
         let wake = WakeSocket::bind(&directory).map_err(failed)?;
-        Ok(Self { directory, _life: life, wake })
+        Ok(Self {
+            directory,
+            _life: life,
+            wake,
+        })
     }
 }
 
@@ -103,7 +112,7 @@ pub(crate) fn is_alive(directory: &Path) -> bool {
 /// `elected` is the lock that makes this the only supervisor of its build; it is let go of as
 /// soon as the row is closed, so that a submitter who sees no open row can start the next one.
 pub(crate) fn run(orders: &Orders, elected: Option<File>) -> Result<(), SupervisorError> {
-    let build = process::build_id();
+    let build = process::build_id().map_err(SupervisorError::Poll)?;
     let home = Home::make(&orders.directory())?;
     let result = serve(orders, &build, &home, elected);
     let _ = std::fs::remove_dir_all(&home.directory);
@@ -116,9 +125,13 @@ fn serve(
     home: &Home,
     elected: Option<File>,
 ) -> Result<(), SupervisorError> {
-    let store = StoreThread::spawn(Box::new(SqliteStore::open(&orders.state_file)?)).map_err(SupervisorError::Poll)?;
+    let store = StoreThread::spawn(Box::new(SqliteStore::open(&orders.state_file)?))
+        .map_err(SupervisorError::Poll)?;
     let registry = crate::app::registry();
-    let serves: Vec<String> = registry.iter().map(|definition| definition.name.to_owned()).collect();
+    let serves: Vec<String> = registry
+        .iter()
+        .map(|definition| definition.name.to_owned())
+        .collect();
     let row = NewSupervisor {
         program: orders.program.clone(),
         build: build.clone(),
@@ -128,8 +141,8 @@ fn serve(
         serves: serves.clone(),
     };
     let id = store.call(move |store| store.open_supervisor(&row))?;
-    let keeper =
-        process::Keeper::start(&process::KeeperSpec::of_this_program()).map_err(SupervisorError::Keeper)?;
+    let keeper = process::Keeper::start(&process::KeeperSpec::of_this_program())
+        .map_err(SupervisorError::Keeper)?;
     let _upkeep = upkeep::start(upkeep::Upkeep {
         store: store.clone(),
         supervisor: id,
@@ -158,4 +171,3 @@ fn serve(
     closed?;
     Ok(())
 }
-

@@ -57,7 +57,10 @@ pub(super) fn start(upkeep: Upkeep) -> Guard {
         .spawn(move || upkeep.run(&stopped))
         .map_err(|error| tracing::error!(%error, "no thread for rescue and upkeep"))
         .ok();
-    Guard { stop: Some(stop), thread }
+    Guard {
+        stop: Some(stop),
+        thread,
+    }
 }
 
 impl Upkeep {
@@ -91,7 +94,8 @@ impl Upkeep {
         }
         if round % ROUNDS_PER_PRUNE == 0 {
             let retention = self.retention;
-            self.store.call(move |store| store.prune(&retention, PRUNE_BATCH))?;
+            self.store
+                .call(move |store| store.prune(&retention, PRUNE_BATCH))?;
         }
         Ok(())
     }
@@ -102,7 +106,9 @@ impl Upkeep {
             Ok(life) if life.try_lock().is_err() => return Ok(()),
             Ok(life) => Some(life),
             // It removes its directory as its last act, or somebody cleaned up by hand.
-            Err(_) if Path::new("/proc").join(row.pid.to_string()).exists() && row.open => return Ok(()),
+            Err(_) if Path::new("/proc").join(row.pid.to_string()).exists() && row.open => {
+                return Ok(());
+            }
             Err(_) => None,
         };
         let id = row.id;
@@ -134,7 +140,10 @@ pub(super) fn prove_dead(directory: &Path, slots: u32, held: &[Held]) -> bool {
     let deadline = Instant::now() + DEATH_TIME_MAX;
     loop {
         for held in held {
-            process::kill_tagged(&Tag { job: held.job, attempt: held.attempt });
+            process::kill_tagged(&Tag {
+                job: held.job,
+                attempt: held.attempt,
+            });
         }
         let free = (0..slots).all(|slot| match process::try_take_slot(directory, slot) {
             Ok(taken) => taken,

@@ -40,8 +40,12 @@ impl AsFd for WakeSocket {
 
 /// Wakes the supervisor that owns `directory`; if it cannot be reached, its poll backstop serves.
 pub(crate) fn wake(directory: &Path) {
-    let Ok(open) = File::open(directory) else { return };
-    let Ok(socket) = UnixDatagram::unbound() else { return };
+    let Ok(open) = File::open(directory) else {
+        return;
+    };
+    let Ok(socket) = UnixDatagram::unbound() else {
+        return;
+    };
     if socket.set_nonblocking(true).is_ok() {
         // A full queue means that it is about to wake up anyway.
         let _ = socket.send_to(&[0], short(&open));

@@ -147,5 +147,10 @@ fn perform(
         Close::IfIdle => store.close_supervisor_if_idle(supervisor, serves),
         Close::Anyway => store.close_supervisor(supervisor).map(|()| true),
     });
-    Answer { records, claim, cancellations, closed }
+    Answer {
+        records,
+        claim,
+        cancellations,
+        closed,
+    }
 }

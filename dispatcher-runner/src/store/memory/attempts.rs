@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use dispatcher_core::{Cause, JobId, JobState};
+use dispatcher_core::{Cause, JobId, JobState, Transition};
 
 use super::state::{Attempt, Job, State, WaitsFor};
 use crate::store::rules::{self, Place, Step};
@@ -52,7 +52,7 @@ impl State {
             },
             capture: record.capture.clone(),
         });
-        let step = rules::after_attempt(record.next, job.cancel_by.as_deref());
+        let step = rules::after_attempt(record.next, job.lost, job.cancel_by.as_deref());
         let state = self.follow(key, step, now);
         let output = record.output.as_ref();
         let output = output.filter(|_| state == JobState::Succeeded);
@@ -91,7 +91,7 @@ impl State {
                 state
             }
             Step::Again(again) => {
-                job.apply(dispatcher_core::Transition::Requeue);
+                job.apply(Transition::Requeue);
                 job.waits_for = WaitsFor::Nothing;
                 job.started_at = None;
                 job.progress = None;
@@ -133,11 +133,7 @@ impl State {
         match job.state {
             JobState::Queued => {
                 let cause = Cause::Cancelled { by: by.to_owned() };
-                job.end(
-                    dispatcher_core::Transition::Cancel,
-                    rules::outcome(cause),
-                    now,
-                );
+                job.end(Transition::Cancel, rules::outcome(cause), now);
                 self.release(key, now);
                 CancelReply::Cancelled
             }

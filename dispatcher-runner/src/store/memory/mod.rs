@@ -56,7 +56,7 @@ impl MemoryStore {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         // A panic under the lock is a bug that its own thread has reported.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -65,7 +65,7 @@ impl MemoryStore {
 impl Store for MemoryStore {
     fn submit(&mut self, groups: &[Submission]) -> Vec<Result<Submitted, SubmitError>> {
         let now = self.now();
-        let mut state = self.state();
+        let mut state = self.lock();
         groups
             .iter()
             .map(|group| state.submit(group, now))
@@ -74,12 +74,12 @@ impl Store for MemoryStore {
 
     fn claim(&mut self, request: &ClaimRequest) -> Result<Claim, StoreError> {
         let now = self.now();
-        Ok(self.state().claim(request, now))
+        Ok(self.lock().claim(request, now))
     }
 
     fn record(&mut self, records: &[Record]) -> Result<Vec<Recorded>, StoreError> {
         let now = self.now();
-        let mut state = self.state();
+        let mut state = self.lock();
         Ok(records
             .iter()
             .map(|record| state.record(record, now))
@@ -87,7 +87,7 @@ impl Store for MemoryStore {
     }
 
     fn note_progress(&mut self, notes: &[ProgressNote]) -> Result<(), StoreError> {
-        let mut state = self.state();
+        let mut state = self.lock();
         for note in notes {
             state.note_progress(note);
         }
@@ -96,15 +96,12 @@ impl Store for MemoryStore {
 
     fn cancel(&mut self, jobs: &[JobId], by: &str) -> Result<Vec<CancelReply>, StoreError> {
         let now = self.now();
-        let mut state = self.state();
-        Ok(jobs
-            .iter()
-            .map(|job| state.cancel(*job, by, now))
-            .collect())
+        let mut state = self.lock();
+        Ok(jobs.iter().map(|job| state.cancel(*job, by, now)).collect())
     }
 
     fn cancellations(&mut self, supervisor: SupervisorId) -> Result<Vec<Cancellation>, StoreError> {
-        Ok(self.state().cancellations(supervisor))
+        Ok(self.lock().cancellations(supervisor))
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
@@ -113,7 +110,7 @@ impl Store for MemoryStore {
 
     fn open_supervisor(&mut self, supervisor: &NewSupervisor) -> Result<SupervisorId, StoreError> {
         let now = self.now();
-        Ok(self.state().open_supervisor(supervisor, now))
+        Ok(self.lock().open_supervisor(supervisor, now))
     }
 
     fn close_supervisor_if_idle(
@@ -121,7 +118,7 @@ impl Store for MemoryStore {
         supervisor: SupervisorId,
         serves: &Serves,
     ) -> Result<bool, StoreError> {
-        let mut state = self.state();
+        let mut state = self.lock();
         let idle = !state.has_unfinished(serves);
         if idle {
             state.close_supervisor(supervisor);
@@ -130,25 +127,25 @@ impl Store for MemoryStore {
     }
 
     fn close_supervisor(&mut self, supervisor: SupervisorId) -> Result<(), StoreError> {
-        self.state().close_supervisor(supervisor);
+        self.lock().close_supervisor(supervisor);
         Ok(())
     }
 
     fn supervisors(&mut self) -> Result<Vec<SupervisorRow>, StoreError> {
-        Ok(self.state().supervisors())
+        Ok(self.lock().supervisors())
     }
 
     fn claimed_by(&mut self, supervisor: SupervisorId) -> Result<Vec<Held>, StoreError> {
-        Ok(self.state().claimed_by(supervisor))
+        Ok(self.lock().claimed_by(supervisor))
     }
 
     fn rescue(&mut self, dead: SupervisorId) -> Result<Rescued, StoreError> {
         let now = self.now();
-        Ok(self.state().rescue(dead, now))
+        Ok(self.lock().rescue(dead, now))
     }
 
     fn register(&mut self, dispatchers: &[DispatcherRow]) -> Result<(), StoreError> {
-        let mut state = self.state();
+        let mut state = self.lock();
         for row in dispatchers {
             state.upsert(row);
         }
@@ -156,31 +153,31 @@ impl Store for MemoryStore {
     }
 
     fn dispatchers(&mut self) -> Result<Vec<DispatcherStatus>, StoreError> {
-        Ok(self.state().dispatchers())
+        Ok(self.lock().dispatchers())
     }
 
     fn set_paused(&mut self, dispatcher: &str, pause: Pause) -> Result<bool, StoreError> {
-        Ok(self.state().set_paused(dispatcher, pause))
+        Ok(self.lock().set_paused(dispatcher, pause))
     }
 
     fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError> {
-        Ok(Self::state(self).of(job).map(|job| job.state))
+        Ok(self.lock().of(job).map(|job| job.state))
     }
 
     fn job(&mut self, job: JobId) -> Result<Option<JobRecord>, StoreError> {
-        Ok(Self::state(self).of(job).map(listing::record))
+        Ok(self.lock().of(job).map(listing::record))
     }
 
     fn find(&mut self, prefix: &str, limit: usize) -> Result<Vec<JobId>, StoreError> {
-        Ok(Self::state(self).find(prefix, limit))
+        Ok(self.lock().find(prefix, limit))
     }
 
     fn jobs(&mut self, filter: &JobFilter) -> Result<Vec<JobSummary>, StoreError> {
-        Ok(Self::state(self).list(filter))
+        Ok(self.lock().list(filter))
     }
 
     fn capture(&mut self, job: JobId, attempt: u32) -> Result<Option<Capture>, StoreError> {
-        Ok(Self::state(self).of(job).and_then(|job| {
+        Ok(self.lock().of(job).and_then(|job| {
             let attempts = &mut job.attempts.iter();
             attempts
                 .find(|one| one.record.attempt == attempt)
@@ -189,11 +186,11 @@ impl Store for MemoryStore {
     }
 
     fn latest_output(&mut self, dispatcher: &str) -> Result<Option<(JobId, String)>, StoreError> {
-        Ok(Self::state(self).latest_output(dispatcher))
+        Ok(self.lock().latest_output(dispatcher))
     }
 
     fn prune(&mut self, retention: &Retention, batch: usize) -> Result<u64, StoreError> {
         let now = self.now();
-        Ok(Self::state(self).prune(retention, batch, now))
+        Ok(self.lock().prune(retention, batch, now))
     }
 }

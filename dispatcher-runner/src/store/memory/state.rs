@@ -196,8 +196,7 @@ impl State {
                 max_queue,
                 unfinished: waiting + running,
                 concurrency,
-                mean_run: mean_run_us
-                    .map(|us| std::time::Duration::from_micros(us.unsigned_abs())),
+                mean_run: mean_run_us.map(|us| std::time::Duration::from_micros(us.unsigned_abs())),
             });
         }
         self.insert(job, verdict, now);
@@ -263,10 +262,7 @@ impl State {
         let same: Vec<_> = all
             .filter(|job| job.has_identity(&dispatcher, &identity))
             .collect();
-        if same
-            .iter()
-            .all(|job| job.waits_for == WaitsFor::Duplicate)
-        {
+        if same.iter().all(|job| job.waits_for == WaitsFor::Duplicate) {
             if let Some(first) = same.into_iter().min_by_key(|job| job.seq) {
                 first.waits_for = if first.run_at <= now {
                     WaitsFor::Nothing

@@ -47,11 +47,12 @@ pub(super) fn record(unit: &mut Unit<'_>, record: &Record) -> rusqlite::Result<R
                     identity: row.get(3)?,
                     spot: Spot::Running,
                 };
-                Ok((subject, cancel_by))
+                let lost: u32 = row.get(5)?;
+                Ok((subject, cancel_by, lost))
             },
         )
         .optional()?;
-    let Some((job, cancel_by)) = found else {
+    let Some((job, cancel_by, lost)) = found else {
         return Ok(Recorded::Fenced);
     };
     write_attempt(
@@ -72,7 +73,7 @@ pub(super) fn record(unit: &mut Unit<'_>, record: &Record) -> rusqlite::Result<R
         let tally = unit.ledger.tally(unit.connection, job.dispatcher)?;
         tally.mean_run_us = Some(rules::mean_us(tally.mean_run_us, record.run_time));
     }
-    let step = rules::after_attempt(record.next, cancel_by.as_deref());
+    let step = rules::after_attempt(record.next, lost, cancel_by.as_deref());
     let state = follow(unit, &job, record.token, &step)?;
     if let (JobState::Succeeded, Some(output)) = (state, &record.output) {
         unit.connection
