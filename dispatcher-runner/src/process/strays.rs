@@ -56,10 +56,6 @@ impl Children {
         }
     }
 
-    pub(super) fn file(&mut self) -> Option<&mut File> {
-        self.file.as_mut()
-    }
-
     pub(super) fn list(&self) -> Vec<i32> {
         match self.file.as_ref().map(read_all) {
             Some(Ok(text)) => text.split(' ').filter_map(|pid| pid.parse().ok()).collect(),
