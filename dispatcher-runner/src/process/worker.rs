@@ -116,6 +116,10 @@ fn prepare(options: &Options) -> Result<Vec<Library>, WorkResult> {
             retry_after_ms: None,
         })?;
     }
+    let missing = crate::requirements::missing(options);
+    if !missing.is_empty() {
+        return Err(WorkResult::MissingRequirement { names: missing });
+    }
     libraries::load(&options.package_includes)
         .map_err(|names| WorkResult::MissingRequirement { names })
 }
