@@ -185,7 +185,7 @@ fn cpu_limit(way: Way) {
         }
     ));
     assert!(
-        exit.usage.user_us + exit.usage.system_us >= 900_000,
+        exit.usage.user_us + exit.usage.system_us >= 500_000,
         "{:?}",
         exit.usage
     );
