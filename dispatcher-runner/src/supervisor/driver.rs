@@ -510,7 +510,9 @@ impl<'a> Driver<'a> {
     /// Processes that a job left behind may hold the slot's lock; they prove nothing about the
     /// worker, so the next one gets a lock of its own.
     fn renew_slot(&mut self, worker: WorkerId) {
-        let Some(link) = self.links.get(&worker) else { return };
+        let Some(link) = self.links.get(&worker) else {
+            return;
+        };
         match process::renew_slot(&self.home.directory, link.slot) {
             Ok(lock) => self.slots[link.slot as usize] = lock,
             Err(error) => tracing::error!(%error, slot = link.slot, "a slot's lock is not renewed"),
