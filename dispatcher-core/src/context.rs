@@ -29,6 +29,12 @@ pub trait Link {
 
     /// Whether the job was asked to stop. The first call turns TERM from death into a flag.
     fn cancelled(&mut self) -> bool;
+
+    /// What runs the futures of [`AsyncProcess`](crate::AsyncProcess).
+    #[cfg(feature = "async")]
+    fn driver(&self) -> crate::Driver {
+        crate::async_process::park
+    }
 }
 
 /// Nobody listens to this job any more.
@@ -128,6 +134,11 @@ impl Context {
     /// the process, and the job has `grace` to finish.
     pub fn cancelled(&mut self) -> bool {
         self.link.cancelled()
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) fn driver(&self) -> crate::Driver {
+        self.link.driver()
     }
 }
 

@@ -228,3 +228,6 @@ pub struct Counters {
     /// The fence; rises with every claim.
     pub token: u64,
 }
+
+#[cfg(test)]
+mod tests;

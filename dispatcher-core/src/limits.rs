@@ -26,3 +26,5 @@ pub const LOST_RERUNS_MAX: u32 = 3;
 pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Longest message of a failure or panic that is kept, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
+/// A tick of a schedule that is at most this old is not a missed one.
+pub const TICK_LATE_MAX: Duration = Duration::from_secs(120);

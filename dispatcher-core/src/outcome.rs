@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+mod present;
+
+pub use present::signal_name;
+
 /// How a process ended, as the kernel says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

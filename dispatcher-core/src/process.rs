@@ -6,6 +6,11 @@ use serde::de::DeserializeOwned;
 use crate::{Context, Definition, Failure, Options};
 
 /// What a dispatcher does.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say what it does",
+    label = "`Process` is not implemented",
+    note = "write `impl Process for {Self} {{ fn process(&mut self, cx: &mut Context) -> Result<(), Failure> {{ … }} }}`"
+)]
 pub trait Process {
     /// Does the work, alone in its own process.
     ///

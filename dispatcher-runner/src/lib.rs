@@ -1,9 +1,30 @@
 //! Runs dispatchers: processes, stores, supervision, command line and configuration.
+//!
+//! A program calls [`init`] first and then sends jobs with [`Dispatch`]; or its `main` is
+//! [`main()`] and it is a command line of its own. Every job runs in its own process.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!(
     "dispatcher-runner is for Linux; dispatcher-core and dispatcher-macros are portable"
 );
 
+mod about;
+mod app;
+mod cli;
+mod client;
+mod config;
+mod host;
+mod ids;
+mod log;
 mod process;
+mod requirements;
 mod store;
+mod supervisor;
+
+pub use app::{SetupError, init, init_with, setup};
+pub use client::{
+    Dispatch, Ended, JobBuilder, JobHandle, JobStatus, Mode, SpawnError, Started, StoreFailure,
+    latest_output, spawn_all,
+};
+pub use config::{Config, ConfigError, ConfigProblem, OptionValue, StoreLocation, StoreOrigin};
+pub use host::main;

@@ -10,10 +10,9 @@
 use std::io::{self, Write as _};
 use std::os::fd::{IntoRawFd as _, RawFd};
 
-use dispatcher_core::__private::{Registration, inventory};
 use dispatcher_core::message::{PROTOCOL_VERSION, Start, WorkResult, WorkerMessage};
 use dispatcher_core::{
-    Context, Definition, EnvPolicy, Failure, FailureKind, JobId, Library, Options, Registry,
+    Context, Definition, EnvPolicy, Failure, FailureKind, JobId, Library, Options,
 };
 
 use super::link::{self, WorkerLink};
@@ -118,6 +117,10 @@ fn prepare(options: &Options) -> Result<Vec<Library>, WorkResult> {
             retry_after_ms: None,
         })?;
     }
+    let missing = crate::requirements::missing(options);
+    if !missing.is_empty() {
+        return Err(WorkResult::MissingRequirement { names: missing });
+    }
     libraries::load(&options.package_includes)
         .map_err(|names| WorkResult::MissingRequirement { names })
 }
@@ -132,19 +135,10 @@ fn keep_only(names: &[String]) {
     }
 }
 
-/// Rows hold names; an alias is resolved only where no name fits.
 fn find(name: &str) -> Result<&'static Definition, String> {
-    inventory::iter::<Registration>
-        .into_iter()
-        .map(|registration| registration.0())
-        .find(|definition| definition.name == name)
-        .map_or_else(
-            || match Registry::collect() {
-                Ok(registry) => registry.resolve(name).map_err(|error| error.to_string()),
-                Err(error) => Err(error.to_string()),
-            },
-            Ok,
-        )
+    crate::app::registry()
+        .resolve(name)
+        .map_err(|error| error.to_string())
 }
 
 fn result_of(failure: &Failure) -> WorkResult {

@@ -5,10 +5,22 @@
 //! claim; when the token is no longer valid nothing changes, and that is no error.
 //! The store knows no processes: proof of death is the caller's business.
 
+mod clock;
+#[cfg(test)]
+mod conformance;
+mod group;
+mod memory;
+mod pick;
+mod rules;
+mod sqlite;
+
+pub(crate) use group::{StoreClient, StoreThread};
+pub(crate) use sqlite::SqliteStore;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dispatcher_core::{Counters, DispatcherOptions, JobId, JobState, Options, Outcome};
+use dispatcher_core::{Counters, DispatcherOptions, JobId, JobState, OnLost, Options, Outcome};
 use serde::{Deserialize, Serialize};
 
 /// Wall-clock time, milliseconds since 1970-01-01 UTC.
@@ -262,6 +274,10 @@ pub(crate) enum Next {
     },
     /// Back to its old place in the queue, without a failure (shutdown).
     Release,
+    /// As [`Store::rescue`] treats it: re-queued at most `LOST_RERUNS_MAX` times.
+    Lost {
+        on_lost: OnLost,
+    },
 }
 
 /// Answer to one [`Record`].

@@ -1,0 +1,19 @@
+use dispatcher_core::{Context, Dispatcher, Failure, Process};
+use serde::{Deserialize, Serialize};
+
+#[derive(Dispatcher, Serialize, Deserialize)]
+#[allow(non_camel_case_types)]
+struct r#type {
+    r#fn: u8,
+}
+
+impl Process for r#type {
+    fn process(&mut self, _cx: &mut Context) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+fn main() {
+    assert_eq!(r#type::NAME, "type");
+    assert_eq!(r#type::definition().fields[0].name, "fn");
+}

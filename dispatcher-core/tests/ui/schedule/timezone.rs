@@ -1,0 +1,18 @@
+use dispatcher_core::{Context, Dispatcher, Failure, Process};
+use serde::{Deserialize, Serialize};
+
+#[derive(Dispatcher, Serialize, Deserialize)]
+#[dispatcher(
+    schedule = "daily",
+    timezone = "Europe / Berlin",
+)]
+#[derive(Default)]
+struct Job;
+
+impl Process for Job {
+    fn process(&mut self, _cx: &mut Context) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+fn main() {}

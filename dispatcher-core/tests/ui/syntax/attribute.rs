@@ -1,0 +1,16 @@
+use dispatcher_core::{Context, Dispatcher, Failure, Process};
+use serde::{Deserialize, Serialize};
+
+#[derive(Dispatcher, Serialize, Deserialize)]
+#[dispatcher]
+#[dispatcher = "job"]
+#[dispatcher[timeout = 5]]
+struct Job;
+
+impl Process for Job {
+    fn process(&mut self, _cx: &mut Context) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+fn main() {}

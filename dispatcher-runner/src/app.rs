@@ -1,0 +1,191 @@
+//! What this process knows of its program: roles, registry, build, configuration, store.
+//!
+//! `init()` comes first: in a re-executed copy of the program it never returns.
+
+use std::io;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use dispatcher_core::{Registry, RegistryBuilder, RegistryError, RegistryProblem};
+use rustix::stdio::dup2_stdin;
+
+use crate::client::SpawnError;
+use crate::config::{Config, StoreLocation};
+use crate::process;
+use crate::store::{Build, SqliteStore, StoreClient, StoreError, StoreThread};
+use crate::supervisor::{self, Orders};
+
+static REGISTRY: OnceLock<Registry> = OnceLock::new();
+static CONFIG: OnceLock<Config> = OnceLock::new();
+static STORE: OnceLock<StoreClient> = OnceLock::new();
+static LOCATION: OnceLock<StoreLocation> = OnceLock::new();
+static BUILD: OnceLock<Build> = OnceLock::new();
+
+/// Must be the first line of `main` in a program that has a `main` of its own.
+///
+/// In a copy of the program that was re-executed as keeper, worker or supervisor it does that work
+/// and never returns. Elsewhere it only remembers which dispatchers and which build there are.
+///
+/// # Panics
+/// When two dispatchers of the program claim one name (no job could be told apart), or `/proc` is
+/// not mounted.
+pub fn init() {
+    init_with(Registry::builder().linked());
+}
+
+/// [`init`] with dispatchers that are registered explicitly, where the linker cannot collect them.
+///
+/// # Panics
+/// As [`init`].
+pub fn init_with(registry: RegistryBuilder) {
+    let registry = match registry.build() {
+        Ok(registry) => registry,
+        // Programs without dispatchers (the generic binary) still list, show and cancel.
+        Err(error)
+            if error
+                .problems()
+                .iter()
+                .all(|problem| matches!(problem, RegistryProblem::Empty)) =>
+        {
+            Registry::default()
+        }
+        Err(error) => refuse(&error),
+    };
+    let _ = REGISTRY.set(registry);
+    match process::build_id() {
+        Ok(build) => drop(BUILD.set(build)),
+        Err(error) => panic!("/proc/self/exe cannot be looked at: {error}"),
+    }
+    process::become_role_if_asked();
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments
+        .next()
+        .is_some_and(|argument| argument == supervisor::ROLE)
+    {
+        let code = become_supervisor(&arguments.next().unwrap_or_default().to_string_lossy());
+        std::process::exit(code);
+    }
+}
+
+/// Sets the configuration of this process. Without it, the files and variables described in the
+/// documentation of [`Config`] are read at the first use.
+///
+/// # Errors
+/// When a configuration is in use already.
+pub fn setup(config: Config) -> Result<(), SetupError> {
+    CONFIG.set(config).map_err(|_| SetupError)
+}
+
+/// The configuration is in use already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration is in use already; call `setup` once, before the first job is sent")]
+pub struct SetupError;
+
+/// The dispatchers of this program; empty before [`init`].
+pub(crate) fn registry() -> &'static Registry {
+    static EMPTY: OnceLock<Registry> = OnceLock::new();
+    REGISTRY
+        .get()
+        .unwrap_or_else(|| EMPTY.get_or_init(Registry::default))
+}
+
+/// The build of this program, taken in [`init`].
+pub(crate) fn build() -> Result<&'static Build, SpawnError> {
+    BUILD.get().ok_or(SpawnError::NotInitialised)
+}
+
+/// The configuration, read at the first use.
+pub(crate) fn config() -> Result<&'static Config, SpawnError> {
+    if let Some(config) = CONFIG.get() {
+        return Ok(config);
+    }
+    let config = Config::from_environment(program_name()).map_err(SpawnError::config)?;
+    Ok(CONFIG.get_or_init(|| config))
+}
+
+/// The configuration that the program gave to [`setup`].
+pub(crate) fn given_config() -> Option<&'static Config> {
+    CONFIG.get()
+}
+
+/// Where the state lies, decided at the first use.
+pub(crate) fn location() -> Result<&'static StoreLocation, SpawnError> {
+    if let Some(location) = LOCATION.get() {
+        return Ok(location);
+    }
+    let location = config()?.store().map_err(SpawnError::config)?;
+    Ok(LOCATION.get_or_init(|| location))
+}
+
+/// The store of this process, opened at the first use.
+pub(crate) fn store() -> Result<&'static StoreClient, SpawnError> {
+    if let Some(store) = STORE.get() {
+        return Ok(store);
+    }
+    let store = open(location()?.file())?;
+    Ok(STORE.get_or_init(|| store))
+}
+
+/// Opens the state file, with a thread of its own.
+pub(crate) fn open(file: &Path) -> Result<StoreClient, StoreError> {
+    let store = SqliteStore::open(file)?;
+    StoreThread::spawn(Box::new(store)).map_err(|error| StoreError::Database {
+        path: file.to_owned(),
+        detail: format!("no thread for it: {error}"),
+    })
+}
+
+/// The name under which the program was built.
+pub(crate) fn program_name() -> String {
+    let image = std::env::args_os().next().unwrap_or_default();
+    let name = Path::new(&image)
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    if name.is_empty() {
+        "dispatcher".into()
+    } else {
+        name
+    }
+}
+
+fn refuse(error: &RegistryError) -> ! {
+    panic!(
+        "the dispatchers of this program cannot be told apart: {error}\n{}",
+        error.advice()
+    );
+}
+
+fn become_supervisor(orders: &str) -> i32 {
+    let Ok(orders) = serde_json::from_str::<Orders>(orders) else {
+        eprintln!(
+            "error: `{}` is started by Dispatcher itself, not by hand",
+            supervisor::ROLE
+        );
+        return 64;
+    };
+    crate::log::to_stderr();
+    let elected = process::detach().and_then(|()| take_election_lock());
+    let result = match elected {
+        Ok(elected) => supervisor::run(&orders, Some(elected)),
+        Err(source) => Err(supervisor::SupervisorError::Directory {
+            path: orders.directory(),
+            source,
+        }),
+    };
+    match result {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::error!(error = %crate::log::chain(&error), "the supervisor ended");
+            74
+        }
+    }
+}
+
+/// Standard input of a supervisor is the lock that makes it the only one of its build.
+fn take_election_lock() -> io::Result<std::fs::File> {
+    let lock = std::os::fd::AsFd::as_fd(&io::stdin()).try_clone_to_owned()?;
+    dup2_stdin(std::fs::File::open("/dev/null")?)?;
+    Ok(lock.into())
+}

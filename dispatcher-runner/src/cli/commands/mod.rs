@@ -1,0 +1,82 @@
+//! One file for each group of commands.
+
+mod control;
+mod doctor;
+mod jobs;
+mod list;
+mod notify;
+mod output;
+mod show;
+mod status;
+
+use serde_json::json;
+
+use super::Environment;
+use super::error::{Done, Stop};
+use super::grammar::CommandName;
+use super::session::Session;
+use super::{completions, grammar};
+
+/// Runs a command.
+pub(crate) fn run(name: CommandName, session: &mut Session<'_, '_>) -> Done {
+    match name {
+        CommandName::NotifyDispatcher => notify::notifydispatcher(session),
+        CommandName::List => list::list(session),
+        CommandName::Jobs => jobs::jobs(session),
+        CommandName::Show => show::show(session),
+        CommandName::Logs => output::logs(session),
+        CommandName::Output => output::output(session),
+        CommandName::Cancel => control::cancel(session),
+        CommandName::Retry => control::retry(session),
+        CommandName::Pause => control::pause(session),
+        CommandName::Resume => control::resume(session),
+        CommandName::Prune => control::prune(session),
+        CommandName::Status => status::status(session),
+        CommandName::Doctor => doctor::doctor(session),
+        CommandName::Completions => script(session),
+    }
+}
+
+/// `--version`.
+pub(crate) fn version(environment: &mut Environment<'_>, json: bool) -> Done {
+    let version = env!("CARGO_PKG_VERSION");
+    let commit = env!("DISPATCHER_COMMIT");
+    let build = environment.build.as_ref().map(|build| build.id.as_str());
+    if json {
+        let value = json!({
+            "program": environment.program,
+            "version": version,
+            "commit": commit,
+            "build": build,
+            "sources": [],
+        });
+        environment.terminal.json(&value)?;
+        return Ok(0);
+    }
+    let text = format!(
+        "{} (dispatcher-runner {version}, commit {commit})\nbuild: {}\nsources: none",
+        environment.program,
+        build.unwrap_or("unknown"),
+    );
+    environment.terminal.line(&text)?;
+    Ok(0)
+}
+
+fn script(session: &mut Session<'_, '_>) -> Done {
+    let program = session.environment.program.clone();
+    let text = match session.first_word() {
+        "bash" => completions::bash(&program),
+        "zsh" => completions::zsh(&program),
+        "fish" => completions::fish(&program),
+        other => {
+            let error = super::CliError::usage(
+                format!("there are no completions for `{other}`"),
+                format!("there are {}", grammar::SHELLS.join(", ")),
+                "name one of these",
+            );
+            return Err(Stop::from(error));
+        }
+    };
+    session.terminal().print(&text)?;
+    Ok(0)
+}

@@ -1,0 +1,277 @@
+//! `status`: where the state lies, who runs jobs, what waits, and what went wrong last.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use dispatcher_core::JobState;
+use dispatcher_core::duration::format_bytes;
+use serde_json::{Value, json};
+
+use crate::cli::error::{Done, Stop};
+use crate::cli::format::{ago, local, utc};
+use crate::cli::layout::{Cell, ColumnKind, Table, harmless};
+use crate::cli::session::{OpenStore, Session};
+use crate::cli::terminal::Colour;
+use crate::store::{DispatcherStatus, JobFilter, SupervisorRow, UnixMs};
+
+/// Where supervisors write what happens to them.
+const LOG_NAME: &str = "supervisor.log";
+/// The end of the log that is searched for an error.
+const LOG_BYTES: u64 = 64 * 1024;
+/// With more waiting jobs than this the oldest is not looked for.
+const WAITING_MAX: usize = 10_000;
+
+struct Status {
+    supervisors: Vec<SupervisorRow>,
+    dispatchers: Vec<DispatcherStatus>,
+    oldest: Oldest,
+    bytes: u64,
+    last_error: Option<String>,
+}
+
+/// The job that has waited longest.
+enum Oldest {
+    Nothing,
+    At(UnixMs),
+    /// There are too many to look through.
+    Unknown,
+}
+
+pub(super) fn status(session: &mut Session<'_, '_>) -> Done {
+    let mut store = session.open_store()?;
+    let dispatchers = store.ask(|store| store.dispatchers())?;
+    let waiting = dispatchers.iter().map(|it| it.waiting as usize).sum();
+    let status = Status {
+        supervisors: store.ask(|store| store.supervisors())?,
+        oldest: oldest(&mut store, waiting)?,
+        dispatchers,
+        bytes: state_bytes(session.location.file()),
+        last_error: last_error(&session.location.directory().join(LOG_NAME)),
+    };
+    if session.json() {
+        let value = to_json(session, &status);
+        session.terminal().json(&value)?;
+        return Ok(0);
+    }
+    print(session, &status)?;
+    Ok(0)
+}
+
+fn oldest(store: &mut OpenStore, waiting: usize) -> Result<Oldest, Stop> {
+    if waiting > WAITING_MAX {
+        return Ok(Oldest::Unknown);
+    }
+    let filter = JobFilter {
+        state: Some(JobState::Queued),
+        limit: WAITING_MAX,
+        ..JobFilter::default()
+    };
+    let queued = store.ask(|store| store.jobs(&filter))?;
+    let oldest = queued.iter().map(|job| job.submitted_at).min();
+    Ok(oldest.map_or(Oldest::Nothing, Oldest::At))
+}
+
+/// Bytes of the state file and of what SQLite keeps beside it.
+fn state_bytes(file: &Path) -> u64 {
+    let beside = |ending: &str| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let files = [file.to_owned(), beside("-wal"), beside("-shm")];
+    let sizes = files.iter().filter_map(|file| std::fs::metadata(file).ok());
+    sizes.map(|metadata| metadata.len()).sum()
+}
+
+/// The last line of a log that tells an error.
+fn last_error(log: &Path) -> Option<String> {
+    let mut file = File::open(log).ok()?;
+    let size = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(LOG_BYTES)))
+        .ok()?;
+    let mut bytes = Vec::new();
+    file.take(LOG_BYTES).read_to_end(&mut bytes).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let is_error = |line: &&str| line.to_ascii_lowercase().contains("error");
+    text.lines()
+        .rfind(is_error)
+        .map(|line| harmless(line.trim()))
+}
+
+fn print(session: &mut Session<'_, '_>, status: &Status) -> Result<(), Stop> {
+    let now = session.now();
+    let state = format!(
+        "state      {}, {}",
+        session.location,
+        format_bytes(status.bytes)
+    );
+    let waiting: u64 = status
+        .dispatchers
+        .iter()
+        .map(|it| u64::from(it.waiting))
+        .sum();
+    let running: u64 = status
+        .dispatchers
+        .iter()
+        .map(|it| u64::from(it.running))
+        .sum();
+    let oldest = match status.oldest {
+        Oldest::Nothing => String::new(),
+        Oldest::At(time) => format!(", the oldest submitted {}", ago(time, now)),
+        Oldest::Unknown => ", too many to tell the oldest".to_owned(),
+    };
+    let terminal = session.terminal();
+    terminal.line(&state)?;
+    terminal.line(&format!(
+        "jobs       {waiting} waiting, {running} running{oldest}"
+    ))?;
+    let open = status.supervisors.iter().filter(|it| it.open).count();
+    terminal.line(&format!("supervisor {}", supervised(open, waiting)))?;
+    if !status.supervisors.is_empty() {
+        let text =
+            supervisors(&status.supervisors, now).render(terminal.width(), terminal.colours());
+        terminal.print(&format!("\n{text}"))?;
+    }
+    if !status.dispatchers.is_empty() {
+        let text = dispatchers(&status.dispatchers).render(terminal.width(), terminal.colours());
+        terminal.print(&format!("\n{text}"))?;
+    }
+    for it in status.dispatchers.iter().filter(|it| it.paused) {
+        let name = &it.row.name;
+        let text = format!("\nwarning: {name} is paused; `resume {name}` starts its jobs again");
+        terminal.line(&terminal.colours().paint(Colour::Odd, &text))?;
+    }
+    if let Some(error) = &status.last_error {
+        terminal.line(&format!("\nlast error in {LOG_NAME}:\n  {error}"))?;
+    }
+    Ok(())
+}
+
+fn supervised(open: usize, waiting: u64) -> String {
+    match (open, waiting) {
+        (0, 0) => "none; the next job starts one".to_owned(),
+        (0, _) => "none; the next submission or `resume` starts one".to_owned(),
+        (1, _) => "1 open".to_owned(),
+        (many, _) => format!("{many} open"),
+    }
+}
+
+fn supervisors(rows: &[SupervisorRow], now: UnixMs) -> Table {
+    let mut table = Table::new(&[
+        ("SUPERVISOR", ColumnKind::Number),
+        ("PROGRAM", ColumnKind::Elastic),
+        ("PID", ColumnKind::Number),
+        ("SLOTS", ColumnKind::Number),
+        ("STARTED", ColumnKind::Fixed),
+        ("STATE", ColumnKind::Fixed),
+        ("BUILD", ColumnKind::Elastic),
+    ]);
+    for row in rows {
+        table.row(vec![
+            row.id.0.to_string().into(),
+            row.program.as_str().into(),
+            row.pid.to_string().into(),
+            row.slots.to_string().into(),
+            format!("{} ({})", local(row.started_at), ago(row.started_at, now)).into(),
+            state_of(row),
+            row.build.id.as_str().into(),
+        ]);
+    }
+    table
+}
+
+fn state_of(row: &SupervisorRow) -> Cell {
+    if row.open {
+        Cell::coloured(Colour::Good, "open")
+    } else {
+        Cell::coloured(Colour::Odd, "closed, holds jobs")
+    }
+}
+
+fn dispatchers(rows: &[DispatcherStatus]) -> Table {
+    let mut table = Table::new(&[
+        ("DISPATCHER", ColumnKind::Elastic),
+        ("WAITING", ColumnKind::Number),
+        ("RUNNING", ColumnKind::Number),
+        ("MEAN RUN", ColumnKind::Number),
+        ("", ColumnKind::Fixed),
+    ]);
+    for status in rows {
+        let mean = status
+            .mean_run
+            .map_or_else(String::new, crate::cli::format::rough);
+        let note = if status.paused {
+            Cell::coloured(Colour::Odd, "paused")
+        } else {
+            Cell::from("")
+        };
+        table.row(vec![
+            status.row.name.as_str().into(),
+            status.waiting.to_string().into(),
+            status.running.to_string().into(),
+            mean.into(),
+            note,
+        ]);
+    }
+    table
+}
+
+fn to_json(session: &Session<'_, '_>, status: &Status) -> Value {
+    let supervisors = status.supervisors.iter().map(|row| {
+        json!({
+            "id": row.id,
+            "program": row.program,
+            "pid": row.pid,
+            "slots": row.slots,
+            "build": row.build.id,
+            "directory": row.directory,
+            "serves": row.serves,
+            "started_at": utc(row.started_at),
+            "open": row.open,
+        })
+    });
+    let dispatchers = status.dispatchers.iter().map(|it| {
+        json!({
+            "name": it.row.name,
+            "waiting": it.waiting,
+            "running": it.running,
+            "paused": it.paused,
+            "mean_run_ms": it.mean_run.map(|mean| u64::try_from(mean.as_millis()).unwrap_or(u64::MAX)),
+        })
+    });
+    let oldest = match status.oldest {
+        Oldest::Nothing | Oldest::Unknown => None,
+        Oldest::At(time) => Some(utc(time)),
+    };
+    json!({
+        "app": session.config.app(),
+        "state_file": session.location.file(),
+        "state_origin": session.location.origin().to_string(),
+        "state_bytes": status.bytes,
+        "oldest_waiting_since": oldest,
+        "supervisors": supervisors.collect::<Vec<_>>(),
+        "dispatchers": dispatchers.collect::<Vec<_>>(),
+        "last_error": status.last_error,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_error_of_a_log_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join(LOG_NAME);
+        assert_eq!(last_error(&log), None);
+        std::fs::write(
+            &log,
+            "1 INFO started\n2 ERROR one\n3 ERROR two\x1b[2J\n4 INFO gone\n",
+        )
+        .unwrap();
+        assert_eq!(last_error(&log).as_deref(), Some("3 ERROR two\u{fffd}[2J"));
+        std::fs::write(&log, "1 INFO fine\n").unwrap();
+        assert_eq!(last_error(&log), None);
+    }
+}

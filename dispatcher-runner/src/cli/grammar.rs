@@ -1,0 +1,394 @@
+//! The commands and their options, as one table.
+//!
+//! Parsing, help, suggestions and completions all read it; nothing about a command's shape stands
+//! anywhere else.
+
+/// A command, for the one place that runs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CommandName {
+    NotifyDispatcher,
+    List,
+    Jobs,
+    Show,
+    Logs,
+    Output,
+    Cancel,
+    Retry,
+    Pause,
+    Resume,
+    Prune,
+    Status,
+    Doctor,
+    Completions,
+}
+
+/// What a command looks like.
+#[derive(Debug)]
+pub(crate) struct Command {
+    pub(crate) id: CommandName,
+    pub(crate) name: &'static str,
+    /// Its positional arguments as help shows them.
+    pub(crate) arguments: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) details: &'static str,
+    pub(crate) positional: Positional,
+    pub(crate) flags: &'static [Flag],
+}
+
+/// How many positional arguments there may be, and what each is.
+#[derive(Debug)]
+pub(crate) struct Positional {
+    pub(crate) min: usize,
+    pub(crate) max: usize,
+    pub(crate) words: Words,
+}
+
+/// An option.
+#[derive(Debug)]
+pub(crate) struct Flag {
+    pub(crate) long: &'static str,
+    pub(crate) short: Option<char>,
+    /// Name of its value; `None` for a switch.
+    pub(crate) value: Option<&'static str>,
+    pub(crate) help: &'static str,
+    pub(crate) words: Words,
+    pub(crate) listed: Listed,
+}
+
+/// Whether help and completions show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listed {
+    Yes,
+    /// For the completion scripts only.
+    No,
+}
+
+/// Where the words of a completion come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Words {
+    Nothing,
+    Dispatchers,
+    Jobs,
+    Files,
+    These(&'static [&'static str]),
+}
+
+/// The shells that completions are written for.
+pub(crate) const SHELLS: &[&str] = &["bash", "zsh", "fish"];
+/// The states of a job.
+pub(crate) const STATES: &[&str] = &["queued", "running", "succeeded", "failed", "cancelled"];
+
+const fn switch(long: &'static str, short: Option<char>, help: &'static str) -> Flag {
+    Flag {
+        long,
+        short,
+        value: None,
+        help,
+        words: Words::Nothing,
+        listed: Listed::Yes,
+    }
+}
+
+const fn valued(long: &'static str, value: &'static str, words: Words, help: &'static str) -> Flag {
+    Flag {
+        long,
+        short: None,
+        value: Some(value),
+        help,
+        words,
+        listed: Listed::Yes,
+    }
+}
+
+const fn hidden(long: &'static str, help: &'static str) -> Flag {
+    Flag {
+        long,
+        short: None,
+        value: None,
+        help,
+        words: Words::Nothing,
+        listed: Listed::No,
+    }
+}
+
+const fn none() -> Positional {
+    Positional {
+        min: 0,
+        max: 0,
+        words: Words::Nothing,
+    }
+}
+
+const fn between(min: usize, max: usize, words: Words) -> Positional {
+    Positional { min, max, words }
+}
+
+/// Options of every command.
+pub(crate) const GLOBAL: &[Flag] = &[
+    valued(
+        "config",
+        "PATH",
+        Words::Files,
+        "read this configuration file",
+    ),
+    valued(
+        "app",
+        "PROGRAM",
+        Words::Files,
+        "run this application's command instead (generic binary)",
+    ),
+    switch("json", None, "write JSON"),
+    switch("help", Some('h'), "show help"),
+];
+
+/// Options that stand before a command, or without one.
+pub(crate) const TOP: &[Flag] = &[switch(
+    "version",
+    Some('V'),
+    "show version, commit and sources",
+)];
+
+/// The table.
+pub(crate) const COMMANDS: &[Command] = &[
+    Command {
+        id: CommandName::NotifyDispatcher,
+        name: "notifydispatcher",
+        arguments: "<Name> [JSON | @file | -]",
+        summary: "submit a job and wait for its end",
+        details: "The payload is JSON, a file (@file) or standard input (-); none is {}.\n\
+            The job's output is passed through and its cause becomes the exit code:\n\
+            0 succeeded, 1 failed, 124 timed out, 130 cancelled, 128+n killed by signal n,\n\
+            69 queue full, 64 unknown name or bad JSON, 78 missing requirement, 74 store.\n\
+            The first SIGINT or SIGTERM cancels the job, the second stops waiting;\n\
+            SIGHUP leaves the job running.",
+        positional: between(1, 2, Words::Dispatchers),
+        flags: &[
+            switch("detach", Some('d'), "print the job's id and return at once"),
+            valued(
+                "timeout",
+                "TIME",
+                Words::Nothing,
+                "longest run time of an attempt (300, 5m; 0 is none)",
+            ),
+            valued(
+                "delay",
+                "TIME",
+                Words::Nothing,
+                "wait before the job may start",
+            ),
+            valued("priority", "N", Words::Nothing, "higher starts first"),
+            valued("queue", "LABEL", Words::Nothing, "label of the queue"),
+            valued(
+                "retries",
+                "N",
+                Words::Nothing,
+                "further attempts after a failure",
+            ),
+            valued(
+                "unique-key",
+                "KEY",
+                Words::Nothing,
+                "identity of the job among duplicates",
+            ),
+            valued(
+                "expires",
+                "TIME",
+                Words::Nothing,
+                "give up when the job waited longer",
+            ),
+        ],
+    },
+    Command {
+        id: CommandName::List,
+        name: "list",
+        arguments: "[Name]",
+        summary: "show dispatchers, their fields, options and queues",
+        details: "",
+        positional: between(0, 1, Words::Dispatchers),
+        flags: &[
+            switch("markdown", None, "write a reference page"),
+            hidden("names", "names only"),
+        ],
+    },
+    Command {
+        id: CommandName::Jobs,
+        name: "jobs",
+        arguments: "",
+        summary: "show jobs, newest first",
+        details: "",
+        positional: none(),
+        flags: &[
+            valued(
+                "state",
+                "STATE",
+                Words::These(STATES),
+                "queued, running, succeeded, failed or cancelled",
+            ),
+            valued(
+                "dispatcher",
+                "NAME",
+                Words::Dispatchers,
+                "of this dispatcher",
+            ),
+            valued("queue", "LABEL", Words::Nothing, "with this label"),
+            valued(
+                "search",
+                "PATH=VALUE",
+                Words::Nothing,
+                "whose payload has this value, as in user.id=7",
+            ),
+            valued("limit", "N", Words::Nothing, "at most this many (50)"),
+            hidden("ids", "ids only"),
+        ],
+    },
+    Command {
+        id: CommandName::Show,
+        name: "show",
+        arguments: "<id>",
+        summary: "show one job with everything on record",
+        details: "An id may be shortened as long as it is unique.",
+        positional: between(1, 1, Words::Jobs),
+        flags: &[],
+    },
+    Command {
+        id: CommandName::Logs,
+        name: "logs",
+        arguments: "<id>",
+        summary: "show what a job wrote",
+        details: "What the job wrote to standard output and error goes to the same streams here.",
+        positional: between(1, 1, Words::Jobs),
+        flags: &[
+            switch("follow", Some('f'), "go on until the job ends"),
+            valued(
+                "attempt",
+                "N",
+                Words::Nothing,
+                "of this attempt instead of the last",
+            ),
+        ],
+    },
+    Command {
+        id: CommandName::Output,
+        name: "output",
+        arguments: "<id> | --latest <Name>",
+        summary: "show the value that a job stored",
+        details: "Without a value on record the exit code is 1.",
+        positional: between(0, 1, Words::Jobs),
+        flags: &[valued(
+            "latest",
+            "NAME",
+            Words::Dispatchers,
+            "of the newest success of this dispatcher",
+        )],
+    },
+    Command {
+        id: CommandName::Cancel,
+        name: "cancel",
+        arguments: "<id…>",
+        summary: "cancel jobs, waiting or running",
+        details: "The exit code is 1 when a job had already ended otherwise.",
+        positional: between(1, usize::MAX, Words::Jobs),
+        flags: &[],
+    },
+    Command {
+        id: CommandName::Retry,
+        name: "retry",
+        arguments: "<id…>",
+        summary: "submit ended jobs again, as new jobs",
+        details: "The new job has the payload and options of the old one, which stays as it is.",
+        positional: between(1, usize::MAX, Words::Jobs),
+        flags: &[],
+    },
+    Command {
+        id: CommandName::Pause,
+        name: "pause",
+        arguments: "<Name>",
+        summary: "start no further jobs of a dispatcher",
+        details: "Running jobs end as usual; submissions are still accepted up to max_queue.",
+        positional: between(1, 1, Words::Dispatchers),
+        flags: &[],
+    },
+    Command {
+        id: CommandName::Resume,
+        name: "resume",
+        arguments: "<Name>",
+        summary: "start jobs of a paused dispatcher again",
+        details: "",
+        positional: between(1, 1, Words::Dispatchers),
+        flags: &[],
+    },
+    Command {
+        id: CommandName::Prune,
+        name: "prune",
+        arguments: "",
+        summary: "remove finished jobs over the limits",
+        details: "The limits are [store.retention] age and count; 7 days and 10,000 per dispatcher.\n\
+            The newest output of each dispatcher is always kept.",
+        positional: none(),
+        flags: &[],
+    },
+    Command {
+        id: CommandName::Status,
+        name: "status",
+        arguments: "",
+        summary: "show the state file, supervisors and queues",
+        details: "",
+        positional: none(),
+        flags: &[],
+    },
+    Command {
+        id: CommandName::Doctor,
+        name: "doctor",
+        arguments: "",
+        summary: "check this machine and the state file",
+        details: "The exit code is 1 when a check fails.",
+        positional: none(),
+        flags: &[],
+    },
+    Command {
+        id: CommandName::Completions,
+        name: "completions",
+        arguments: "<bash | zsh | fish>",
+        summary: "write a shell's completion script",
+        details: "bash: source <(PROGRAM completions bash)\n\
+            zsh:  PROGRAM completions zsh > \"${fpath[1]}/_PROGRAM\"\n\
+            fish: PROGRAM completions fish | source",
+        positional: between(1, 1, Words::These(SHELLS)),
+        flags: &[],
+    },
+];
+
+/// The command with this name.
+pub(crate) fn command(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_flags_do_not_clash() {
+        let names: BTreeSet<_> = COMMANDS.iter().map(|command| command.name).collect();
+        assert_eq!(names.len(), COMMANDS.len());
+        for command in COMMANDS {
+            let all = || command.flags.iter().chain(GLOBAL).chain(TOP);
+            let longs: BTreeSet<_> = all().map(|flag| flag.long).collect();
+            assert_eq!(longs.len(), all().count(), "{}", command.name);
+            let shorts: Vec<_> = all().filter_map(|flag| flag.short).collect();
+            let unique: BTreeSet<_> = shorts.iter().collect();
+            assert_eq!(unique.len(), shorts.len(), "{}", command.name);
+        }
+    }
+
+    #[test]
+    fn states_are_those_of_the_core() {
+        let states: Vec<_> = dispatcher_core::JobState::ALL
+            .iter()
+            .map(|state| state.as_str())
+            .collect();
+        assert_eq!(states, STATES);
+    }
+}

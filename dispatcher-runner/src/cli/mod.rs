@@ -1,0 +1,190 @@
+//! The commands of the command line, for an application's binary and the generic one.
+//!
+//! A command sees the store, the registry and a [`Host`]; it starts no process and touches no
+//! engine. Whoever is told a terminal state is told it after [`Store::sync`].
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use dispatcher_core::{Definition, JobId, Options, Registry};
+
+use crate::config::{Config, Overrides, Search, StoreLocation, Surroundings, WorkingDirectory};
+use crate::store::{Build, Store, StoreError, SupervisorRow, UnixMs};
+
+mod arguments;
+mod commands;
+mod completions;
+mod error;
+mod format;
+mod generic;
+mod grammar;
+mod help;
+mod ids;
+mod interrupts;
+mod layout;
+mod live;
+mod session;
+mod terminal;
+
+#[cfg(test)]
+mod tests;
+
+use arguments::Arguments;
+use session::Session;
+
+pub(crate) use error::{CliError, Done, Stop, exit};
+pub(crate) use interrupts::Interrupts;
+pub(crate) use terminal::Terminal;
+
+/// Everything that the command line works with.
+pub(crate) struct Environment<'a> {
+    /// Name of the program, as help shows it and as the state's folder is called.
+    pub(crate) program: String,
+    /// The dispatchers of the program; none in the generic binary.
+    pub(crate) registry: Registry,
+    /// A configuration made in code; files and variables are not asked then.
+    pub(crate) config: Option<Config>,
+    pub(crate) surroundings: Surroundings,
+    pub(crate) terminal: Terminal,
+    pub(crate) interrupts: Interrupts,
+    /// The running image.
+    pub(crate) build: Option<Build>,
+    /// The wall clock.
+    pub(crate) now: fn() -> UnixMs,
+    pub(crate) host: &'a mut dyn Host,
+}
+
+/// What the command line needs of the rest of the program.
+pub(crate) trait Host {
+    /// Opens the store, creating it where there is none.
+    fn open_store(&mut self, location: &StoreLocation) -> Result<Box<dyn Store>, StoreError>;
+
+    /// Submits a job durably, and makes sure that somebody runs it.
+    fn submit(&mut self, state: &State<'_>, request: &JobRequest)
+    -> Result<SubmittedJob, CliError>;
+
+    /// Wakes a supervisor that has something new to do.
+    fn wake(&mut self, supervisor: &SupervisorRow);
+
+    /// Wakes whoever is open, and starts a supervisor when there is work that nobody serves.
+    fn wake_all(&mut self, state: &State<'_>);
+
+    /// Waits until something may have changed, at most for `timeout`.
+    fn wait(&mut self, timeout: Duration);
+}
+
+/// What a command works on.
+pub(crate) struct State<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) location: &'a StoreLocation,
+    /// With the configured aliases.
+    pub(crate) registry: &'a Registry,
+}
+
+/// A job to be submitted.
+#[derive(Debug)]
+pub(crate) struct JobRequest {
+    pub(crate) definition: &'static Definition,
+    /// JSON, as it was typed.
+    pub(crate) payload: String,
+    pub(crate) options: JobOptions,
+    pub(crate) retry_of: Option<JobId>,
+}
+
+/// Where the options of a job come from.
+#[derive(Debug)]
+pub(crate) enum JobOptions {
+    /// Declared, then configured, then adjusted by the value, then by these.
+    Adjusted {
+        /// From the command line.
+        overrides: Overrides,
+        /// Replaces the payload as identity.
+        unique_key: Option<String>,
+    },
+    /// Those of another job.
+    Frozen(Box<Options>),
+}
+
+/// A job that was submitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SubmittedJob {
+    pub(crate) id: JobId,
+    /// It is an unfinished one with the same identity; nothing was stored.
+    pub(crate) duplicate: bool,
+}
+
+/// Runs the command that the arguments (without the program's name) ask for.
+pub(crate) fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    mut environment: Environment<'_>,
+) -> ExitCode {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let code = match dispatch(arguments, &mut environment) {
+        Ok(code) => code,
+        Err(Stop::Pipe) => 0,
+        Err(Stop::Failed(error)) => {
+            environment.terminal.error(&error);
+            error.exit
+        }
+    };
+    environment.terminal.clear_progress();
+    ExitCode::from(code)
+}
+
+fn dispatch(arguments: Vec<OsString>, environment: &mut Environment<'_>) -> Done {
+    let parsed = Arguments::parse(arguments.clone())?;
+    let program = environment.program.clone();
+    if parsed.has("help") && parsed.path("app").is_none() {
+        let text = match parsed.command {
+            Some(command) => help::of_command(&program, command),
+            None => help::overview(&program),
+        };
+        environment.terminal.print(&text)?;
+        return Ok(0);
+    }
+    if parsed.has("version") && parsed.path("app").is_none() {
+        return commands::version(environment, parsed.has("json"));
+    }
+    let config = load_config(&parsed, environment)?;
+    generic::hand_over(&arguments, &parsed, &config, environment)?;
+    let Some(command) = parsed.command else {
+        environment
+            .terminal
+            .note(help::overview(&program).trim_end());
+        return Ok(exit::USAGE);
+    };
+    let registry = match environment.registry.is_empty() {
+        true => environment.registry.clone(),
+        false => config.resolve(environment.registry.clone())?,
+    };
+    let location = config.store_in(&environment.surroundings)?;
+    let mut session = Session {
+        arguments: parsed,
+        config,
+        location,
+        registry,
+        environment,
+    };
+    commands::run(command.id, &mut session)
+}
+
+fn load_config(parsed: &Arguments, environment: &Environment<'_>) -> Result<Config, CliError> {
+    let explicit = parsed.path("config");
+    if let (None, Some(config)) = (&explicit, &environment.config) {
+        return Ok(config.clone());
+    }
+    let search = Search {
+        explicit: explicit.as_deref(),
+        working_directory: if environment.registry.is_empty() {
+            WorkingDirectory::Searched
+        } else {
+            WorkingDirectory::Ignored
+        },
+    };
+    let app = match &environment.config {
+        Some(config) => config.app(),
+        None => &environment.program,
+    };
+    Ok(Config::load(app, &environment.surroundings, search)?)
+}

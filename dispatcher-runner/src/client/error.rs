@@ -1,0 +1,154 @@
+//! Why a job was not accepted.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use dispatcher_core::{PayloadError, UnknownDispatcher};
+
+use crate::store::{StoreError, SubmitError};
+
+/// Why a job was not accepted. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// As many jobs of the dispatcher are unfinished as its `max_queue` allows.
+    #[error("the queue of {dispatcher} is full: {max_queue} jobs are unfinished")]
+    QueueFull {
+        /// Name of the dispatcher.
+        dispatcher: String,
+        /// The limit.
+        max_queue: u32,
+        /// When there is probably room again, from the backlog and the mean run time.
+        retry_after: Duration,
+    },
+    /// Something that the dispatcher needs is not installed.
+    #[error("{dispatcher} needs what is not installed here: {}", names.join(", "))]
+    MissingRequirement {
+        /// Name of the dispatcher.
+        dispatcher: String,
+        /// What is missing.
+        names: Vec<String>,
+    },
+    /// The payload is larger than 2 MiB.
+    #[error("the payload has {bytes} bytes of JSON, more than the {max} that are accepted")]
+    PayloadTooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The value cannot be written as JSON, or the JSON does not fit the dispatcher.
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
+    /// No dispatcher has this name.
+    #[error(transparent)]
+    Unknown(#[from] UnknownDispatcher),
+    /// `dispatcher_runner::init()` was not called.
+    #[error("dispatcher_runner::init() was not called; make it the first line of main")]
+    NotInitialised,
+    /// The configuration cannot be used.
+    #[error("the configuration cannot be used: {0}")]
+    Config(String),
+    /// The store failed.
+    #[error("the job could not be stored")]
+    Store(#[source] StoreFailure),
+}
+
+impl SpawnError {
+    pub(crate) fn config(error: impl fmt::Display) -> Self {
+        Self::Config(error.to_string())
+    }
+
+    /// One line of what to do about it.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        match self {
+            Self::QueueFull { retry_after, .. } => {
+                format!(
+                    "try again in about {} s, or raise max_queue",
+                    retry_after.as_secs().max(1)
+                )
+            }
+            Self::MissingRequirement { names, .. } => format!("install {}", names.join(", ")),
+            Self::PayloadTooLarge { .. } => "put the data in a file and send its name".into(),
+            Self::Payload(_) => "see `list <Name>` for the fields that it takes".into(),
+            Self::Unknown(error) => error.advice(),
+            Self::NotInitialised => {
+                "call dispatcher_runner::init() before anything else in main".into()
+            }
+            Self::Config(_) => "correct the configuration and try again".into(),
+            Self::Store(error) => error.advice().to_owned(),
+        }
+    }
+}
+
+impl From<StoreError> for SpawnError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<SubmitError> for SpawnError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::QueueFull {
+                dispatcher,
+                max_queue,
+                unfinished,
+                concurrency,
+                mean_run,
+            } => {
+                let retry_after = retry_after(unfinished, max_queue, concurrency, mean_run);
+                Self::QueueFull {
+                    dispatcher,
+                    max_queue,
+                    retry_after,
+                }
+            }
+            SubmitError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// The store could not do what it was asked.
+#[derive(Debug)]
+pub struct StoreFailure(StoreError);
+
+impl StoreFailure {
+    /// One line of what to do about it.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        self.0.advice()
+    }
+}
+
+impl fmt::Display for StoreFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for StoreFailure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl From<StoreError> for StoreFailure {
+    fn from(error: StoreError) -> Self {
+        Self(error)
+    }
+}
+
+/// Time until one job more fits: the excess over the limit, run at the mean speed.
+fn retry_after(
+    unfinished: u32,
+    max_queue: u32,
+    concurrency: u32,
+    mean_run: Option<Duration>,
+) -> Duration {
+    let excess = unfinished.saturating_sub(max_queue) + 1;
+    let mean = mean_run.unwrap_or(Duration::from_secs(1));
+    (mean * excess / concurrency.max(1)).max(Duration::from_secs(1))
+}

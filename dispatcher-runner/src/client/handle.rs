@@ -1,0 +1,262 @@
+//! Following one job.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use dispatcher_core::{Cause, JobId, JobState, Outcome};
+use serde::de::DeserializeOwned;
+
+use crate::store::{CancelReply, JobRecord, StoreClient, StoreError};
+use crate::{app, supervisor};
+
+use super::{Sent, StoreFailure};
+
+/// Shortest and longest time between two looks at a job that is waited for.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+
+/// A job that was sent.
+pub struct JobHandle<T> {
+    id: JobId,
+    duplicate: bool,
+    dispatcher: PhantomData<fn() -> T>,
+}
+
+/// The end of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The job.
+    pub id: JobId,
+    /// Its terminal state.
+    pub state: JobState,
+    /// How its last attempt ended.
+    pub outcome: Outcome,
+    /// JSON text that it gave to `Context::output`, if it succeeded.
+    pub output: Option<String>,
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobStatus {
+    /// The job.
+    pub id: JobId,
+    /// Its state.
+    pub state: JobState,
+    /// Attempts so far.
+    pub attempt: u32,
+    /// Last report of a running attempt: fraction and text.
+    pub progress: Option<(f64, String)>,
+    /// When it was submitted.
+    pub submitted_at: SystemTime,
+    /// How it ended; `None` before its end.
+    pub outcome: Option<Outcome>,
+}
+
+impl<T> JobHandle<T> {
+    pub(super) fn new(sent: Sent) -> Self {
+        Self {
+            id: sent.id,
+            duplicate: sent.duplicate,
+            dispatcher: PhantomData,
+        }
+    }
+
+    /// The job's id; the surviving job's if this one was a duplicate.
+    #[must_use]
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// Whether the submission was dropped because an unfinished job has the same identity.
+    #[must_use]
+    pub fn is_duplicate(&self) -> bool {
+        self.duplicate
+    }
+
+    /// Waits for the end of the job.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the job was pruned meanwhile.
+    pub fn wait(&self) -> Result<Ended, StoreFailure> {
+        self.wait_until(None)?.ok_or_else(|| gone(self.id).into())
+    }
+
+    /// Waits for the end of the job, at most this long.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the job was pruned meanwhile.
+    pub fn wait_timeout(&self, time: Duration) -> Result<Option<Ended>, StoreFailure> {
+        self.wait_until(Some(Instant::now() + time))
+    }
+
+    /// Where the job stands now.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the job was pruned meanwhile.
+    pub fn status(&self) -> Result<JobStatus, StoreFailure> {
+        let summary = self.record()?.summary;
+        let submitted_at = u64::try_from(summary.submitted_at).unwrap_or(0);
+        Ok(JobStatus {
+            id: summary.id,
+            state: summary.state,
+            attempt: summary.counters.attempt,
+            progress: summary.progress,
+            submitted_at: UNIX_EPOCH + Duration::from_millis(submitted_at),
+            outcome: summary.outcome.filter(|_| summary.state.is_terminal()),
+        })
+    }
+
+    /// Cancels the job: a waiting one at once, a running one is stopped and will not succeed.
+    /// `false` when it had ended before.
+    ///
+    /// # Errors
+    /// When the store cannot be written, or the job was pruned meanwhile.
+    pub fn cancel(&self) -> Result<bool, StoreFailure> {
+        let by = format!("pid {} ({})", std::process::id(), app::program_name());
+        match cancel(store()?, self.id, by)? {
+            CancelReply::Cancelled | CancelReply::Stopping(_) => Ok(true),
+            CancelReply::Ended(_) => Ok(false),
+            CancelReply::Unknown => Err(gone(self.id).into()),
+        }
+    }
+
+    /// What the job gave to `Context::output`; `None` before it succeeded, or if it gave nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the value does not fit `V`.
+    pub fn output<V: DeserializeOwned>(&self) -> Result<Option<V>, StoreFailure> {
+        decode(self.record()?.output)
+    }
+
+    fn record(&self) -> Result<JobRecord, StoreFailure> {
+        let id = self.id;
+        let record = store()?.call(move |store| -> Result<_, StoreError> {
+            let record = store.job(id)?;
+            if record
+                .as_ref()
+                .is_some_and(|record| record.summary.state.is_terminal())
+            {
+                store.sync()?;
+            }
+            Ok(record)
+        })?;
+        record.ok_or_else(|| gone(id).into())
+    }
+
+    fn wait_until(&self, deadline: Option<Instant>) -> Result<Option<Ended>, StoreFailure> {
+        let (store, id) = (store()?, self.id);
+        let mut pause = LOOK_AGAIN.0;
+        loop {
+            match store.call(move |store| store.state(id))? {
+                Some(state) if state.is_terminal() => return self.ended().map(Some),
+                Some(_) => {}
+                None => return Err(gone(id).into()),
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(None);
+            }
+            std::thread::sleep(left.map_or(pause, |left| left.min(pause)));
+            pause = (pause * 3 / 2).min(LOOK_AGAIN.1);
+        }
+    }
+
+    fn ended(&self) -> Result<Ended, StoreFailure> {
+        let record = self.record()?;
+        let (id, state) = (record.summary.id, record.summary.state);
+        let outcome = record.summary.outcome.ok_or_else(|| gone(id))?;
+        Ok(Ended {
+            id,
+            state,
+            outcome,
+            output: record.output,
+        })
+    }
+}
+
+impl Ended {
+    /// Whether the job succeeded.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.state == JobState::Succeeded
+    }
+
+    /// Why it ended.
+    #[must_use]
+    pub fn cause(&self) -> &Cause {
+        &self.outcome.cause
+    }
+
+    /// What it gave to `Context::output`.
+    ///
+    /// # Errors
+    /// When the value does not fit `V`.
+    pub fn output<V: DeserializeOwned>(&self) -> Result<Option<V>, StoreFailure> {
+        decode(self.output.clone())
+    }
+}
+
+impl<T> fmt::Debug for JobHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobHandle")
+            .field("id", &self.id)
+            .field("duplicate", &self.duplicate)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Cancels durably, and wakes whoever runs the job.
+pub(crate) fn cancel(
+    store: &StoreClient,
+    job: JobId,
+    by: String,
+) -> Result<CancelReply, StoreError> {
+    let replies = store.call(move |store| store.cancel(&[job], &by))?;
+    let reply = replies.first().copied().unwrap_or(CancelReply::Unknown);
+    if let CancelReply::Stopping(runner) = reply {
+        let rows = store.call(|store| store.supervisors())?;
+        if let Some(row) = rows.iter().find(|row| row.id == runner) {
+            supervisor::wake(&row.directory);
+        }
+    }
+    Ok(reply)
+}
+
+/// The newest output of a succeeded job of `T`: the last good copy of a scheduled dispatcher.
+///
+/// # Errors
+/// When the store cannot be read, or the value does not fit `V`.
+pub fn latest_output<T: dispatcher_core::Dispatcher, V: DeserializeOwned>()
+-> Result<Option<V>, StoreFailure> {
+    let found = store()?.call(|store| -> Result<_, StoreError> {
+        let found = store.latest_output(T::NAME)?;
+        store.sync()?;
+        Ok(found)
+    })?;
+    decode(found.map(|(_, output)| output))
+}
+
+fn store() -> Result<&'static StoreClient, StoreFailure> {
+    app::store().map_err(|error| match error {
+        super::SpawnError::Store(failure) => failure,
+        other => database(other.to_string()).into(),
+    })
+}
+
+fn decode<V: DeserializeOwned>(output: Option<String>) -> Result<Option<V>, StoreFailure> {
+    let Some(text) = output else { return Ok(None) };
+    serde_json::from_str(&text)
+        .map(Some)
+        .map_err(|error| database(format!("the stored output does not fit: {error}")).into())
+}
+
+fn gone(id: JobId) -> StoreError {
+    database(format!("job {id} is not on record any more"))
+}
+
+fn database(detail: String) -> StoreError {
+    let path = app::location()
+        .map(|location| location.file().to_owned())
+        .unwrap_or_default();
+    StoreError::Database { path, detail }
+}

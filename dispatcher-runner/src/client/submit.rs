@@ -1,0 +1,201 @@
+//! From a value, or a name with JSON, to a stored job that somebody runs.
+
+use std::num::NonZero;
+
+use dispatcher_core::limits::PAYLOAD_BYTES_MAX;
+use dispatcher_core::{Definition, Dispatcher, JobId, Options, PayloadError, identity};
+
+use crate::about::About;
+use crate::client::SpawnError;
+use crate::config::{Config, StoreLocation};
+use crate::store::{
+    Accepted, Build, DispatcherRow, NewJob, StoreClient, Submission, SupervisorRow,
+};
+use crate::supervisor::{self, Orders, launch};
+use crate::{app, ids, requirements};
+
+/// Idle time after which a supervisor without a service leaves.
+const LINGER_MS: u64 = 5_000;
+
+/// A job about to be stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) definition: &'static Definition,
+    pub(crate) payload: String,
+    /// All layers applied: attribute, configuration, value, call.
+    pub(crate) options: Options,
+    pub(crate) retry_of: Option<JobId>,
+    pub(crate) origin: String,
+}
+
+/// A job that was stored, or dropped for a surviving duplicate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) id: JobId,
+    pub(crate) duplicate: bool,
+}
+
+impl Request {
+    /// From a value.
+    pub(crate) fn of<T: Dispatcher>(job: &T) -> Result<Self, SpawnError> {
+        let payload = serde_json::to_string(job).map_err(|error| PayloadError {
+            dispatcher: T::NAME,
+            reason: error.to_string(),
+        })?;
+        Self::checked(T::definition(), payload, app::config()?)
+    }
+
+    /// From a payload, options of all layers applied but those of the call.
+    pub(crate) fn checked(
+        definition: &'static Definition,
+        payload: String,
+        config: &Config,
+    ) -> Result<Self, SpawnError> {
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            return Err(SpawnError::PayloadTooLarge {
+                bytes: payload.len(),
+                max: PAYLOAD_BYTES_MAX,
+            });
+        }
+        let mut options = (definition.options)();
+        let mut shared = (definition.dispatcher_options)();
+        config.apply(definition.name, &mut options, &mut shared);
+        (definition.check)(&payload, &mut options)?;
+        let origin = format!("pid {} ({})", std::process::id(), app::program_name());
+        Ok(Self {
+            definition,
+            payload,
+            options,
+            retry_of: None,
+            origin,
+        })
+    }
+}
+
+/// Where jobs are sent: a configuration, a state, an open store.
+pub(crate) struct Sender<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) location: &'a StoreLocation,
+    pub(crate) build: &'a Build,
+    pub(crate) store: StoreClient,
+}
+
+/// Stores all of the requests or none, and makes sure that somebody runs them.
+pub(crate) fn submit(requests: Vec<Request>) -> Result<Vec<Sent>, SpawnError> {
+    let sender = Sender {
+        build: app::build()?,
+        config: app::config()?,
+        location: app::location()?,
+        store: app::store()?.clone(),
+    };
+    sender.submit(requests)
+}
+
+impl Sender<'_> {
+    /// Stores all of the requests or none, and makes sure that somebody runs them.
+    pub(crate) fn submit(&self, requests: Vec<Request>) -> Result<Vec<Sent>, SpawnError> {
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut dispatchers: Vec<DispatcherRow> = Vec::new();
+        let mut jobs = Vec::with_capacity(requests.len());
+        for request in requests {
+            check_requirements(&request)?;
+            if dispatchers
+                .iter()
+                .all(|row| row.name != request.definition.name)
+            {
+                dispatchers.push(self.row(request.definition));
+            }
+            jobs.push(new_job(request, self.build)?);
+        }
+        for job in &jobs {
+            tracing::debug!(job = %job.id, name = job.dispatcher, "job submitted");
+        }
+        let submitted = self.store.submit(Submission { jobs, dispatchers })?;
+        self.ensure(&submitted.supervisors);
+        let sent = |job: &Accepted| Sent {
+            id: job.id,
+            duplicate: job.duplicate,
+        };
+        Ok(submitted.jobs.iter().map(sent).collect())
+    }
+
+    /// Wakes every open supervisor, and makes sure that there is one of this build.
+    pub(crate) fn wake_all(&self) {
+        let Ok(rows) = self.store.call(|store| store.supervisors()) else {
+            return;
+        };
+        for row in rows.iter().filter(|row| row.open) {
+            supervisor::wake(&row.directory);
+        }
+        self.ensure(&rows);
+    }
+
+    /// The job is stored, whatever happens here; the next submission, timer or service runs it.
+    fn ensure(&self, rows: &[SupervisorRow]) {
+        if let Err(error) = launch::ensure(&self.orders(), self.build, rows, &self.store) {
+            tracing::error!(%error, "no supervisor could be started; the job waits for the next one");
+        }
+    }
+
+    /// What a supervisor that this process starts will be told.
+    fn orders(&self) -> Orders {
+        let processors = std::thread::available_parallelism().map_or(2, NonZero::get);
+        let slots = self.config.workers();
+        Orders {
+            program: self.config.app().to_owned(),
+            state_file: self.location.file().to_owned(),
+            slots: slots.unwrap_or_else(|| u32::try_from(2 * processors).unwrap_or(2)),
+            linger_ms: LINGER_MS,
+            queues: self.config.queues().to_vec(),
+            keep_secs: self.config.retention_age().as_secs(),
+            keep_count: self.config.retention_count(),
+        }
+    }
+
+    /// The row of a dispatcher, as this build and this configuration see it.
+    fn row(&self, definition: &'static Definition) -> DispatcherRow {
+        let mut options = (definition.options)();
+        let mut shared = (definition.dispatcher_options)();
+        self.config
+            .apply(definition.name, &mut options, &mut shared);
+        DispatcherRow {
+            name: definition.name.to_owned(),
+            build: self.build.clone(),
+            options: shared,
+            about: About::of(definition, options, Vec::new()).to_json(),
+        }
+    }
+}
+
+fn new_job(request: Request, build: &Build) -> Result<NewJob, SpawnError> {
+    let identity = match &request.options.unique_key {
+        Some(key) => format!("key:{key}"),
+        None => identity(&request.payload).map_err(|error| PayloadError {
+            dispatcher: request.definition.name,
+            reason: error.to_string(),
+        })?,
+    };
+    Ok(NewJob {
+        id: ids::new_job_id(),
+        dispatcher: request.definition.name.to_owned(),
+        payload: request.payload,
+        identity,
+        options: request.options,
+        retry_of: request.retry_of,
+        origin: request.origin,
+        build: build.clone(),
+    })
+}
+
+fn check_requirements(request: &Request) -> Result<(), SpawnError> {
+    let names = requirements::missing_cached(&request.options);
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(SpawnError::MissingRequirement {
+        dispatcher: request.definition.name.to_owned(),
+        names,
+    })
+}

@@ -1,0 +1,48 @@
+//! The signals that ask a supervisor to end, as a descriptor.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use dispatcher_core::engine::Shutdown;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+/// TERM and INT of this process.
+pub(crate) struct StopSignals {
+    pipe: UnixStream,
+    seen: u32,
+}
+
+impl StopSignals {
+    /// Catches them from now on.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn catch() -> io::Result<Self> {
+        let (pipe, sender) = UnixStream::pair()?;
+        pipe.set_nonblocking(true)?;
+        for signal in [SIGTERM, SIGINT] {
+            signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
+        }
+        Ok(Self { pipe, seen: 0 })
+    }
+
+    /// What was asked since the last call: the first signal drains, the second does not wait.
+    pub(crate) fn requested(&mut self) -> Option<Shutdown> {
+        let mut bytes = [0; 16];
+        let count = self.pipe.read(&mut bytes).ok().filter(|count| *count > 0)?;
+        self.seen += u32::try_from(count).unwrap_or(u32::MAX);
+        Some(if self.seen == 1 {
+            Shutdown::Drain(Duration::ZERO)
+        } else {
+            Shutdown::Now
+        })
+    }
+}
+
+impl AsFd for StopSignals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+}

@@ -1,0 +1,99 @@
+//! Rows of supervisors: opening, leaving when idle, and staying on record while they hold jobs.
+
+use super::*;
+
+on_every_store! {
+    rows_say_everything,
+    leaves_only_when_nothing_is_unfinished,
+    leaving_looks_at_its_own_names_and_queues,
+    a_closed_row_stays_while_it_holds_jobs,
+    claimed_by_tells_slots,
+}
+
+fn rows_say_everything(fixture: &Fixture) {
+    let store = &mut *fixture.store();
+    let new = NewSupervisor {
+        program: "shop".to_owned(),
+        build: build(3),
+        pid: 77,
+        slots: 4,
+        directory: "/run/user/0/shop ü".into(),
+        serves: vec!["A".to_owned(), "B".to_owned()],
+    };
+    let id = store.open_supervisor(&new).unwrap();
+    let rows = store.supervisors().unwrap();
+    let [row] = &rows[..] else {
+        panic!("{rows:?}");
+    };
+    assert_eq!(row.id, id);
+    assert_eq!(row.program, new.program);
+    assert_eq!(row.build, new.build);
+    assert_eq!((row.pid, row.slots), (77, 4));
+    assert_eq!(row.directory, new.directory);
+    assert_eq!(row.serves, new.serves);
+    assert_eq!(row.started_at, START);
+    assert!(row.open);
+}
+
+fn leaves_only_when_nothing_is_unfinished(fixture: &Fixture) {
+    let store = &mut *fixture.store();
+    register(store, "A");
+    let supervisor = open(store);
+    let serves = serves(&["A"]);
+    let delayed = job_with("A", |job| job.options.delay = Some(seconds(60)));
+    accept(store, delayed);
+    assert!(!store.close_supervisor_if_idle(supervisor, &serves).unwrap());
+    assert!(store.supervisors().unwrap()[0].open);
+    fixture.advance(seconds(60));
+    let claimed = claim(store, supervisor, &["A"], 1).remove(0);
+    assert!(!store.close_supervisor_if_idle(supervisor, &serves).unwrap());
+    end(store, &claimed, Next::Succeed);
+    assert!(store.close_supervisor_if_idle(supervisor, &serves).unwrap());
+    assert!(store.supervisors().unwrap().is_empty());
+}
+
+fn leaving_looks_at_its_own_names_and_queues(fixture: &Fixture) {
+    let store = &mut *fixture.store();
+    register(store, "A");
+    accept(store, job("Other"));
+    let labelled = job_with("A", |job| job.options.queue = "slow".to_owned());
+    accept(store, labelled);
+    let supervisor = open(store);
+    let mut mine = serves(&["A"]);
+    assert!(!store.close_supervisor_if_idle(supervisor, &mine).unwrap());
+    mine.queues = vec!["fast".to_owned()];
+    assert!(store.close_supervisor_if_idle(supervisor, &mine).unwrap());
+}
+
+fn a_closed_row_stays_while_it_holds_jobs(fixture: &Fixture) {
+    let store = &mut *fixture.store();
+    register(store, "A");
+    accept(store, job("A"));
+    let supervisor = open(store);
+    let claimed = claim(store, supervisor, &["A"], 1).remove(0);
+    store.close_supervisor(supervisor).unwrap();
+    let rows = store.supervisors().unwrap();
+    assert_eq!(rows.len(), 1);
+    assert!(!rows[0].open);
+    end(store, &claimed, Next::Succeed);
+    assert!(store.supervisors().unwrap().is_empty());
+}
+
+fn claimed_by_tells_slots(fixture: &Fixture) {
+    let store = &mut *fixture.store();
+    register(store, "A");
+    let sent: Vec<_> = (0..2).map(|_| accept(store, job("A"))).collect();
+    let supervisor = open(store);
+    claim(store, supervisor, &["A"], 2);
+    let expected: Vec<_> = sent
+        .iter()
+        .zip(0..)
+        .map(|(job, slot)| Held {
+            job: *job,
+            attempt: 1,
+            slot,
+        })
+        .collect();
+    assert_eq!(store.claimed_by(supervisor).unwrap(), expected);
+    assert_eq!(store.claimed_by(SupervisorId(999)).unwrap(), []);
+}

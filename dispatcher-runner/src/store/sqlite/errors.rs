@@ -1,0 +1,77 @@
+//! What SQLite says, in the words of the seam.
+//!
+//! The path is always named, and the text is SQLite's own: nothing is guessed but "no space left",
+//! which SQLite reports as a plain I/O error when a sync or the shared memory hits it.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::ErrorCode;
+
+use crate::store::StoreError;
+
+/// Translates an error of a statement.
+pub(super) fn explain(path: &Path, waited: Duration, error: &rusqlite::Error) -> StoreError {
+    let path = path.to_owned();
+    let detail = error.to_string();
+    match error {
+        // A value that this program could not have written.
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..) => StoreError::Corrupt { path, detail },
+        other => match other.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                StoreError::Busy { path, waited }
+            }
+            Some(ErrorCode::DiskFull) => StoreError::Full { path },
+            Some(ErrorCode::SystemIoFailure) if is_full(&path) => StoreError::Full { path },
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                StoreError::Corrupt { path, detail }
+            }
+            Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+                StoreError::Directory {
+                    source: io::Error::new(io::ErrorKind::PermissionDenied, detail),
+                    path: super::open::directory_of(&path).to_owned(),
+                }
+            }
+            _ => StoreError::Database { path, detail },
+        },
+    }
+}
+
+/// The same error once more, for the other groups of a failed commit.
+pub(super) fn again(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Directory { path, source } => StoreError::Directory {
+            path: path.clone(),
+            source: io::Error::new(source.kind(), source.to_string()),
+        },
+        StoreError::NetworkFileSystem { path, kind } => StoreError::NetworkFileSystem {
+            path: path.clone(),
+            kind: kind.clone(),
+        },
+        StoreError::NewerSchema { path, found, known } => StoreError::NewerSchema {
+            path: path.clone(),
+            found: *found,
+            known: *known,
+        },
+        StoreError::Corrupt { path, detail } => StoreError::Corrupt {
+            path: path.clone(),
+            detail: detail.clone(),
+        },
+        StoreError::Full { path } => StoreError::Full { path: path.clone() },
+        StoreError::Busy { path, waited } => StoreError::Busy {
+            path: path.clone(),
+            waited: *waited,
+        },
+        StoreError::Database { path, detail } => StoreError::Database {
+            path: path.clone(),
+            detail: detail.clone(),
+        },
+    }
+}
+
+fn is_full(path: &Path) -> bool {
+    rustix::fs::statvfs(super::open::directory_of(path)).is_ok_and(|stat| stat.f_bavail == 0)
+}

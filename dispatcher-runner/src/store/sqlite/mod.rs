@@ -1,0 +1,294 @@
+//! The embedded store: one SQLite file that any number of processes share.
+//!
+//! Every write is one `BEGIN IMMEDIATE` transaction, so that nothing read in it can change before
+//! it commits; every wait for a lock is bounded. A commit is synced where a caller is told
+//! something ([`Durability::Synced`]); all others become durable with the next such commit, or
+//! with [`Store::sync`].
+
+/// One statement of `sql/`.
+macro_rules! sql {
+    ($name:literal) => {
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/src/store/sqlite/sql/",
+            $name,
+            ".sql"
+        ))
+    };
+}
+
+mod busy;
+mod cancel;
+mod claim;
+mod errors;
+mod ledger;
+mod open;
+mod prune;
+mod read;
+mod record;
+mod rows;
+mod submit;
+mod supervise;
+mod sync;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dispatcher_core::{JobId, JobState};
+use rusqlite::Connection;
+
+use self::ledger::Ledger;
+use self::rows::OptionTexts;
+use super::clock::Clock;
+use super::{
+    CancelReply, Cancellation, Capture, Claim, ClaimRequest, DispatcherRow, DispatcherStatus, Held,
+    JobFilter, JobRecord, JobSummary, NewSupervisor, Pause, ProgressNote, Record, Recorded,
+    Rescued, Retention, Serves, Store, StoreError, Submission, SubmitError, Submitted,
+    SupervisorId, SupervisorRow, UnixMs,
+};
+
+/// A connection to a state file.
+pub(crate) struct SqliteStore {
+    connection: Connection,
+    path: PathBuf,
+    /// How long a lock is waited for.
+    wait_max: Duration,
+    /// What the connection is set to now.
+    durability: Option<Durability>,
+    /// Descriptors of the `-wal` file, opened by the first sync.
+    wal: Option<sync::Wal>,
+    texts: OptionTexts,
+    clock: Clock,
+}
+
+/// Whether a commit is on disk when it returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    /// `synchronous=FULL`: the caller is told something.
+    Synced,
+    /// `synchronous=NORMAL`: written, synced by whoever comes next.
+    Later,
+}
+
+/// One write transaction.
+struct Unit<'c> {
+    connection: &'c Connection,
+    texts: &'c mut OptionTexts,
+    ledger: Ledger,
+    /// The store's clock, read once.
+    now: UnixMs,
+}
+
+impl SqliteStore {
+    /// Opens the state file, and creates it (0600) and its directory (0700) if need be.
+    ///
+    /// # Errors
+    /// When the place cannot be used, or holds something that this program must not touch.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_waiting(path, busy::WAIT_MAX)
+    }
+
+    /// As [`SqliteStore::open`], with a clock that a test winds.
+    #[cfg(test)]
+    pub(super) fn open_with_clock(path: &Path, clock: Clock) -> Result<Self, StoreError> {
+        let mut store = Self::open(path)?;
+        store.clock = clock;
+        Ok(store)
+    }
+
+    fn open_waiting(path: &Path, wait_max: Duration) -> Result<Self, StoreError> {
+        Ok(Self {
+            connection: open::open(path, wait_max)?,
+            path: path.to_owned(),
+            wait_max,
+            durability: None,
+            wal: None,
+            texts: OptionTexts::default(),
+            clock: Clock::System,
+        })
+    }
+
+    /// Runs one write transaction; an error leaves nothing behind.
+    fn write<R>(
+        &mut self,
+        durability: Durability,
+        work: impl FnOnce(&mut Unit<'_>) -> rusqlite::Result<R>,
+    ) -> Result<R, StoreError> {
+        let result = self.transact(durability, work);
+        result.map_err(|error| errors::explain(&self.path, self.wait_max, &error))
+    }
+
+    fn transact<R>(
+        &mut self,
+        durability: Durability,
+        work: impl FnOnce(&mut Unit<'_>) -> rusqlite::Result<R>,
+    ) -> rusqlite::Result<R> {
+        self.set_durability(durability)?;
+        let connection = &self.connection;
+        busy::retrying(self.wait_max, || {
+            connection
+                .prepare_cached("BEGIN IMMEDIATE")?
+                .execute([])
+                .map(drop)
+        })?;
+        let mut unit = Unit {
+            connection,
+            texts: &mut self.texts,
+            ledger: Ledger::default(),
+            now: self.clock.now(),
+        };
+        let result = work(&mut unit).and_then(|value| {
+            unit.ledger.flush(connection)?;
+            connection.prepare_cached("COMMIT")?.execute([])?;
+            Ok(value)
+        });
+        // SQLite has rolled back by itself after some errors, a full disk among them.
+        if result.is_err() && !connection.is_autocommit() {
+            connection.execute_batch("ROLLBACK")?;
+        }
+        result
+    }
+
+    /// Runs a read. More than one statement needs a transaction of its own to see one state.
+    fn read<R>(
+        &mut self,
+        work: impl Fn(&Connection) -> rusqlite::Result<R>,
+    ) -> Result<R, StoreError> {
+        busy::retrying(self.wait_max, || work(&self.connection))
+            .map_err(|error| errors::explain(&self.path, self.wait_max, &error))
+    }
+
+    /// `synchronous` belongs to the connection and cannot change inside a transaction.
+    fn set_durability(&mut self, durability: Durability) -> rusqlite::Result<()> {
+        if self.durability != Some(durability) {
+            let statement = match durability {
+                Durability::Synced => "PRAGMA synchronous=FULL",
+                Durability::Later => "PRAGMA synchronous=NORMAL",
+            };
+            self.connection.prepare_cached(statement)?.execute([])?;
+            self.durability = Some(durability);
+        }
+        Ok(())
+    }
+}
+
+impl Store for SqliteStore {
+    fn submit(&mut self, groups: &[Submission]) -> Vec<Result<Submitted, SubmitError>> {
+        submit::submit(self, groups)
+    }
+
+    fn claim(&mut self, request: &ClaimRequest) -> Result<Claim, StoreError> {
+        self.write(Durability::Later, |unit| claim::claim(unit, request))
+    }
+
+    fn record(&mut self, records: &[Record]) -> Result<Vec<Recorded>, StoreError> {
+        self.write(Durability::Later, |unit| {
+            records
+                .iter()
+                .map(|record| record::record(unit, record))
+                .collect()
+        })
+    }
+
+    fn note_progress(&mut self, notes: &[ProgressNote]) -> Result<(), StoreError> {
+        self.write(Durability::Later, |unit| record::progress(unit, notes))
+    }
+
+    fn cancel(&mut self, jobs: &[JobId], by: &str) -> Result<Vec<CancelReply>, StoreError> {
+        self.write(Durability::Synced, |unit| {
+            jobs.iter()
+                .map(|job| cancel::cancel(unit, *job, by))
+                .collect()
+        })
+    }
+
+    fn cancellations(&mut self, supervisor: SupervisorId) -> Result<Vec<Cancellation>, StoreError> {
+        self.read(|connection| cancel::requested(connection, supervisor))
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        sync::sync(self)
+    }
+
+    fn open_supervisor(&mut self, supervisor: &NewSupervisor) -> Result<SupervisorId, StoreError> {
+        self.write(Durability::Synced, |unit| supervise::open(unit, supervisor))
+    }
+
+    fn close_supervisor_if_idle(
+        &mut self,
+        supervisor: SupervisorId,
+        serves: &Serves,
+    ) -> Result<bool, StoreError> {
+        self.write(Durability::Synced, |unit| {
+            supervise::close_if_idle(unit, supervisor, serves)
+        })
+    }
+
+    fn close_supervisor(&mut self, supervisor: SupervisorId) -> Result<(), StoreError> {
+        self.write(Durability::Synced, |unit| {
+            supervise::close(unit, supervisor)
+        })
+    }
+
+    fn supervisors(&mut self) -> Result<Vec<SupervisorRow>, StoreError> {
+        self.read(|connection| supervise::rows(connection, sql!("supervisors")))
+    }
+
+    fn claimed_by(&mut self, supervisor: SupervisorId) -> Result<Vec<Held>, StoreError> {
+        self.read(|connection| supervise::claimed_by(connection, supervisor))
+    }
+
+    fn rescue(&mut self, dead: SupervisorId) -> Result<Rescued, StoreError> {
+        self.write(Durability::Synced, |unit| supervise::rescue(unit, dead))
+    }
+
+    fn register(&mut self, dispatchers: &[DispatcherRow]) -> Result<(), StoreError> {
+        self.write(Durability::Synced, |unit| {
+            dispatchers
+                .iter()
+                .try_for_each(|row| submit::upsert(unit, row).map(drop))
+        })
+    }
+
+    fn dispatchers(&mut self) -> Result<Vec<DispatcherStatus>, StoreError> {
+        self.read(read::dispatchers)
+    }
+
+    fn set_paused(&mut self, dispatcher: &str, pause: Pause) -> Result<bool, StoreError> {
+        self.write(Durability::Synced, |unit| {
+            supervise::set_paused(unit, dispatcher, pause)
+        })
+    }
+
+    fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError> {
+        self.read(|connection| read::state(connection, job))
+    }
+
+    fn job(&mut self, job: JobId) -> Result<Option<JobRecord>, StoreError> {
+        self.read(|connection| read::job(connection, job))
+    }
+
+    fn find(&mut self, prefix: &str, limit: usize) -> Result<Vec<JobId>, StoreError> {
+        self.read(|connection| read::find(connection, prefix, limit))
+    }
+
+    fn jobs(&mut self, filter: &JobFilter) -> Result<Vec<JobSummary>, StoreError> {
+        self.read(|connection| read::jobs(connection, filter))
+    }
+
+    fn capture(&mut self, job: JobId, attempt: u32) -> Result<Option<Capture>, StoreError> {
+        self.read(|connection| read::capture(connection, job, attempt))
+    }
+
+    fn latest_output(&mut self, dispatcher: &str) -> Result<Option<(JobId, String)>, StoreError> {
+        self.read(|connection| read::latest_output(connection, dispatcher))
+    }
+
+    fn prune(&mut self, retention: &Retention, batch: usize) -> Result<u64, StoreError> {
+        self.write(Durability::Later, |unit| {
+            prune::prune(unit, retention, batch)
+        })
+    }
+}

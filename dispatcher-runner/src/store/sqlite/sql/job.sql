@@ -1,0 +1,22 @@
+-- :id. The columns of jobs.sql first, then what only one job shows.
+SELECT j.id, d.name, j.queue, j.rank, j.state, j.attempt, j.failures, j.token, r.payload,
+    j.submitted_at, j.run_at, j.waits_for, j.started_at, j.ended_at, j.progress, j.progress_text,
+    CASE
+        WHEN j.state < 2 THEN NULL
+        ELSE COALESCE(
+            j.outcome,
+            (
+                SELECT a.outcome
+                FROM attempts AS a
+                WHERE a.job = j.key
+                    AND a.attempt = j.attempt
+            )
+        )
+    END,
+    r.options, j.identity, r.origin, r.build_modified_ns, r.build_id, r.retry_of, j.snoozes,
+    j.lost, j.cancel_by, j.supervisor, j.slot, o.output, j.key
+FROM jobs AS j
+JOIN dispatchers AS d ON d.id = j.dispatcher
+JOIN requests AS r ON r.job = j.key
+LEFT JOIN outputs AS o ON o.job = j.key
+WHERE j.id = :id

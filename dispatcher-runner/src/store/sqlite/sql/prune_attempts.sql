@@ -1,0 +1,3 @@
+-- :key.
+DELETE FROM attempts
+WHERE job = :key

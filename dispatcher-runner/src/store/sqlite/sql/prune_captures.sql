@@ -1,0 +1,3 @@
+-- :key.
+DELETE FROM captures
+WHERE job = :key

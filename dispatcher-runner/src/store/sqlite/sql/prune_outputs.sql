@@ -1,0 +1,3 @@
+-- :key.
+DELETE FROM outputs
+WHERE job = :key

@@ -1,0 +1,3 @@
+-- :key.
+DELETE FROM requests
+WHERE job = :key

@@ -1,0 +1,4 @@
+-- :job. What a worker needs.
+SELECT payload, options
+FROM requests
+WHERE job = :job

@@ -1,0 +1,4 @@
+-- :id.
+SELECT state
+FROM jobs
+WHERE id = :id

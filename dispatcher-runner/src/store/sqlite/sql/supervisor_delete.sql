@@ -1,0 +1,3 @@
+-- :id.
+DELETE FROM supervisors
+WHERE id = :id

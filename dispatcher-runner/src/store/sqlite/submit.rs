@@ -1,0 +1,327 @@
+//! Submission: groups that are all or nothing, under one durable commit.
+//!
+//! The limit of the queue, the look for duplicates and the insertion share one write transaction,
+//! so that fifty processes at once cannot get past `max_queue`. A refused group is rolled back to
+//! its savepoint, rows of dispatchers and counters included.
+
+use std::time::Duration;
+
+use dispatcher_core::{DispatcherOptions, OnDuplicate};
+use rusqlite::{OptionalExtension as _, named_params};
+
+use super::ledger::Spot;
+use super::{Durability, SqliteStore, Unit, errors, rows, supervise};
+use crate::store::rules::{self, Verdict};
+use crate::store::{
+    Accepted, Build, DispatcherRow, NewJob, StoreError, Submission, SubmitError, Submitted,
+};
+
+/// Why a group is not stored: a refusal, or an error of its own.
+enum Refusal {
+    Full(SubmitError),
+    Failed(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Refusal {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+pub(super) fn submit(
+    store: &mut SqliteStore,
+    groups: &[Submission],
+) -> Vec<Result<Submitted, SubmitError>> {
+    let path = store.path.clone();
+    let wait_max = store.wait_max;
+    let committed = store.write(Durability::Synced, |unit| {
+        groups
+            .iter()
+            .map(|submission| match guarded(unit, submission)? {
+                Ok(submitted) => Ok(Ok(submitted)),
+                Err(Refusal::Full(refusal)) => Ok(Err(refusal)),
+                Err(Refusal::Failed(error)) => {
+                    Ok(Err(errors::explain(&path, wait_max, &error).into()))
+                }
+            })
+            .collect::<rusqlite::Result<Vec<_>>>()
+    });
+    match committed {
+        Ok(answers) => answers,
+        Err(error) => refuse_all(groups.len(), error),
+    }
+}
+
+/// Nothing was committed, so nobody may be told otherwise, whatever its own group had come to.
+fn refuse_all(groups: usize, error: StoreError) -> Vec<Result<Submitted, SubmitError>> {
+    let mut answers: Vec<_> = (1..groups)
+        .map(|_| Err(errors::again(&error).into()))
+        .collect();
+    if groups > 0 {
+        answers.push(Err(error.into()));
+    }
+    answers
+}
+
+/// One group under its savepoint. The outer error is one that ends the whole transaction.
+fn guarded(
+    unit: &mut Unit<'_>,
+    submission: &Submission,
+) -> rusqlite::Result<Result<Submitted, Refusal>> {
+    let connection = unit.connection;
+    let ledger = unit.ledger.clone();
+    connection
+        .prepare_cached("SAVEPOINT a_group")?
+        .execute([])?;
+    let answer = group(unit, submission);
+    if let Err(refusal) = answer {
+        if connection.is_autocommit() {
+            // SQLite gave up the transaction: no group of it exists any more.
+            return match refusal {
+                Refusal::Failed(error) => Err(error),
+                Refusal::Full(_) => Err(rusqlite::Error::InvalidQuery),
+            };
+        }
+        unit.ledger = ledger;
+        connection
+            .prepare_cached("ROLLBACK TO a_group")?
+            .execute([])?;
+        connection.prepare_cached("RELEASE a_group")?.execute([])?;
+        return match refusal {
+            Refusal::Failed(error) if !is_of_one_group(&error) => Err(error),
+            Refusal::Failed(_) | Refusal::Full(_) => Ok(Err(refusal)),
+        };
+    }
+    connection.prepare_cached("RELEASE a_group")?.execute([])?;
+    Ok(answer)
+}
+
+/// An id that exists already is the fault of one group; a full disk concerns all of them.
+fn is_of_one_group(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation)
+}
+
+fn group(unit: &mut Unit<'_>, submission: &Submission) -> Result<Submitted, Refusal> {
+    let mut known = Vec::with_capacity(submission.dispatchers.len());
+    for row in &submission.dispatchers {
+        known.push((row.name.as_str(), upsert(unit, row)?));
+    }
+    let mut jobs = Vec::with_capacity(submission.jobs.len());
+    for job in &submission.jobs {
+        let registered = known.iter().find(|(name, _)| *name == job.dispatcher);
+        let dispatcher = match registered {
+            Some((_, dispatcher)) => dispatcher.clone(),
+            None => unregistered(unit, &job.dispatcher)?,
+        };
+        jobs.push(one(unit, job, &dispatcher)?);
+    }
+    Ok(Submitted {
+        jobs,
+        supervisors: supervise::rows(unit.connection, sql!("supervisors_open"))?,
+    })
+}
+
+fn one(unit: &mut Unit<'_>, job: &NewJob, dispatcher: &Registered) -> Result<Accepted, Refusal> {
+    let verdict = verdict(unit, job, dispatcher)?;
+    let held = match verdict {
+        Verdict::Drop(survivor) => {
+            return Ok(Accepted {
+                id: survivor,
+                duplicate: true,
+            });
+        }
+        Verdict::Accept => false,
+        Verdict::Hold => true,
+    };
+    check_room(unit, job, dispatcher)?;
+    let delay = job.options.delay.map_or(0, rules::millis);
+    let waits_for = match (held, delay) {
+        (true, _) => 2,
+        (false, 0) => 0,
+        (false, _) => 1,
+    };
+    insert(unit, job, dispatcher.id, waits_for, unit.now + delay)?;
+    let queue = &job.options.queue;
+    let spot = Spot::queued(waits_for);
+    unit.ledger
+        .shift(unit.connection, dispatcher.id, queue, Spot::Nowhere, spot)?;
+    Ok(Accepted {
+        id: job.id,
+        duplicate: false,
+    })
+}
+
+fn verdict(unit: &Unit<'_>, job: &NewJob, dispatcher: &Registered) -> rusqlite::Result<Verdict> {
+    let policy = rules::policy(dispatcher.options.on_duplicate, &job.options);
+    if policy == OnDuplicate::Parallel {
+        return Ok(Verdict::Accept);
+    }
+    let mut statement = unit.connection.prepare_cached(sql!("twins"))?;
+    let twins = statement
+        .query_map(
+            named_params! { ":dispatcher": dispatcher.id, ":identity": rules::identity(job) },
+            |row| rows::job_id(row, 0),
+        )?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(rules::verdict(policy, &twins))
+}
+
+fn check_room(unit: &mut Unit<'_>, job: &NewJob, dispatcher: &Registered) -> Result<(), Refusal> {
+    let DispatcherOptions {
+        max_queue,
+        concurrency,
+        ..
+    } = dispatcher.options;
+    let tally = unit.ledger.tally(unit.connection, dispatcher.id)?;
+    let unfinished = tally.waiting + tally.running;
+    if max_queue == 0 || unfinished < i64::from(max_queue) {
+        return Ok(());
+    }
+    Err(Refusal::Full(SubmitError::QueueFull {
+        dispatcher: job.dispatcher.clone(),
+        max_queue,
+        unfinished: rows::count(unfinished),
+        concurrency,
+        mean_run: tally
+            .mean_run_us
+            .map(|us| Duration::from_micros(us.unsigned_abs())),
+    }))
+}
+
+fn insert(
+    unit: &mut Unit<'_>,
+    job: &NewJob,
+    dispatcher: i64,
+    waits_for: i64,
+    run_at: i64,
+) -> rusqlite::Result<()> {
+    let key = unit.ledger.next_sequence(unit.connection)?;
+    let expires_ms = job.options.expires.map(rules::millis);
+    unit.connection
+        .prepare_cached(sql!("job_insert"))?
+        .execute(named_params! {
+            ":key": key,
+            ":id": job.id.as_str(),
+            ":dispatcher": dispatcher,
+            ":queue": job.options.queue,
+            ":identity": rules::identity(job),
+            ":waits_for": waits_for,
+            ":rank": -i64::from(job.options.priority),
+            ":submitted_at": unit.now,
+            ":run_at": run_at,
+            ":expires_ms": expires_ms,
+            ":expires_at": expires_ms.map(|expires| run_at.saturating_add(expires)),
+        })?;
+    let options = unit.texts.text(&job.options)?;
+    unit.connection
+        .prepare_cached(sql!("request_insert"))?
+        .execute(named_params! {
+            ":job": key,
+            ":payload": job.payload,
+            ":options": options,
+            ":origin": job.origin,
+            ":build_modified_ns": job.build.modified_ns,
+            ":build_id": job.build.id,
+            ":retry_of": job.retry_of.as_ref().map(|id| id.as_str()),
+        })
+        .map(drop)
+}
+
+/// A dispatcher's row, as far as submissions need it.
+#[derive(Debug, Clone)]
+pub(super) struct Registered {
+    id: i64,
+    options: DispatcherOptions,
+}
+
+/// A dispatcher that nobody has registered gets the defaults, and gives way to any build.
+fn unregistered(unit: &Unit<'_>, name: &str) -> rusqlite::Result<Registered> {
+    let stored = unit
+        .connection
+        .prepare_cached(sql!("dispatcher_by_name"))?
+        .query_one(named_params! { ":name": name }, |row| {
+            Ok(Registered {
+                id: row.get(0)?,
+                options: rows::json(row, 3)?,
+            })
+        })
+        .optional()?;
+    match stored {
+        Some(stored) => Ok(stored),
+        None => add(
+            unit,
+            &DispatcherRow {
+                name: name.to_owned(),
+                build: Build {
+                    modified_ns: i64::MIN,
+                    id: String::new(),
+                },
+                options: DispatcherOptions::default(),
+                about: String::new(),
+            },
+        ),
+    }
+}
+
+/// Inserts or refreshes a dispatcher's row; writes only if there is something new.
+pub(super) fn upsert(unit: &Unit<'_>, row: &DispatcherRow) -> rusqlite::Result<Registered> {
+    let stored = unit
+        .connection
+        .prepare_cached(sql!("dispatcher_by_name"))?
+        .query_one(named_params! { ":name": row.name }, |stored| {
+            let id: i64 = stored.get(0)?;
+            let stored = DispatcherRow {
+                name: row.name.clone(),
+                build: rows::build(stored, 1)?,
+                options: rows::json(stored, 3)?,
+                about: stored.get(4)?,
+            };
+            Ok((id, stored))
+        })
+        .optional()?;
+    let Some((id, stored)) = stored else {
+        return add(unit, row);
+    };
+    if !rules::replaces(row, &stored) {
+        return Ok(Registered {
+            id,
+            options: stored.options,
+        });
+    }
+    unit.connection
+        .prepare_cached(sql!("dispatcher_update"))?
+        .execute(named_params! {
+            ":id": id,
+            ":build_modified_ns": row.build.modified_ns,
+            ":build_id": row.build.id,
+            ":options": rows::to_json(&row.options)?,
+            ":about": row.about,
+        })?;
+    Ok(Registered {
+        id,
+        options: row.options.clone(),
+    })
+}
+
+fn add(unit: &Unit<'_>, row: &DispatcherRow) -> rusqlite::Result<Registered> {
+    let id = unit
+        .connection
+        .prepare_cached(sql!("dispatcher_insert"))?
+        .query_one(
+            named_params! {
+                ":name": row.name,
+                ":build_modified_ns": row.build.modified_ns,
+                ":build_id": row.build.id,
+                ":options": rows::to_json(&row.options)?,
+                ":about": row.about,
+            },
+            |row| row.get(0),
+        )?;
+    unit.connection
+        .prepare_cached(sql!("tally_insert"))?
+        .execute(named_params! { ":dispatcher": id })?;
+    Ok(Registered {
+        id,
+        options: row.options.clone(),
+    })
+}

@@ -1,0 +1,203 @@
+//! Rows of supervisors, what they hold, and what happens to it when they are dead.
+//!
+//! A closed row stays for as long as it holds jobs: it is where the rescuer finds them.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dispatcher_core::{Cause, JobId, JobState, Options};
+use rusqlite::{Connection, Row, named_params};
+
+use super::ledger::Spot;
+use super::record::{self, Attempt, Subject};
+use super::{Unit, rows};
+use crate::store::rules;
+use crate::store::{Held, NewSupervisor, Pause, Rescued, Serves, SupervisorId, SupervisorRow};
+
+pub(super) fn open(unit: &Unit<'_>, new: &NewSupervisor) -> rusqlite::Result<SupervisorId> {
+    sweep(unit)?;
+    unit.connection
+        .prepare_cached(sql!("supervisor_insert"))?
+        .query_one(
+            named_params! {
+                ":program": new.program,
+                ":build_modified_ns": new.build.modified_ns,
+                ":build_id": new.build.id,
+                ":pid": new.pid,
+                ":slots": new.slots,
+                ":directory": new.directory.as_os_str().as_bytes(),
+                ":serves": rows::to_json(&new.serves)?,
+                ":now": unit.now,
+            },
+            |row| row.get(0).map(SupervisorId),
+        )
+}
+
+pub(super) fn close_if_idle(
+    unit: &Unit<'_>,
+    supervisor: SupervisorId,
+    serves: &Serves,
+) -> rusqlite::Result<bool> {
+    let mut statement = unit.connection.prepare_cached(sql!("lanes_unfinished"))?;
+    let mut lanes = statement.query([])?;
+    while let Some(lane) = lanes.next()? {
+        let name: String = lane.get(0)?;
+        let queue: String = lane.get(1)?;
+        let labelled = serves.queues.is_empty() || serves.queues.contains(&queue);
+        if labelled && serves.dispatchers.contains(&name) {
+            return Ok(false);
+        }
+    }
+    close(unit, supervisor)?;
+    Ok(true)
+}
+
+pub(super) fn close(unit: &Unit<'_>, supervisor: SupervisorId) -> rusqlite::Result<()> {
+    unit.connection
+        .prepare_cached(sql!("supervisor_close"))?
+        .execute(named_params! { ":id": supervisor.0 })?;
+    sweep(unit)
+}
+
+fn sweep(unit: &Unit<'_>) -> rusqlite::Result<()> {
+    unit.connection
+        .prepare_cached(sql!("supervisors_sweep"))?
+        .execute([])
+        .map(drop)
+}
+
+/// Rows of one of the two listings of supervisors.
+pub(super) fn rows(
+    connection: &Connection,
+    statement: &str,
+) -> rusqlite::Result<Vec<SupervisorRow>> {
+    connection
+        .prepare_cached(statement)?
+        .query_map([], supervisor)?
+        .collect()
+}
+
+fn supervisor(row: &Row<'_>) -> rusqlite::Result<SupervisorRow> {
+    Ok(SupervisorRow {
+        id: SupervisorId(row.get(0)?),
+        program: row.get(1)?,
+        build: rows::build(row, 2)?,
+        pid: row.get(4)?,
+        slots: row.get(5)?,
+        directory: PathBuf::from(OsString::from_vec(row.get(6)?)),
+        serves: rows::json(row, 7)?,
+        started_at: row.get(8)?,
+        open: row.get(9)?,
+    })
+}
+
+pub(super) fn claimed_by(
+    connection: &Connection,
+    supervisor: SupervisorId,
+) -> rusqlite::Result<Vec<Held>> {
+    connection
+        .prepare_cached(sql!("claimed_by"))?
+        .query_map(named_params! { ":supervisor": supervisor.0 }, |row| {
+            Ok(Held {
+                job: rows::job_id(row, 0)?,
+                attempt: row.get(1)?,
+                slot: row.get(2)?,
+            })
+        })?
+        .collect()
+}
+
+struct Lost {
+    id: JobId,
+    subject: Subject,
+    token: u64,
+    attempt: u32,
+    lost: u32,
+    cancel_by: Option<String>,
+    started_at: Option<i64>,
+    options: Options,
+    build: String,
+}
+
+pub(super) fn rescue(unit: &mut Unit<'_>, dead: SupervisorId) -> rusqlite::Result<Rescued> {
+    let lost = unit
+        .connection
+        .prepare_cached(sql!("lost_jobs"))?
+        .query_map(named_params! { ":supervisor": dead.0 }, lost)?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut rescued = Rescued::default();
+    for job in lost {
+        let list = match rescue_one(unit, &job)? {
+            JobState::Queued | JobState::Running => &mut rescued.requeued,
+            JobState::Failed | JobState::Succeeded => &mut rescued.failed,
+            JobState::Cancelled => &mut rescued.cancelled,
+        };
+        list.push(job.id);
+    }
+    unit.connection
+        .prepare_cached(sql!("supervisor_delete"))?
+        .execute(named_params! { ":id": dead.0 })?;
+    Ok(rescued)
+}
+
+fn lost(row: &Row<'_>) -> rusqlite::Result<Lost> {
+    Ok(Lost {
+        id: rows::job_id(row, 1)?,
+        subject: Subject {
+            key: row.get(0)?,
+            dispatcher: row.get(2)?,
+            queue: row.get(3)?,
+            identity: row.get(4)?,
+            spot: Spot::Running,
+        },
+        token: row.get::<_, i64>(5)?.unsigned_abs(),
+        attempt: row.get(6)?,
+        lost: row.get(7)?,
+        cancel_by: row.get(8)?,
+        started_at: row.get(9)?,
+        options: rows::json(row, 10)?,
+        build: row.get::<_, Option<String>>(11)?.unwrap_or_default(),
+    })
+}
+
+fn rescue_one(unit: &mut Unit<'_>, job: &Lost) -> rusqlite::Result<JobState> {
+    // How long it ran is not known: the claim and the rescue are the only instants on record.
+    record::write_attempt(
+        unit,
+        job.subject.key,
+        &Attempt {
+            attempt: job.attempt,
+            started_at: job.started_at,
+            ended_at: unit.now,
+            run_us: rules::micros(rules::until(job.started_at.unwrap_or(unit.now), unit.now)),
+            pid: None,
+            build: &job.build,
+            outcome: &rules::outcome(Cause::WorkerLost),
+        },
+    )?;
+    let step = rules::after_loss(job.options.on_lost, job.lost, job.cancel_by.as_deref());
+    record::follow(unit, &job.subject, job.token, &step)
+}
+
+pub(super) fn set_paused(
+    unit: &Unit<'_>,
+    dispatcher: &str,
+    pause: Pause,
+) -> rusqlite::Result<bool> {
+    let paused = match pause {
+        Pause::Paused => true,
+        Pause::Running => false,
+    };
+    let changed = unit
+        .connection
+        .prepare_cached(sql!("set_paused"))?
+        .execute(named_params! { ":name": dispatcher, ":paused": paused })?;
+    Ok(changed > 0)
+}
+
+/// The mean run time of a tally.
+pub(super) fn mean_run(us: Option<i64>) -> Option<Duration> {
+    us.map(|us| Duration::from_micros(us.unsigned_abs()))
+}

@@ -1,0 +1,93 @@
+//! Makes sure that somebody runs what was just stored.
+//!
+//! One lock file per build elects the supervisor: it is inherited by the process that is started
+//! and held until that has closed its row. A submitter who finds neither an open row nor a free
+//! lock sees a supervisor that is just coming or going, and looks again.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::process;
+use crate::store::{Build, StoreClient, SupervisorRow};
+
+use super::{Orders, ROLE, is_alive, wake};
+
+/// Time for another supervisor of this build to come or go.
+const ELECTION_TIME_MAX: Duration = Duration::from_secs(10);
+/// The log is turned over when it is larger.
+const LOG_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Name of the log beside the state file.
+pub(crate) const LOG: &str = "supervisor.log";
+
+/// Wakes the supervisor of this build, or starts it.
+///
+/// # Errors
+/// When none could be started. What was stored stays stored.
+pub(crate) fn ensure(
+    orders: &Orders,
+    build: &Build,
+    rows: &[SupervisorRow],
+    store: &StoreClient,
+) -> io::Result<()> {
+    if wake_open(build, orders, rows) {
+        return Ok(());
+    }
+    let path = orders
+        .directory()
+        .join(format!("election-{}.lock", build.id));
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)?;
+    let deadline = Instant::now() + ELECTION_TIME_MAX;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return start(orders, lock),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let rows = store
+            .call(|store| store.supervisors())
+            .map_err(io::Error::other)?;
+        if wake_open(build, orders, &rows) {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "another supervisor of this program neither started nor left",
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn wake_open(build: &Build, orders: &Orders, rows: &[SupervisorRow]) -> bool {
+    let ours = rows.iter().find(|row| {
+        row.open && row.build == *build && row.program == orders.program && is_alive(&row.directory)
+    });
+    if let Some(row) = ours {
+        wake(&row.directory);
+    }
+    ours.is_some()
+}
+
+fn start(orders: &Orders, lock: File) -> io::Result<()> {
+    let log = open_log(orders)?;
+    let orders = serde_json::to_string(orders).map_err(io::Error::other)?;
+    process::start_detached(&[ROLE, &orders], lock, log)
+}
+
+fn open_log(orders: &Orders) -> io::Result<File> {
+    let path = orders.directory().join(LOG);
+    if path
+        .metadata()
+        .is_ok_and(|metadata| metadata.len() > LOG_BYTES_MAX)
+    {
+        std::fs::rename(&path, path.with_extension("log.1"))?;
+    }
+    OpenOptions::new().create(true).append(true).open(path)
+}

@@ -1,0 +1,173 @@
+//! Claims jobs and sees them through: the driver around the pure engine.
+//!
+//! The driver performs what the engine decides and decides nothing itself. It is one thread over
+//! `poll`, beside the store's thread and a thread for rescue and upkeep.
+
+mod driver;
+pub(crate) mod launch;
+pub(crate) mod link;
+mod upkeep;
+mod wake;
+mod work;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::process;
+use crate::store::{Build, NewSupervisor, SqliteStore, StoreError, StoreThread};
+
+pub(crate) use wake::{WakeSocket, wake};
+
+/// First argument of a process that is to be a detached supervisor.
+pub(crate) const ROLE: &str = "dispatcher-supervisor";
+
+/// Name of a supervisor's kernel lock in its directory: held as long as it lives.
+const LIFE_LOCK: &str = "life.lock";
+
+/// Everything that a detached supervisor is told, as JSON in its second argument.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Orders {
+    /// Name of the program, as lists show it.
+    pub(crate) program: String,
+    /// The state file.
+    pub(crate) state_file: PathBuf,
+    /// Workers alive at once.
+    pub(crate) slots: u32,
+    /// Idle time in milliseconds before it leaves.
+    pub(crate) linger_ms: u64,
+    /// Queue labels that it serves; empty is all.
+    pub(crate) queues: Vec<String>,
+    /// Finished jobs are kept this long, in seconds.
+    pub(crate) keep_secs: u64,
+    /// Finished jobs kept per dispatcher.
+    pub(crate) keep_count: u64,
+}
+
+impl Orders {
+    /// Directory that holds the state file and everything beside it.
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.state_file
+            .parent()
+            .map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+    }
+}
+
+/// A supervisor could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SupervisorError {
+    #[error("the supervisor cannot use its store")]
+    Store(#[from] StoreError),
+    #[error("the supervisor cannot use {}", path.display())]
+    Directory { path: PathBuf, source: io::Error },
+    #[error("the supervisor cannot start its keeper")]
+    Keeper(#[source] io::Error),
+    #[error("the supervisor cannot wait for events")]
+    Poll(#[source] io::Error),
+}
+
+/// The files of one living supervisor.
+pub(crate) struct Home {
+    pub(crate) directory: PathBuf,
+    /// Held until the process ends; its end is the proof of death.
+    _life: File,
+    pub(crate) wake: WakeSocket,
+}
+
+impl Home {
+    /// Makes a directory of its own under `state/supervisors`, with its lock held.
+    fn make(state: &Path) -> Result<Self, SupervisorError> {
+        let name = format!("{}-{}", std::process::id(), crate::ids::random_hex());
+        let directory = state.join("supervisors").join(name);
+        let failed = |source| SupervisorError::Directory {
+            path: directory.clone(),
+            source,
+        };
+        std::fs::create_dir_all(&directory).map_err(failed)?;
+        let life = File::create(directory.join(LIFE_LOCK)).map_err(failed)?;
+        life.lock().map_err(failed)?;
+        let wake = WakeSocket::bind(&directory).map_err(failed)?;
+        Ok(Self {
+            directory,
+            _life: life,
+            wake,
+        })
+    }
+}
+
+/// Whether the supervisor with this directory is alive.
+pub(crate) fn is_alive(directory: &Path) -> bool {
+    match File::open(directory.join(LIFE_LOCK)) {
+        Ok(life) => matches!(life.try_lock(), Err(std::fs::TryLockError::WouldBlock)),
+        Err(_) => false,
+    }
+}
+
+/// Runs until there is nothing left to do, or a signal says so.
+///
+/// `elected` is the lock that makes this the only supervisor of its build; it is let go of as
+/// soon as the row is closed, so that a submitter who sees no open row can start the next one.
+pub(crate) fn run(orders: &Orders, elected: Option<File>) -> Result<(), SupervisorError> {
+    let build = process::build_id().map_err(SupervisorError::Poll)?;
+    let home = Home::make(&orders.directory())?;
+    let result = serve(orders, &build, &home, elected);
+    let _ = std::fs::remove_dir_all(&home.directory);
+    result
+}
+
+fn serve(
+    orders: &Orders,
+    build: &Build,
+    home: &Home,
+    elected: Option<File>,
+) -> Result<(), SupervisorError> {
+    let store = StoreThread::spawn(Box::new(SqliteStore::open(&orders.state_file)?))
+        .map_err(SupervisorError::Poll)?;
+    let registry = crate::app::registry();
+    let serves: Vec<String> = registry
+        .iter()
+        .map(|definition| definition.name.to_owned())
+        .collect();
+    let row = NewSupervisor {
+        program: orders.program.clone(),
+        build: build.clone(),
+        pid: std::process::id(),
+        slots: orders.slots,
+        directory: home.directory.clone(),
+        serves: serves.clone(),
+    };
+    let id = store.call(move |store| store.open_supervisor(&row))?;
+    let keeper = process::Keeper::start(&process::KeeperSpec::of_this_program())
+        .map_err(SupervisorError::Keeper)?;
+    let _upkeep = upkeep::start(upkeep::Upkeep {
+        store: store.clone(),
+        supervisor: id,
+        program: orders.program.clone(),
+        build: build.clone(),
+        home: home.directory.clone(),
+        retention: crate::store::Retention {
+            age: Duration::from_secs(orders.keep_secs),
+            count_per_dispatcher: orders.keep_count,
+        },
+    });
+    let result = driver::Driver::new(driver::Setup {
+        orders,
+        build,
+        home,
+        keeper,
+        store: store.clone(),
+        supervisor: id,
+        dispatchers: serves,
+    })
+    .and_then(|mut driver| driver.run());
+    // Whatever happened, the row says the truth before the lock is let go of.
+    let closed = store.call(move |store| store.close_supervisor(id));
+    drop(elected);
+    result?;
+    closed?;
+    Ok(())
+}

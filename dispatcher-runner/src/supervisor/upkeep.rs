@@ -1,0 +1,160 @@
+//! Rescue and upkeep, in a thread of their own: what takes long must not hold up running jobs.
+//!
+//! A supervisor is dead when its kernel lock is free; its workers are dead when their slot locks
+//! can be taken. Only then is anything re-queued.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::process::{self, Tag};
+use crate::store::{Build, Held, Retention, StoreClient, StoreError, SupervisorId, SupervisorRow};
+
+use super::{LIFE_LOCK, wake};
+
+/// Time between two looks at the other supervisors.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// Time for a killed worker to let go of its slot lock.
+const DEATH_TIME_MAX: Duration = Duration::from_secs(30);
+/// Rounds between two prunings.
+const ROUNDS_PER_PRUNE: u32 = 30;
+const PRUNE_BATCH: usize = 1_000;
+
+/// What the thread needs.
+pub(super) struct Upkeep {
+    pub(super) store: StoreClient,
+    pub(super) supervisor: SupervisorId,
+    pub(super) program: String,
+    pub(super) build: Build,
+    pub(super) home: PathBuf,
+    pub(super) retention: Retention,
+}
+
+/// Ends the thread when dropped.
+pub(super) struct Guard {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Name of the file in a supervisor's directory that tells it of a newer build.
+pub(super) const SUPERSEDED: &str = "superseded";
+
+pub(super) fn start(upkeep: Upkeep) -> Guard {
+    let (stop, stopped) = channel();
+    let thread = std::thread::Builder::new()
+        .name("upkeep".into())
+        .spawn(move || upkeep.run(&stopped))
+        .map_err(|error| tracing::error!(%error, "no thread for rescue and upkeep"))
+        .ok();
+    Guard {
+        stop: Some(stop),
+        thread,
+    }
+}
+
+impl Upkeep {
+    fn run(&self, stopped: &Receiver<()>) {
+        for round in 0_u32.. {
+            if let Err(error) = self.round(round) {
+                tracing::error!(error = %error, advice = error.advice(), "upkeep failed");
+            }
+            match stopped.recv_timeout(INTERVAL) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn round(&self, round: u32) -> Result<(), StoreError> {
+        let rows = self.store.call(|store| store.supervisors())?;
+        for row in &rows {
+            if row.id != self.supervisor && row.directory != self.home {
+                self.rescue_if_dead(row)?;
+            }
+        }
+        let newer = rows.iter().any(|row| {
+            row.open
+                && row.program == self.program
+                && row.build.modified_ns > self.build.modified_ns
+                && super::is_alive(&row.directory)
+        });
+        if newer && File::create(self.home.join(SUPERSEDED)).is_ok() {
+            wake(&self.home);
+        }
+        if round.is_multiple_of(ROUNDS_PER_PRUNE) {
+            let retention = self.retention;
+            self.store
+                .call(move |store| store.prune(&retention, PRUNE_BATCH))?;
+        }
+        Ok(())
+    }
+
+    fn rescue_if_dead(&self, row: &SupervisorRow) -> Result<(), StoreError> {
+        // Held to the end, so that two rescuers exclude each other.
+        let _life = match File::open(row.directory.join(LIFE_LOCK)) {
+            Ok(life) if life.try_lock().is_err() => return Ok(()),
+            Ok(life) => Some(life),
+            // It removes its directory as its last act, or somebody cleaned up by hand.
+            Err(_) if Path::new("/proc").join(row.pid.to_string()).exists() && row.open => {
+                return Ok(());
+            }
+            Err(_) => None,
+        };
+        let id = row.id;
+        let held = self.store.call(move |store| store.claimed_by(id))?;
+        if !prove_dead(&row.directory, row.slots, &held) {
+            tracing::error!(
+                supervisor = id.0,
+                "its workers do not die; their jobs stay with them until they do"
+            );
+            return Ok(());
+        }
+        let rescued = self.store.call(move |store| store.rescue(id))?;
+        tracing::warn!(
+            supervisor = id.0,
+            pid = row.pid,
+            requeued = rescued.requeued.len(),
+            failed = rescued.failed.len(),
+            cancelled = rescued.cancelled.len(),
+            "a supervisor was lost; its jobs were taken over"
+        );
+        let _ = std::fs::remove_dir_all(&row.directory);
+        wake(&self.home);
+        Ok(())
+    }
+}
+
+/// Kills what carries the tags of `held`, then takes every slot lock. `false` when somebody lives.
+pub(super) fn prove_dead(directory: &Path, slots: u32, held: &[Held]) -> bool {
+    let deadline = Instant::now() + DEATH_TIME_MAX;
+    loop {
+        for held in held {
+            process::kill_tagged(&Tag {
+                job: held.job,
+                attempt: held.attempt,
+            });
+        }
+        let free = (0..slots).all(|slot| match process::try_take_slot(directory, slot) {
+            Ok(taken) => taken,
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        });
+        if free {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,161 @@
+//! The conversation with the store's thread: one batch under way at a time.
+//!
+//! While a batch is under way the next one gathers, so the busier the supervisor, the more ends
+//! and claims share a transaction. Ends go before claims, so a claim sees the freed capacity.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use dispatcher_core::engine::WorkerId;
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::store::{
+    Cancellation, Claim, ClaimRequest, ProgressNote, Record, StoreClient, StoreError, SupervisorId,
+};
+
+/// What the next batch will ask.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) records: Vec<(WorkerId, Record)>,
+    pub(super) notes: Vec<ProgressNote>,
+    pub(super) claim: Option<ClaimRequest>,
+    pub(super) cancellations: bool,
+    pub(super) close: Option<Close>,
+}
+
+/// How the supervisor's row is to be closed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Close {
+    IfIdle,
+    Anyway,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.records.is_empty()
+            && self.notes.is_empty()
+            && self.claim.is_none()
+            && !self.cancellations
+            && self.close.is_none()
+    }
+}
+
+/// Ends that the store could not take; they are told again.
+pub(super) struct Unrecorded {
+    pub(super) workers: Vec<WorkerId>,
+    pub(super) error: StoreError,
+}
+
+/// What the store said.
+pub(super) struct Answer {
+    pub(super) records: Result<Vec<WorkerId>, Unrecorded>,
+    pub(super) claim: Option<Result<Claim, StoreError>>,
+    pub(super) cancellations: Vec<Cancellation>,
+    pub(super) closed: Option<Result<bool, StoreError>>,
+}
+
+/// The driver's end.
+pub(super) struct Work {
+    store: StoreClient,
+    supervisor: SupervisorId,
+    serves: crate::store::Serves,
+    /// Readable when an answer waits.
+    bell: Arc<OwnedFd>,
+    answers: (Sender<Answer>, Receiver<Answer>),
+    under_way: bool,
+    pub(super) next: Batch,
+}
+
+impl Work {
+    pub(super) fn new(
+        store: StoreClient,
+        supervisor: SupervisorId,
+        serves: crate::store::Serves,
+    ) -> io::Result<Self> {
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Self {
+            store,
+            supervisor,
+            serves,
+            bell: Arc::new(bell),
+            answers: channel(),
+            under_way: false,
+            next: Batch::default(),
+        })
+    }
+
+    /// Readable when an answer waits.
+    pub(super) fn bell(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+
+    /// Sends the gathered batch unless one is under way. The driver is woken by the answer.
+    pub(super) fn send(&mut self) {
+        if self.under_way || self.next.is_empty() {
+            return;
+        }
+        self.under_way = true;
+        let batch = std::mem::take(&mut self.next);
+        let (supervisor, serves) = (self.supervisor, self.serves.clone());
+        let (answers, bell) = (self.answers.0.clone(), Arc::clone(&self.bell));
+        self.store.post(Box::new(move |store| {
+            let answer = perform(store, batch, supervisor, &serves);
+            if answers.send(answer).is_ok() {
+                // It can fail only when the counter is full, and then the bell rings already.
+                let _ = rustix::io::write(&bell, &1_u64.to_ne_bytes());
+            }
+        }));
+    }
+
+    /// The answer, if it has come.
+    pub(super) fn receive(&mut self) -> Option<Answer> {
+        let _ = rustix::io::read(&self.bell, &mut [0_u8; 8]);
+        let answer = self.answers.1.try_recv().ok()?;
+        self.under_way = false;
+        Some(answer)
+    }
+}
+
+fn perform(
+    store: &mut dyn crate::store::Store,
+    batch: Batch,
+    supervisor: SupervisorId,
+    serves: &crate::store::Serves,
+) -> Answer {
+    let (workers, records): (Vec<WorkerId>, Vec<Record>) = batch.records.into_iter().unzip();
+    let records = if records.is_empty() {
+        Ok(Vec::new())
+    } else {
+        match store.record(&records) {
+            // A stale token changes nothing, and somebody else answers for the job then.
+            Ok(_) => Ok(workers),
+            Err(error) => Err(Unrecorded { workers, error }),
+        }
+    };
+    if !batch.notes.is_empty()
+        && let Err(error) = store.note_progress(&batch.notes)
+    {
+        tracing::warn!(%error, "progress was not noted");
+    }
+    let cancellations = if batch.cancellations {
+        store.cancellations(supervisor).unwrap_or_else(|error| {
+            tracing::error!(%error, "cancellations cannot be read; asked again at the next wake-up");
+            Vec::new()
+        })
+    } else {
+        Vec::new()
+    };
+    let claim = batch.claim.map(|request| store.claim(&request));
+    let closed = batch.close.map(|close| match close {
+        Close::IfIdle => store.close_supervisor_if_idle(supervisor, serves),
+        Close::Anyway => store.close_supervisor(supervisor).map(|()| true),
+    });
+    Answer {
+        records,
+        claim,
+        cancellations,
+        closed,
+    }
+}
