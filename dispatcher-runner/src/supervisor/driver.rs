@@ -106,13 +106,16 @@ impl<'a> Driver<'a> {
     }
 
     /// Runs until the engine has finished.
-    pub(super) fn run(&mut self) -> Result<(), SupervisorError> {
+    pub(super) fn run(mut self) -> Result<(), SupervisorError> {
+        tracing::info!(keeper = self.keeper.pid(), "supervisor serves");
         self.event(Event::Woken);
         loop {
             while let Some(effect) = self.engine.poll_effect() {
                 self.perform(effect)?;
             }
             if self.finished {
+                let ended = self.keeper.finish().map_err(SupervisorError::Keeper)?;
+                tracing::info!(keeper = %ended, "supervisor leaves");
                 return Ok(());
             }
             self.gather_notes();
