@@ -23,7 +23,7 @@ use crate::store::{
 
 use super::link::{Heard, Link};
 use super::upkeep::{SUPERSEDED, prove_dead};
-use super::work::{Answer, Close, Work};
+use super::work::{Answer, Close, Unrecorded, Work};
 use super::{Home, Orders, SupervisorError};
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -361,12 +361,12 @@ impl<'a> Driver<'a> {
     fn answered(&mut self, answer: Answer) {
         match answer.records {
             Ok(recorded) => {
-                for (worker, _) in recorded {
+                for worker in recorded {
                     self.links.remove(&worker);
                     self.event(Event::Recorded { worker });
                 }
             }
-            Err((workers, error)) => {
+            Err(Unrecorded { workers, error }) => {
                 tracing::error!(error = %error, advice = error.advice(), "ends were not recorded; tried again");
                 for worker in workers {
                     self.event(Event::RecordFailed { worker });
@@ -498,11 +498,24 @@ impl<'a> Driver<'a> {
                 });
             }
             KeeperReport::Buried { worker, left } => {
-                self.event(Event::Buried {
-                    worker: WorkerId(worker),
-                    left,
-                });
+                let worker = WorkerId(worker);
+                if left > 0 {
+                    self.renew_slot(worker);
+                }
+                self.event(Event::Buried { worker, left });
             }
+        }
+    }
+
+    /// Processes that a job left behind may hold the slot's lock; they prove nothing about the
+    /// worker, so the next one gets a lock of its own.
+    fn renew_slot(&mut self, worker: WorkerId) {
+        let Some(link) = self.links.get(&worker) else {
+            return;
+        };
+        match process::renew_slot(&self.home.directory, link.slot) {
+            Ok(lock) => self.slots[link.slot as usize] = lock,
+            Err(error) => tracing::error!(%error, slot = link.slot, "a slot's lock is not renewed"),
         }
     }
 

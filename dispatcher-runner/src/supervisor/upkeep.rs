@@ -92,7 +92,7 @@ impl Upkeep {
         if newer && File::create(self.home.join(SUPERSEDED)).is_ok() {
             wake(&self.home);
         }
-        if round % ROUNDS_PER_PRUNE == 0 {
+        if round.is_multiple_of(ROUNDS_PER_PRUNE) {
             let retention = self.retention;
             self.store
                 .call(move |store| store.prune(&retention, PRUNE_BATCH))?;
