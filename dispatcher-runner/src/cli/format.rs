@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dispatcher_core::duration::{format_bytes, format_duration};
 use dispatcher_core::{
-    Backoff, DispatcherOptions, EnvPolicy, JobState, Options, Outcome, ScheduleOptions,
+    Backoff, DispatcherOptions, EnvPolicy, JobState, Options, Outcome, Schedule, ScheduleOptions,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -93,13 +93,12 @@ pub(crate) fn sentence(outcome: &Outcome, options: &Options) -> String {
 }
 
 /// A schedule in words.
-pub(crate) fn schedule(schedule: &ScheduleOptions) -> String {
-    let zone = &schedule.timezone;
-    match schedule.expression.as_str() {
-        "hourly" => format!("every hour, at minute 0 ({zone})"),
-        "daily" => format!("every day at 00:00 ({zone})"),
-        "weekly" => format!("every Sunday at 00:00 ({zone})"),
-        other => format!("cron {other} ({zone})"),
+pub(crate) fn schedule(options: &ScheduleOptions) -> String {
+    let zone = &options.timezone;
+    match Schedule::parse(&options.expression) {
+        Ok(schedule) => format!("{} ({zone})", schedule.describe()),
+        // Written by a program that knows other expressions.
+        Err(_) => format!("{} ({zone})", options.expression),
     }
 }
 

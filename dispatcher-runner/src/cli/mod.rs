@@ -117,9 +117,12 @@ pub(crate) struct SubmittedJob {
 /// Runs the command that the arguments (without the program's name) ask for.
 pub(crate) fn run(
     arguments: impl IntoIterator<Item = OsString>,
-    mut environment: Environment<'_>,
+    environment: Environment<'_>,
 ) -> ExitCode {
-    let arguments: Vec<_> = arguments.into_iter().collect();
+    ExitCode::from(run_to_code(arguments.into_iter().collect(), environment))
+}
+
+fn run_to_code(arguments: Vec<OsString>, mut environment: Environment<'_>) -> u8 {
     let code = match dispatch(arguments, &mut environment) {
         Ok(code) => code,
         Err(Stop::Pipe) => 0,
@@ -129,7 +132,7 @@ pub(crate) fn run(
         }
     };
     environment.terminal.clear_progress();
-    ExitCode::from(code)
+    code
 }
 
 fn dispatch(arguments: Vec<OsString>, environment: &mut Environment<'_>) -> Done {
