@@ -135,7 +135,7 @@ pub(crate) const GLOBAL: &[Flag] = &[
         "app",
         "PROGRAM",
         Words::Files,
-        "run this application's command instead (generic binary)",
+        "hand over to this application (generic binary)",
     ),
     switch("json", None, "write JSON"),
     switch("help", Some('h'), "show help"),
