@@ -78,8 +78,6 @@ pub(crate) trait Host {
 pub(crate) struct State<'a> {
     pub(crate) config: &'a Config,
     pub(crate) location: &'a StoreLocation,
-    /// With the configured aliases.
-    pub(crate) registry: &'a Registry,
 }
 
 /// A job to be submitted.
