@@ -23,8 +23,8 @@ mod supervisor;
 
 pub use app::{SetupError, init, init_with, setup};
 pub use client::{
-    Dispatch, Ended, JobBuilder, JobHandle, JobStatus, Mode, SpawnError, Started, StoreFailure,
-    latest_output, spawn_all,
+    Attempt, Captured, Dispatch, Ended, JobBuilder, JobHandle, JobStatus, Mode, SpawnError,
+    Started, StoreFailure, latest_output, spawn_all,
 };
 pub use config::{Config, ConfigError, ConfigProblem, OptionValue, StoreLocation, StoreOrigin};
 pub use host::main;

@@ -191,7 +191,7 @@ pub fn signal_name(signal: i32) -> Cow<'static, str> {
 }
 
 fn killed(signal: i32, core: bool, oom_suspected: bool) -> String {
-    let mut text = format!("killed by {}", signal_name(signal));
+    let mut text = format!("was killed by {}", signal_name(signal));
     if core {
         text.push_str(" (core dumped)");
     }

@@ -1,5 +1,6 @@
 //! Sends jobs and follows them, from any program that called `init()`.
 
+mod attempts;
 mod builder;
 mod error;
 mod handle;
@@ -7,6 +8,7 @@ mod submit;
 
 use dispatcher_core::Dispatcher;
 
+pub use attempts::{Attempt, Captured};
 pub use builder::{JobBuilder, Mode, Started};
 pub use error::{SpawnError, StoreFailure};
 pub use handle::{Ended, JobHandle, JobStatus, latest_output};

@@ -153,6 +153,16 @@ pub(super) fn prove_dead(directory: &Path, slots: u32, held: &[Held]) -> bool {
             return true;
         }
         if Instant::now() >= deadline {
+            let alive: u32 = held
+                .iter()
+                .map(|held| {
+                    process::count_tagged(&Tag {
+                        job: held.job,
+                        attempt: held.attempt,
+                    })
+                })
+                .sum();
+            tracing::error!(alive, "killed processes do not end");
             return false;
         }
         std::thread::sleep(Duration::from_millis(5));

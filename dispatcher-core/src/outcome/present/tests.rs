@@ -105,19 +105,19 @@ fn said_by_the_kernel() -> Vec<Row> {
             signalled(11, true, false),
             "signalled",
             Some(139),
-            "killed by SIGSEGV (core dumped)",
+            "was killed by SIGSEGV (core dumped)",
         ),
         (
             signalled(9, false, true),
             "signalled",
             Some(137),
-            "killed by SIGKILL, probably by the kernel, which ran out of memory meanwhile",
+            "was killed by SIGKILL, probably by the kernel, which ran out of memory meanwhile",
         ),
         (
             signalled(15, false, false),
             "signalled",
             Some(143),
-            "killed by SIGTERM",
+            "was killed by SIGTERM",
         ),
     ]
 }
