@@ -41,6 +41,7 @@ impl Arguments {
                 }
                 Arg::Long(long) => {
                     let flag = parsed.known_flags().find(|flag| flag.long == long);
+                    // `long` borrows the parser, which reads the value next.
                     let Some(flag) = flag else {
                         return Err(parsed.unknown(&format!("--{long}")));
                     };

@@ -2,6 +2,7 @@
 
 mod commands;
 mod notify;
+mod surroundings;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
