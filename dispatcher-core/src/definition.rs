@@ -26,8 +26,11 @@ pub struct Definition {
     /// Checks that a payload fits, and lets the value adjust the options of its job.
     pub check: fn(payload: &str, options: &mut Options) -> Result<(), PayloadError>,
     /// Runs one job in this very process.
-    pub run: fn(payload: &str, cx: &mut Context) -> Result<Result<(), Failure>, PayloadError>,
+    pub run: Run,
 }
+
+/// Runs one job; the outer error says that the payload does not fit.
+pub type Run = fn(payload: &str, cx: &mut Context) -> Result<Result<(), Failure>, PayloadError>;
 
 /// One field of a dispatcher's struct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

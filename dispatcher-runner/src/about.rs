@@ -45,8 +45,13 @@ pub(crate) struct AboutPlace {
 }
 
 impl About {
-    /// About a compiled-in dispatcher, whose jobs have these options unless they say otherwise.
-    pub(crate) fn of(definition: &Definition, options: Options, aliases: Vec<String>) -> Self {
+    /// About a compiled-in dispatcher, whose jobs have these options unless they say otherwise,
+    /// and which the configuration gives further aliases.
+    pub(crate) fn of(definition: &Definition, options: Options, configured: Vec<String>) -> Self {
+        let declared = definition.aliases.iter().map(|alias| (*alias).to_owned());
+        let mut aliases: Vec<_> = declared.chain(configured).collect();
+        aliases.sort();
+        aliases.dedup();
         let fields = definition.fields.iter().map(|field| AboutField {
             name: field.name.to_owned(),
             type_name: field.type_name.to_owned(),
@@ -159,9 +164,21 @@ mod tests {
         let user = about(&[("user", false), ("token", true)]);
         let one = about(&[("0", true)]);
         for (about, payload, shown) in [
-            (&user, r#"{"user":"a","token":"x"}"#, r#"{"token":"***","user":"a"}"#),
-            (&user, r#"{"user":"a","token":{"y":[1]}}"#, r#"{"token":"***","user":"a"}"#),
-            (&user, r#"{"user":"a","tok":"x"}"#, r#"{"tok":"***","user":"a"}"#),
+            (
+                &user,
+                r#"{"user":"a","token":"x"}"#,
+                r#"{"token":"***","user":"a"}"#,
+            ),
+            (
+                &user,
+                r#"{"user":"a","token":{"y":[1]}}"#,
+                r#"{"token":"***","user":"a"}"#,
+            ),
+            (
+                &user,
+                r#"{"user":"a","tok":"x"}"#,
+                r#"{"tok":"***","user":"a"}"#,
+            ),
             (&user, r#"["a","x"]"#, r#"["a","***"]"#),
             (&user, r#"["a","x","b"]"#, r#""***""#),
             (&user, r#""x""#, r#""***""#),

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use dispatcher_core::{Definition, Registry, RegistryBuilder, RegistryError, RegistryProblem};
+use dispatcher_core::{Registry, RegistryBuilder, RegistryError, RegistryProblem};
 use rustix::stdio::dup2_stdin;
 
 use crate::client::SpawnError;
@@ -103,6 +103,11 @@ pub(crate) fn config() -> Result<&'static Config, SpawnError> {
     Ok(CONFIG.get_or_init(|| config))
 }
 
+/// The configuration that the program gave to [`setup`].
+pub(crate) fn given_config() -> Option<&'static Config> {
+    CONFIG.get()
+}
+
 /// Where the state lies, decided at the first use.
 pub(crate) fn location() -> Result<&'static StoreLocation, SpawnError> {
     if let Some(location) = LOCATION.get() {
@@ -110,21 +115,6 @@ pub(crate) fn location() -> Result<&'static StoreLocation, SpawnError> {
     }
     let location = config()?.store().map_err(SpawnError::config)?;
     Ok(LOCATION.get_or_init(|| location))
-}
-
-/// The dispatcher with this name or alias, those of the configuration included.
-pub(crate) fn resolve(name: &str) -> Result<&'static Definition, SpawnError> {
-    static RESOLVED: OnceLock<Registry> = OnceLock::new();
-    let registry = match RESOLVED.get() {
-        Some(registry) => registry,
-        None => {
-            let registry = config()?
-                .resolve(registry().clone())
-                .map_err(SpawnError::config)?;
-            RESOLVED.get_or_init(|| registry)
-        }
-    };
-    Ok(registry.resolve(name)?)
 }
 
 /// The store of this process, opened at the first use.
@@ -136,7 +126,8 @@ pub(crate) fn store() -> Result<&'static StoreClient, SpawnError> {
     Ok(STORE.get_or_init(|| store))
 }
 
-fn open(file: &Path) -> Result<StoreClient, StoreError> {
+/// Opens the state file, with a thread of its own.
+pub(crate) fn open(file: &Path) -> Result<StoreClient, StoreError> {
     let store = SqliteStore::open(file)?;
     StoreThread::spawn(Box::new(store)).map_err(|error| StoreError::Database {
         path: file.to_owned(),

@@ -13,6 +13,7 @@ mod app;
 mod cli;
 mod client;
 mod config;
+mod host;
 mod ids;
 mod log;
 mod process;
@@ -22,7 +23,8 @@ mod supervisor;
 
 pub use app::{SetupError, init, init_with, setup};
 pub use client::{
-    Dispatch, Ended, JobBuilder, JobHandle, JobStatus, Mode, SpawnError, Started, StoreFailure,
-    latest_output, spawn_all,
+    Attempt, Captured, Dispatch, Ended, JobBuilder, JobHandle, JobStatus, Mode, SpawnError,
+    Started, StoreFailure, latest_output, spawn_all,
 };
 pub use config::{Config, ConfigError, ConfigProblem, OptionValue, StoreLocation, StoreOrigin};
+pub use host::main;

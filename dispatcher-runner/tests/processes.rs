@@ -17,6 +17,8 @@ mod jobs;
 mod load;
 #[path = "../src/process/mod.rs"]
 mod process;
+#[path = "../src/requirements.rs"]
+mod requirements;
 #[path = "processes/results.rs"]
 mod results;
 #[path = "processes/spawning.rs"]
@@ -39,6 +41,18 @@ mod store {
     pub(crate) struct Build {
         pub(crate) modified_ns: i64,
         pub(crate) id: String,
+    }
+}
+
+/// The dispatchers of this program.
+mod app {
+    use std::sync::OnceLock;
+
+    use dispatcher_core::Registry;
+
+    pub(crate) fn registry() -> &'static Registry {
+        static REGISTRY: OnceLock<Registry> = OnceLock::new();
+        REGISTRY.get_or_init(|| Registry::collect().expect("the dispatchers of this test"))
     }
 }
 

@@ -75,16 +75,18 @@ fn read_singly(bytes: &[u8]) -> Reading {
     read_pieces(bytes.chunks(1))
 }
 
-fn table() -> Vec<(&'static str, Frame, Vec<u8>)> {
-    let with = |header: &str, payload: &[u8]| [hex(header), payload.to_vec()].concat();
-    let raw = Frame {
-        flags: Frame::RAW,
-        ..Frame::task(b"", b"A")
-    };
-    let ping = Frame {
-        stream: Frame::STREAM | Frame::PING,
-        ..Frame::chunk(b"a")
-    };
+/// What it is called, how it is made, and its bytes in the specification.
+type Row = (&'static str, Frame, Vec<u8>);
+
+fn with(header: &str, payload: &[u8]) -> Vec<u8> {
+    [hex(header), payload.to_vec()].concat()
+}
+
+fn table() -> Vec<Row> {
+    [control_frames(), task_frames(), stream_frames()].concat()
+}
+
+fn control_frames() -> Vec<Row> {
     vec![
         (
             "pid request",
@@ -96,6 +98,20 @@ fn table() -> Vec<(&'static str, Frame, Vec<u8>)> {
             Frame::pid_reply(1234),
             with("13 01 0c000000 9e473643 0000", br#"{"pid":1234}"#),
         ),
+        (
+            "stop",
+            Frame::stop(),
+            with("13 09 0d000000 3a6bfacb 0000", br#"{"stop":true}"#),
+        ),
+    ]
+}
+
+fn task_frames() -> Vec<Row> {
+    let raw = Frame {
+        flags: Frame::RAW,
+        ..Frame::task(b"", b"A")
+    };
+    vec![
         (
             "exec",
             Frame::task(br#"{"lastTick":0}"#, br#"{"tick":0}"#),
@@ -125,15 +141,19 @@ fn table() -> Vec<(&'static str, Frame, Vec<u8>)> {
             with("13 40 04000000 881e11e3 0000", b"boom"),
         ),
         (
-            "stop",
-            Frame::stop(),
-            with("13 09 0d000000 3a6bfacb 0000", br#"{"stop":true}"#),
-        ),
-        (
             "stop reply",
             Frame::stop_reply(),
             with("14 00 0d000000 f339efdb 0000 0d000000", br#"{"stop":true}"#),
         ),
+    ]
+}
+
+fn stream_frames() -> Vec<Row> {
+    let ping = Frame {
+        stream: Frame::STREAM | Frame::PING,
+        ..Frame::chunk(b"a")
+    };
+    vec![
         (
             "chunk",
             Frame::chunk(b"a"),

@@ -77,11 +77,10 @@ impl Cause {
         match self {
             Self::Succeeded => "succeeded".to_owned(),
             Self::Failed { message, causes } => {
-                let chain: Vec<_> = std::iter::once(message)
-                    .chain(causes)
-                    .map(|text| words(text))
-                    .collect();
-                format!("failed: {}", chain.join(": "))
+                format!(
+                    "failed: {}",
+                    joined(std::iter::once(message).chain(causes), ": ")
+                )
             }
             Self::Discarded { message } => {
                 format!("failed and asked not to be retried: {}", words(message))
@@ -114,13 +113,7 @@ impl Cause {
                 options.cpu_limit.map(format_duration),
                 " and was stopped",
             ),
-            Self::OutOfMemory => match options.memory_limit {
-                Some(limit) => format!(
-                    "was killed by the kernel: out of memory (limit {})",
-                    format_bytes(limit)
-                ),
-                None => "was killed by the kernel: out of memory".to_owned(),
-            },
+            Self::OutOfMemory => out_of_memory(options.memory_limit),
             Self::Cancelled { by } if by.is_empty() => "was cancelled".to_owned(),
             Self::Cancelled { by } => format!("was cancelled by {}", words(by)),
             Self::Expired => with_limit(
@@ -128,14 +121,9 @@ impl Cause {
                 options.expires.map(format_duration),
                 " and was not started",
             ),
-            Self::MissingRequirement { names } => format!(
-                "needs what is not there: {}",
-                names
-                    .iter()
-                    .map(|name| words(name))
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ),
+            Self::MissingRequirement { names } => {
+                format!("needs what is not there: {}", joined(names, ", "))
+            }
             Self::SpawnFailed { errno } => format!(
                 "could not be started: {}",
                 std::io::Error::from_raw_os_error(*errno)
@@ -203,7 +191,7 @@ pub fn signal_name(signal: i32) -> Cow<'static, str> {
 }
 
 fn killed(signal: i32, core: bool, oom_suspected: bool) -> String {
-    let mut text = format!("killed by {}", signal_name(signal));
+    let mut text = format!("was killed by {}", signal_name(signal));
     if core {
         text.push_str(" (core dumped)");
     }
@@ -213,11 +201,24 @@ fn killed(signal: i32, core: bool, oom_suspected: bool) -> String {
     text
 }
 
+fn out_of_memory(limit: Option<u64>) -> String {
+    let what = "was killed by the kernel: out of memory";
+    match limit {
+        Some(limit) => format!("{what} (limit {})", format_bytes(limit)),
+        None => what.to_owned(),
+    }
+}
+
 fn with_limit(what: &str, limit: Option<String>, then: &str) -> String {
     match limit {
         Some(limit) => format!("{what} of {limit}{then}"),
         None => format!("{what}{then}"),
     }
+}
+
+fn joined<'a>(texts: impl IntoIterator<Item = &'a String>, between: &str) -> String {
+    let texts: Vec<_> = texts.into_iter().map(|text| words(text)).collect();
+    texts.join(between)
 }
 
 /// A job's own words: their first line, bounded.

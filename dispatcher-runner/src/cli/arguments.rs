@@ -141,10 +141,16 @@ impl Arguments {
             .find(|command| command.flags.iter().any(|flag| flag.long == name));
         let why = match (suggest(name, listed), elsewhere) {
             (Some(meant), _) => format!("did you mean --{meant}?"),
-            (None, Some(command)) => format!("it is an option of {}, and stands behind it", command.name),
+            (None, Some(command)) => {
+                format!("it is an option of {}, and stands behind it", command.name)
+            }
             (None, None) => "it is misspelled, or of another version".to_owned(),
         };
-        CliError::usage(format!("{owner} has no option {written}"), why, self.help_advice())
+        CliError::usage(
+            format!("{owner} has no option {written}"),
+            why,
+            self.help_advice(),
+        )
     }
 
     fn usage(&self, what: String) -> CliError {
@@ -170,10 +176,16 @@ impl Arguments {
 fn unknown_command(word: &str) -> CliError {
     let names = COMMANDS.iter().map(|command| command.name);
     let (why, todo) = match suggest(word, names.clone()) {
-        Some(meant) => (format!("did you mean `{meant}`?"), format!("`{meant} --help`")),
+        Some(meant) => (
+            format!("did you mean `{meant}`?"),
+            format!("`{meant} --help`"),
+        ),
         None => {
             let names: Vec<_> = names.collect();
-            (format!("there are {}", names.join(", ")), "`--help`".to_owned())
+            (
+                format!("there are {}", names.join(", ")),
+                "`--help`".to_owned(),
+            )
         }
     };
     CliError::usage(format!("no command is called `{word}`"), why, todo)
@@ -201,7 +213,16 @@ mod tests {
     #[test]
     fn a_full_line_is_understood() {
         let line = [
-            "--config", "/c", "notifydispatcher", "-d", "Name", "--timeout=5m", "--json", "-", "--priority", "-5",
+            "--config",
+            "/c",
+            "notifydispatcher",
+            "-d",
+            "Name",
+            "--timeout=5m",
+            "--json",
+            "-",
+            "--priority",
+            "-5",
         ];
         let parsed = parse(&line).unwrap();
         assert_eq!(parsed.command.unwrap().id, CommandName::NotifyDispatcher);
@@ -215,19 +236,59 @@ mod tests {
     #[test]
     fn mistakes_are_told_with_what_was_meant() {
         for (line, what, why) in [
-            (vec!["jbos"], "no command is called `jbos`", "did you mean `jobs`?"),
-            (vec!["jobs", "--sate", "x"], "jobs has no option --sate", "did you mean --state?"),
-            (vec!["jobs", "-x"], "jobs has no option -x", "it is misspelled, or of another version"),
-            (vec!["jobs", "--detach"], "jobs has no option --detach", "it is an option of notifydispatcher, and stands behind it"),
-            (vec!["--detach", "notifydispatcher"], "this program has no option --detach", "it is an option of notifydispatcher, and stands behind it"),
-            (vec!["jobs", "--state"], "--state needs a value: STATE", "the usage is: jobs"),
-            (vec!["jobs", "--state", "queued", "--state", "failed"], "--state is given twice", "the usage is: jobs"),
+            (
+                vec!["jbos"],
+                "no command is called `jbos`",
+                "did you mean `jobs`?",
+            ),
+            (
+                vec!["jobs", "--sate", "x"],
+                "jobs has no option --sate",
+                "did you mean --state?",
+            ),
+            (
+                vec!["jobs", "-x"],
+                "jobs has no option -x",
+                "it is misspelled, or of another version",
+            ),
+            (
+                vec!["jobs", "--detach"],
+                "jobs has no option --detach",
+                "it is an option of notifydispatcher, and stands behind it",
+            ),
+            (
+                vec!["--detach", "notifydispatcher"],
+                "this program has no option --detach",
+                "it is an option of notifydispatcher, and stands behind it",
+            ),
+            (
+                vec!["jobs", "--state"],
+                "--state needs a value: STATE",
+                "the usage is: jobs",
+            ),
+            (
+                vec!["jobs", "--state", "queued", "--state", "failed"],
+                "--state is given twice",
+                "the usage is: jobs",
+            ),
             (vec!["show"], "show needs <id>", "the usage is: show <id>"),
-            (vec!["show", "a", "b"], "`b` is one argument too many", "the usage is: show <id>"),
-            (vec!["jobs", "--json=1"], "unexpected argument for option '--json': \"1\"", "the usage is: jobs"),
+            (
+                vec!["show", "a", "b"],
+                "`b` is one argument too many",
+                "the usage is: show <id>",
+            ),
+            (
+                vec!["jobs", "--json=1"],
+                "unexpected argument for option '--json': \"1\"",
+                "the usage is: jobs",
+            ),
         ] {
             let error = parse(&line).unwrap_err();
-            assert_eq!((error.what.as_str(), error.why.as_str()), (what, why), "{line:?}");
+            assert_eq!(
+                (error.what.as_str(), error.why.as_str()),
+                (what, why),
+                "{line:?}"
+            );
             assert_eq!(error.exit, 64);
             assert!(error.todo.contains("--help`"), "{line:?}");
         }

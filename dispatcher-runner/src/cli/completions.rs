@@ -10,7 +10,9 @@ pub(crate) fn bash(program: &str) -> String {
     let function = function_name(program);
     let mut cases = String::new();
     for command in COMMANDS {
-        let flags: Vec<_> = listed(command).map(|flag| format!("--{}", flag.long)).collect();
+        let flags: Vec<_> = listed(command)
+            .map(|flag| format!("--{}", flag.long))
+            .collect();
         let positional = bash_words(command.positional.words);
         cases.push_str(&format!(
             "        {}) flags='{}'; words={positional} ;;\n",
@@ -59,12 +61,20 @@ pub(crate) fn zsh(program: &str) -> String {
     let function = function_name(program);
     let described: Vec<_> = COMMANDS
         .iter()
-        .map(|command| format!("        {}", quoted(&format!("{}:{}", command.name, command.summary))))
+        .map(|command| {
+            format!(
+                "        {}",
+                quoted(&format!("{}:{}", command.name, command.summary))
+            )
+        })
         .collect();
     let mut cases = String::new();
     for command in COMMANDS {
         let mut specs: Vec<_> = listed(command).map(zsh_flag).collect();
-        specs.push(quoted(&format!("*:argument:{}", zsh_action(command.positional.words))));
+        specs.push(quoted(&format!(
+            "*:argument:{}",
+            zsh_action(command.positional.words)
+        )));
         cases.push_str(&format!(
             "        {}) _arguments {} ;;\n",
             command.name,
@@ -112,10 +122,21 @@ pub(crate) fn fish(program: &str) -> String {
         ));
         let condition = quoted(&format!("__fish_seen_subcommand_from {}", command.name));
         if let Some(words) = fish_words(command.positional.words, program) {
-            text.push_str(&format!("complete -c {quoted_program} -n {condition} {words}\n"));
+            text.push_str(&format!(
+                "complete -c {quoted_program} -n {condition} {words}\n"
+            ));
         }
-        for flag in command.flags.iter().filter(|flag| flag.listed == Listed::Yes) {
-            text.push_str(&fish_flag(&quoted_program, &format!("-n {condition} "), flag, program));
+        for flag in command
+            .flags
+            .iter()
+            .filter(|flag| flag.listed == Listed::Yes)
+        {
+            text.push_str(&fish_flag(
+                &quoted_program,
+                &format!("-n {condition} "),
+                flag,
+                program,
+            ));
         }
     }
     for flag in GLOBAL.iter().chain(TOP) {
@@ -169,7 +190,11 @@ fn bash_compgen(words: Words) -> String {
 
 fn zsh_flag(flag: &Flag) -> String {
     // Brackets and colons have a meaning in these specifications.
-    let help = flag.help.replace('[', "(").replace(']', ")").replace(':', "\\:");
+    let help = flag
+        .help
+        .replace('[', "(")
+        .replace(']', ")")
+        .replace(':', "\\:");
     let value = match flag.value {
         Some(value) => format!(":{}:{}", value.to_lowercase(), zsh_action(flag.words)),
         None => String::new(),
@@ -218,7 +243,13 @@ fn fish_words(words: Words, program: &str) -> Option<String> {
 fn function_name(program: &str) -> String {
     let word: String = program
         .chars()
-        .map(|char| if char.is_ascii_alphanumeric() { char } else { '_' })
+        .map(|char| {
+            if char.is_ascii_alphanumeric() {
+                char
+            } else {
+                '_'
+            }
+        })
         .collect();
     format!("_complete_{word}")
 }
@@ -261,7 +292,11 @@ mod tests {
         for script in [bash("app"), zsh("app"), fish("app")] {
             for command in COMMANDS {
                 assert!(script.contains(command.name));
-                for flag in command.flags.iter().filter(|flag| flag.listed == Listed::Yes) {
+                for flag in command
+                    .flags
+                    .iter()
+                    .filter(|flag| flag.listed == Listed::Yes)
+                {
                     let found = script.contains(&format!("--{}", flag.long))
                         || script.contains(&format!("-l {}", flag.long));
                     assert!(found, "{} {}", command.name, flag.long);

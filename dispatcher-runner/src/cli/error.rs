@@ -7,7 +7,7 @@ use std::io;
 use dispatcher_core::UnknownDispatcher;
 
 use crate::config::{ConfigError, StoreLocation};
-use crate::store::{StoreError, SubmitError};
+use crate::store::StoreError;
 
 /// Exit codes of errors, from `sysexits.h` where it has one.
 pub(crate) mod exit {
@@ -79,56 +79,11 @@ impl CliError {
             why.insert(0, cause.to_string());
             source = cause.source();
         }
-        Self::new(exit::STORE, error.to_string(), why.join("; "), error.advice())
-    }
-
-    /// A submission that was refused.
-    pub(crate) fn submission(error: &SubmitError, location: &StoreLocation) -> Self {
-        match error {
-            SubmitError::QueueFull {
-                dispatcher,
-                max_queue,
-                unfinished,
-                concurrency,
-                mean_run,
-            } => {
-                let wait = match mean_run {
-                    Some(mean) => {
-                        let each = *mean / (*concurrency).max(1);
-                        format!("a place may be free in {}", super::format::rough(each))
-                    }
-                    None => "nothing of it has ended yet".to_owned(),
-                };
-                Self::new(
-                    exit::QUEUE_FULL,
-                    format!("the queue of {dispatcher} is full; nothing was stored"),
-                    format!("{unfinished} jobs are unfinished, max_queue is {max_queue}; {wait}"),
-                    format!(
-                        "try again later, look at `jobs --dispatcher {dispatcher}`, \
-                         or raise max_queue"
-                    ),
-                )
-            }
-            SubmitError::Store(error) => Self::store(error, location),
-        }
-    }
-
-    /// Something that a job needs is missing on this machine.
-    pub(crate) fn missing_requirement(dispatcher: &str, names: &[String]) -> Self {
         Self::new(
-            exit::CONFIGURATION,
-            format!("{dispatcher} cannot run here; nothing was stored"),
-            format!("missing: {}", names.join(", ")),
-            "install what is missing, or correct PATH",
-        )
-    }
-
-    /// A payload that does not fit.
-    pub(crate) fn payload(dispatcher: &str, reason: &str) -> Self {
-        Self::usage(
-            format!("the payload does not fit {dispatcher}; nothing was stored"),
-            reason,
-            format!("`list {dispatcher}` shows its fields"),
+            exit::STORE,
+            error.to_string(),
+            why.join("; "),
+            error.advice(),
         )
     }
 }

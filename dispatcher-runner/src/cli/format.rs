@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dispatcher_core::duration::{format_bytes, format_duration};
 use dispatcher_core::{
-    Backoff, DispatcherOptions, EnvPolicy, JobState, Options, Outcome, ScheduleOptions,
+    Backoff, DispatcherOptions, EnvPolicy, JobState, Options, Outcome, Schedule, ScheduleOptions,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -93,13 +93,12 @@ pub(crate) fn sentence(outcome: &Outcome, options: &Options) -> String {
 }
 
 /// A schedule in words.
-pub(crate) fn schedule(schedule: &ScheduleOptions) -> String {
-    let zone = &schedule.timezone;
-    match schedule.expression.as_str() {
-        "hourly" => format!("every hour, at minute 0 ({zone})"),
-        "daily" => format!("every day at 00:00 ({zone})"),
-        "weekly" => format!("every Sunday at 00:00 ({zone})"),
-        other => format!("cron {other} ({zone})"),
+pub(crate) fn schedule(options: &ScheduleOptions) -> String {
+    let zone = &options.timezone;
+    match Schedule::parse(&options.expression) {
+        Ok(schedule) => format!("{} ({zone})", schedule.describe()),
+        // Written by a program that knows other expressions.
+        Err(_) => format!("{} ({zone})", options.expression),
     }
 }
 
@@ -145,7 +144,10 @@ pub(crate) fn job_options(options: &Options) -> Vec<(&'static str, String)> {
         ("isolation", isolation.to_string()),
         ("memory_limit", or_none(memory_limit.map(format_bytes))),
         ("cpu_limit", or_none(cpu_limit.map(format_duration))),
-        ("open_files", or_none(open_files.map(|number| number.to_string()))),
+        (
+            "open_files",
+            or_none(open_files.map(|number| number.to_string())),
+        ),
         ("nice", or_none(nice.map(|number| number.to_string()))),
         ("env", environment(env)),
         ("working_directory", or_none(working_directory.clone())),
@@ -206,10 +208,18 @@ fn backoff_text(backoff: &Backoff) -> String {
     match *backoff {
         Backoff::Constant { delay } => format!("constant({})", format_duration(delay)),
         Backoff::Linear { step, max } => {
-            format!("linear({}, {})", format_duration(step), format_duration(max))
+            format!(
+                "linear({}, {})",
+                format_duration(step),
+                format_duration(max)
+            )
         }
         Backoff::Exponential { base, max } => {
-            format!("exponential({}, {})", format_duration(base), format_duration(max))
+            format!(
+                "exponential({}, {})",
+                format_duration(base),
+                format_duration(max)
+            )
         }
     }
 }
@@ -250,7 +260,10 @@ mod tests {
             ..Options::default()
         };
         let changed = changed_job_options(&options);
-        assert_eq!(changed, [("timeout", "none".to_owned()), ("retries", "2".to_owned())]);
+        assert_eq!(
+            changed,
+            [("timeout", "none".to_owned()), ("retries", "2".to_owned())]
+        );
         assert_eq!(changed_job_options(&Options::default()), []);
     }
 }

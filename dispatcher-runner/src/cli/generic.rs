@@ -42,7 +42,9 @@ pub(crate) fn hand_over(
         ));
     }
     // The file that names the application also configures it.
-    let file = config.file().map(|file| (CONFIG_VARIABLE, file.as_os_str()));
+    let file = config
+        .file()
+        .map(|file| (CONFIG_VARIABLE, file.as_os_str()));
     let variables = file.as_slice();
     let error = crate::process::replace_with(&program, &without_app(arguments), variables);
     Err(CliError::new(
@@ -100,7 +102,10 @@ mod tests {
         for (given, kept) in [
             (vec!["--app", "./a", "list"], vec!["list"]),
             (vec!["list", "--app=./a", "X"], vec!["list", "X"]),
-            (vec!["list", "--", "--app", "X"], vec!["list", "--", "--app", "X"]),
+            (
+                vec!["list", "--", "--app", "X"],
+                vec!["list", "--", "--app", "X"],
+            ),
         ] {
             assert_eq!(without_app(&line(&given)), line(&kept));
         }

@@ -89,12 +89,7 @@ const fn switch(long: &'static str, short: Option<char>, help: &'static str) -> 
     }
 }
 
-const fn valued(
-    long: &'static str,
-    value: &'static str,
-    words: Words,
-    help: &'static str,
-) -> Flag {
+const fn valued(long: &'static str, value: &'static str, words: Words, help: &'static str) -> Flag {
     Flag {
         long,
         short: None,
@@ -130,14 +125,28 @@ const fn between(min: usize, max: usize, words: Words) -> Positional {
 
 /// Options of every command.
 pub(crate) const GLOBAL: &[Flag] = &[
-    valued("config", "PATH", Words::Files, "read this configuration file"),
-    valued("app", "PROGRAM", Words::Files, "run this application's command instead (generic binary)"),
+    valued(
+        "config",
+        "PATH",
+        Words::Files,
+        "read this configuration file",
+    ),
+    valued(
+        "app",
+        "PROGRAM",
+        Words::Files,
+        "run this application's command instead (generic binary)",
+    ),
     switch("json", None, "write JSON"),
     switch("help", Some('h'), "show help"),
 ];
 
 /// Options that stand before a command, or without one.
-pub(crate) const TOP: &[Flag] = &[switch("version", Some('V'), "show version, commit and sources")];
+pub(crate) const TOP: &[Flag] = &[switch(
+    "version",
+    Some('V'),
+    "show version, commit and sources",
+)];
 
 /// The table.
 pub(crate) const COMMANDS: &[Command] = &[
@@ -155,13 +164,38 @@ pub(crate) const COMMANDS: &[Command] = &[
         positional: between(1, 2, Words::Dispatchers),
         flags: &[
             switch("detach", Some('d'), "print the job's id and return at once"),
-            valued("timeout", "TIME", Words::Nothing, "longest run time of an attempt (300, 5m; 0 is none)"),
-            valued("delay", "TIME", Words::Nothing, "wait before the job may start"),
+            valued(
+                "timeout",
+                "TIME",
+                Words::Nothing,
+                "longest run time of an attempt (300, 5m; 0 is none)",
+            ),
+            valued(
+                "delay",
+                "TIME",
+                Words::Nothing,
+                "wait before the job may start",
+            ),
             valued("priority", "N", Words::Nothing, "higher starts first"),
             valued("queue", "LABEL", Words::Nothing, "label of the queue"),
-            valued("retries", "N", Words::Nothing, "further attempts after a failure"),
-            valued("unique-key", "KEY", Words::Nothing, "identity of the job among duplicates"),
-            valued("expires", "TIME", Words::Nothing, "give up when the job waited longer"),
+            valued(
+                "retries",
+                "N",
+                Words::Nothing,
+                "further attempts after a failure",
+            ),
+            valued(
+                "unique-key",
+                "KEY",
+                Words::Nothing,
+                "identity of the job among duplicates",
+            ),
+            valued(
+                "expires",
+                "TIME",
+                Words::Nothing,
+                "give up when the job waited longer",
+            ),
         ],
     },
     Command {
@@ -184,10 +218,25 @@ pub(crate) const COMMANDS: &[Command] = &[
         details: "",
         positional: none(),
         flags: &[
-            valued("state", "STATE", Words::These(STATES), "queued, running, succeeded, failed or cancelled"),
-            valued("dispatcher", "NAME", Words::Dispatchers, "of this dispatcher"),
+            valued(
+                "state",
+                "STATE",
+                Words::These(STATES),
+                "queued, running, succeeded, failed or cancelled",
+            ),
+            valued(
+                "dispatcher",
+                "NAME",
+                Words::Dispatchers,
+                "of this dispatcher",
+            ),
             valued("queue", "LABEL", Words::Nothing, "with this label"),
-            valued("search", "PATH=VALUE", Words::Nothing, "whose payload has this value, as in user.id=7"),
+            valued(
+                "search",
+                "PATH=VALUE",
+                Words::Nothing,
+                "whose payload has this value, as in user.id=7",
+            ),
             valued("limit", "N", Words::Nothing, "at most this many (50)"),
             hidden("ids", "ids only"),
         ],
@@ -210,7 +259,12 @@ pub(crate) const COMMANDS: &[Command] = &[
         positional: between(1, 1, Words::Jobs),
         flags: &[
             switch("follow", Some('f'), "go on until the job ends"),
-            valued("attempt", "N", Words::Nothing, "of this attempt instead of the last"),
+            valued(
+                "attempt",
+                "N",
+                Words::Nothing,
+                "of this attempt instead of the last",
+            ),
         ],
     },
     Command {
@@ -220,7 +274,12 @@ pub(crate) const COMMANDS: &[Command] = &[
         summary: "show the value that a job stored",
         details: "Without a value on record the exit code is 1.",
         positional: between(0, 1, Words::Jobs),
-        flags: &[valued("latest", "NAME", Words::Dispatchers, "of the newest success of this dispatcher")],
+        flags: &[valued(
+            "latest",
+            "NAME",
+            Words::Dispatchers,
+            "of the newest success of this dispatcher",
+        )],
     },
     Command {
         id: CommandName::Cancel,

@@ -63,7 +63,13 @@ mod tests {
             let text = of_command("myapp", command);
             for flag in command.flags {
                 let shown = text.contains(&format!("--{}", flag.long));
-                assert_eq!(shown, flag.listed == Listed::Yes, "{} {}", command.name, flag.long);
+                assert_eq!(
+                    shown,
+                    flag.listed == Listed::Yes,
+                    "{} {}",
+                    command.name,
+                    flag.long
+                );
             }
             texts.push(text);
         }
@@ -75,6 +81,8 @@ mod tests {
     #[test]
     fn the_usage_of_a_command_is_its_own() {
         let text = of_command("myapp", super::super::grammar::command("show").unwrap());
-        assert!(text.starts_with("Show one job with everything on record.\n\nUsage: myapp show <id> [options]\n"));
+        assert!(text.starts_with(
+            "Show one job with everything on record.\n\nUsage: myapp show <id> [options]\n"
+        ));
     }
 }

@@ -226,7 +226,11 @@ mod tests {
             ("tries", ColumnKind::Number),
             ("payload", ColumnKind::Elastic),
         ]);
-        table.row(vec!["a1".into(), "1".into(), "a very long payload indeed".into()]);
+        table.row(vec![
+            "a1".into(),
+            "1".into(),
+            "a very long payload indeed".into(),
+        ]);
         table.row(vec!["b2".into(), "12".into(), "日本語のテキスト".into()]);
         table
     }
@@ -252,7 +256,10 @@ mod tests {
         for width in 1..60 {
             let rendered = table().render(Some(width), Colours::Off);
             let widest = rendered.lines().map(columns_of).max().unwrap();
-            assert!(widest <= width.max(11 + COLUMN_CHARS_MIN), "{width}: {widest}");
+            assert!(
+                widest <= width.max(11 + COLUMN_CHARS_MIN),
+                "{width}: {widest}"
+            );
         }
     }
 

@@ -127,7 +127,9 @@ impl Side {
 
 /// Where the live output of an attempt lies.
 pub(crate) fn live_path(directory: &Path, job: JobId, attempt: u32, ending: &str) -> PathBuf {
-    directory.join("live").join(format!("{job}.{attempt}.{ending}"))
+    directory
+        .join("live")
+        .join(format!("{job}.{attempt}.{ending}"))
 }
 
 fn after(bytes: &[u8], skip: u64) -> &[u8] {
@@ -190,16 +192,26 @@ mod tests {
             (Some("abcd"), stream("abc", 0, "def")),
             (Some("abcdef"), stream("abc", 0, "def")),
         ] {
-            assert_eq!(printed(live, stdout.clone()).0, "abcdef", "{live:?} {stdout:?}");
+            assert_eq!(
+                printed(live, stdout.clone()).0,
+                "abcdef",
+                "{live:?} {stdout:?}"
+            );
         }
     }
 
     #[test]
     fn what_was_dropped_is_said_unless_it_was_seen_live() {
         let (out, err) = printed(None, stream("ab", 2, "ef"));
-        assert_eq!((out.as_str(), err.as_str()), ("abef", "[2 bytes of the output were not kept]\n"));
+        assert_eq!(
+            (out.as_str(), err.as_str()),
+            ("abef", "[2 bytes of the output were not kept]\n")
+        );
         let (out, err) = printed(Some("abc"), stream("ab", 2, "ef"));
-        assert_eq!((out.as_str(), err.as_str()), ("abcef", "[1 bytes of the output were not kept]\n"));
+        assert_eq!(
+            (out.as_str(), err.as_str()),
+            ("abcef", "[1 bytes of the output were not kept]\n")
+        );
         let (out, err) = printed(Some("abcd"), stream("ab", 2, "ef"));
         assert_eq!((out.as_str(), err.as_str()), ("abcdef", ""));
     }

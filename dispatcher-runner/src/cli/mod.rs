@@ -33,7 +33,7 @@ mod tests;
 use arguments::Arguments;
 use session::Session;
 
-pub(crate) use error::{CliError, Done, Stop};
+pub(crate) use error::{CliError, Done, Stop, exit};
 pub(crate) use interrupts::Interrupts;
 pub(crate) use terminal::Terminal;
 
@@ -61,11 +61,8 @@ pub(crate) trait Host {
     fn open_store(&mut self, location: &StoreLocation) -> Result<Box<dyn Store>, StoreError>;
 
     /// Submits a job durably, and makes sure that somebody runs it.
-    fn submit(
-        &mut self,
-        state: &State<'_>,
-        request: &JobRequest,
-    ) -> Result<SubmittedJob, CliError>;
+    fn submit(&mut self, state: &State<'_>, request: &JobRequest)
+    -> Result<SubmittedJob, CliError>;
 
     /// Wakes a supervisor that has something new to do.
     fn wake(&mut self, supervisor: &SupervisorRow);
@@ -120,9 +117,12 @@ pub(crate) struct SubmittedJob {
 /// Runs the command that the arguments (without the program's name) ask for.
 pub(crate) fn run(
     arguments: impl IntoIterator<Item = OsString>,
-    mut environment: Environment<'_>,
+    environment: Environment<'_>,
 ) -> ExitCode {
-    let arguments: Vec<_> = arguments.into_iter().collect();
+    ExitCode::from(run_to_code(arguments.into_iter().collect(), environment))
+}
+
+fn run_to_code(arguments: Vec<OsString>, mut environment: Environment<'_>) -> u8 {
     let code = match dispatch(arguments, &mut environment) {
         Ok(code) => code,
         Err(Stop::Pipe) => 0,
@@ -132,7 +132,7 @@ pub(crate) fn run(
         }
     };
     environment.terminal.clear_progress();
-    ExitCode::from(code)
+    code
 }
 
 fn dispatch(arguments: Vec<OsString>, environment: &mut Environment<'_>) -> Done {
@@ -152,8 +152,10 @@ fn dispatch(arguments: Vec<OsString>, environment: &mut Environment<'_>) -> Done
     let config = load_config(&parsed, environment)?;
     generic::hand_over(&arguments, &parsed, &config, environment)?;
     let Some(command) = parsed.command else {
-        environment.terminal.note(help::overview(&program).trim_end());
-        return Ok(error::exit::USAGE);
+        environment
+            .terminal
+            .note(help::overview(&program).trim_end());
+        return Ok(exit::USAGE);
     };
     let registry = match environment.registry.is_empty() {
         true => environment.registry.clone(),

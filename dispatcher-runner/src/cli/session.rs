@@ -33,7 +33,8 @@ impl OpenStore {
         &mut self,
         question: impl FnOnce(&mut dyn Store) -> Result<T, StoreError>,
     ) -> Result<T, Stop> {
-        question(self.store.as_mut()).map_err(|error| CliError::store(&error, &self.location).into())
+        question(self.store.as_mut())
+            .map_err(|error| CliError::store(&error, &self.location).into())
     }
 }
 
@@ -92,7 +93,8 @@ impl Session<'_, '_> {
         let about = self.registry.iter().map(|definition| {
             let mut job = (definition.options)();
             let mut dispatcher = (definition.dispatcher_options)();
-            self.config.apply(definition.name, &mut job, &mut dispatcher);
+            self.config
+                .apply(definition.name, &mut job, &mut dispatcher);
             let aliases = self
                 .registry
                 .aliases()

@@ -108,7 +108,9 @@ impl Terminal {
             let size = rustix::termios::tcgetwinsize(&out).map(|size| usize::from(size.ws_col));
             size.ok().filter(|columns| *columns > 0).unwrap_or(80)
         });
-        let dumb = surroundings.variable("TERM").is_some_and(|term| term == "dumb");
+        let dumb = surroundings
+            .variable("TERM")
+            .is_some_and(|term| term == "dumb");
         let plain = dumb || surroundings.variable("NO_COLOR").is_some();
         Self {
             width,

@@ -73,6 +73,16 @@ impl<T> JobHandle<T> {
         self.duplicate
     }
 
+    /// The same handle without the dispatcher's type, so that one list can hold many kinds.
+    #[must_use]
+    pub fn erased(self) -> JobHandle<()> {
+        JobHandle {
+            id: self.id,
+            duplicate: self.duplicate,
+            dispatcher: PhantomData,
+        }
+    }
+
     /// Waits for the end of the job.
     ///
     /// # Errors
@@ -128,7 +138,7 @@ impl<T> JobHandle<T> {
         decode(self.record()?.output)
     }
 
-    fn record(&self) -> Result<JobRecord, StoreFailure> {
+    pub(super) fn record(&self) -> Result<JobRecord, StoreFailure> {
         let id = self.id;
         let record = store()?.call(move |store| -> Result<_, StoreError> {
             let record = store.job(id)?;
@@ -236,7 +246,7 @@ pub fn latest_output<T: dispatcher_core::Dispatcher, V: DeserializeOwned>()
     decode(found.map(|(_, output)| output))
 }
 
-fn store() -> Result<&'static StoreClient, StoreFailure> {
+pub(super) fn store() -> Result<&'static StoreClient, StoreFailure> {
     app::store().map_err(|error| match error {
         super::SpawnError::Store(failure) => failure,
         other => database(other.to_string()).into(),

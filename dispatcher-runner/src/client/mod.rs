@@ -1,5 +1,6 @@
 //! Sends jobs and follows them, from any program that called `init()`.
 
+mod attempts;
 mod builder;
 mod error;
 mod handle;
@@ -7,11 +8,11 @@ mod submit;
 
 use dispatcher_core::Dispatcher;
 
+pub use attempts::{Attempt, Captured};
 pub use builder::{JobBuilder, Mode, Started};
 pub use error::{SpawnError, StoreFailure};
-pub(crate) use handle::cancel;
 pub use handle::{Ended, JobHandle, JobStatus, latest_output};
-pub(crate) use submit::{Request, Sent, submit};
+pub(crate) use submit::{Request, Sender, Sent, submit};
 
 /// What every dispatcher can do.
 ///

@@ -5,11 +5,13 @@ use std::num::NonZero;
 use dispatcher_core::limits::PAYLOAD_BYTES_MAX;
 use dispatcher_core::{Definition, Dispatcher, JobId, Options, PayloadError, identity};
 
-use crate::client::SpawnError;
-use crate::config::Config;
-use crate::store::{Build, DispatcherRow, NewJob, Submission};
-use crate::supervisor::{Orders, launch};
 use crate::about::About;
+use crate::client::SpawnError;
+use crate::config::{Config, StoreLocation};
+use crate::store::{
+    Accepted, Build, DispatcherRow, NewJob, StoreClient, Submission, SupervisorRow,
+};
+use crate::supervisor::{self, Orders, launch};
 use crate::{app, ids, requirements};
 
 /// Idle time after which a supervisor without a service leaves.
@@ -40,15 +42,15 @@ impl Request {
             dispatcher: T::NAME,
             reason: error.to_string(),
         })?;
-        Self::checked(T::definition(), payload)
+        Self::checked(T::definition(), payload, app::config()?)
     }
 
-    /// From a name or alias, and JSON.
-    pub(crate) fn named(name: &str, payload: String) -> Result<Self, SpawnError> {
-        Self::checked(app::resolve(name)?, payload)
-    }
-
-    fn checked(definition: &'static Definition, payload: String) -> Result<Self, SpawnError> {
+    /// From a payload, options of all layers applied but those of the call.
+    pub(crate) fn checked(
+        definition: &'static Definition,
+        payload: String,
+        config: &Config,
+    ) -> Result<Self, SpawnError> {
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Err(SpawnError::PayloadTooLarge {
                 bytes: payload.len(),
@@ -57,7 +59,7 @@ impl Request {
         }
         let mut options = (definition.options)();
         let mut shared = (definition.dispatcher_options)();
-        app::config()?.apply(definition.name, &mut options, &mut shared);
+        config.apply(definition.name, &mut options, &mut shared);
         (definition.check)(&payload, &mut options)?;
         let origin = format!("pid {} ({})", std::process::id(), app::program_name());
         Ok(Self {
@@ -70,74 +72,100 @@ impl Request {
     }
 }
 
+/// Where jobs are sent: a configuration, a state, an open store.
+pub(crate) struct Sender<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) location: &'a StoreLocation,
+    pub(crate) build: &'a Build,
+    pub(crate) store: StoreClient,
+}
+
 /// Stores all of the requests or none, and makes sure that somebody runs them.
 pub(crate) fn submit(requests: Vec<Request>) -> Result<Vec<Sent>, SpawnError> {
-    if requests.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (build, config, store) = (app::build()?, app::config()?, app::store()?);
-    let mut dispatchers: Vec<DispatcherRow> = Vec::new();
-    let mut jobs = Vec::with_capacity(requests.len());
-    for request in requests {
-        check_requirements(&request)?;
-        if dispatchers
-            .iter()
-            .all(|row| row.name != request.definition.name)
-        {
-            dispatchers.push(row(request.definition, config, build));
+    let sender = Sender {
+        build: app::build()?,
+        config: app::config()?,
+        location: app::location()?,
+        store: app::store()?.clone(),
+    };
+    sender.submit(requests)
+}
+
+impl Sender<'_> {
+    /// Stores all of the requests or none, and makes sure that somebody runs them.
+    pub(crate) fn submit(&self, requests: Vec<Request>) -> Result<Vec<Sent>, SpawnError> {
+        if requests.is_empty() {
+            return Ok(Vec::new());
         }
-        jobs.push(new_job(request, build)?);
-    }
-    for job in &jobs {
-        tracing::debug!(job = %job.id, name = job.dispatcher, "job submitted");
-    }
-    let submitted = store.submit(Submission { jobs, dispatchers })?;
-    if let Err(error) = launch::ensure(&orders()?, build, &submitted.supervisors, store) {
-        // The job is stored; the next submission, timer or service runs it.
-        tracing::error!(%error, "no supervisor could be started; the job waits for the next one");
-    }
-    Ok(submitted
-        .jobs
-        .iter()
-        .map(|job| Sent {
+        let mut dispatchers: Vec<DispatcherRow> = Vec::new();
+        let mut jobs = Vec::with_capacity(requests.len());
+        for request in requests {
+            check_requirements(&request)?;
+            if dispatchers
+                .iter()
+                .all(|row| row.name != request.definition.name)
+            {
+                dispatchers.push(self.row(request.definition));
+            }
+            jobs.push(new_job(request, self.build)?);
+        }
+        for job in &jobs {
+            tracing::debug!(job = %job.id, name = job.dispatcher, "job submitted");
+        }
+        let submitted = self.store.submit(Submission { jobs, dispatchers })?;
+        self.ensure(&submitted.supervisors);
+        let sent = |job: &Accepted| Sent {
             id: job.id,
             duplicate: job.duplicate,
-        })
-        .collect())
-}
+        };
+        Ok(submitted.jobs.iter().map(sent).collect())
+    }
 
-/// What a supervisor that this process starts will be told.
-pub(crate) fn orders() -> Result<Orders, SpawnError> {
-    let (config, location) = (app::config()?, app::location()?);
-    let processors = std::thread::available_parallelism().map_or(2, NonZero::get);
-    let slots = config
-        .workers()
-        .unwrap_or_else(|| u32::try_from(2 * processors).unwrap_or(2));
-    Ok(Orders {
-        program: config.app().to_owned(),
-        state_file: location.file().to_owned(),
-        slots,
-        linger_ms: LINGER_MS,
-        queues: config.queues().to_vec(),
-        keep_secs: config.retention_age().as_secs(),
-        keep_count: config.retention_count(),
-    })
-}
+    /// Wakes every open supervisor, and makes sure that there is one of this build.
+    pub(crate) fn wake_all(&self) {
+        let Ok(rows) = self.store.call(|store| store.supervisors()) else {
+            return;
+        };
+        for row in rows.iter().filter(|row| row.open) {
+            supervisor::wake(&row.directory);
+        }
+        self.ensure(&rows);
+    }
 
-/// The row of a dispatcher, as this build and this configuration see it.
-pub(crate) fn row(
-    definition: &'static Definition,
-    config: &Config,
-    build: &Build,
-) -> DispatcherRow {
-    let mut options = (definition.options)();
-    let mut shared = (definition.dispatcher_options)();
-    config.apply(definition.name, &mut options, &mut shared);
-    DispatcherRow {
-        name: definition.name.to_owned(),
-        build: build.clone(),
-        options: shared,
-        about: About::of(definition, options, Vec::new()).to_json(),
+    /// The job is stored, whatever happens here; the next submission, timer or service runs it.
+    fn ensure(&self, rows: &[SupervisorRow]) {
+        if let Err(error) = launch::ensure(&self.orders(), self.build, rows, &self.store) {
+            tracing::error!(%error, "no supervisor could be started; the job waits for the next one");
+        }
+    }
+
+    /// What a supervisor that this process starts will be told.
+    fn orders(&self) -> Orders {
+        let processors = std::thread::available_parallelism().map_or(2, NonZero::get);
+        let slots = self.config.workers();
+        Orders {
+            program: self.config.app().to_owned(),
+            state_file: self.location.file().to_owned(),
+            slots: slots.unwrap_or_else(|| u32::try_from(2 * processors).unwrap_or(2)),
+            linger_ms: LINGER_MS,
+            queues: self.config.queues().to_vec(),
+            keep_secs: self.config.retention_age().as_secs(),
+            keep_count: self.config.retention_count(),
+        }
+    }
+
+    /// The row of a dispatcher, as this build and this configuration see it.
+    fn row(&self, definition: &'static Definition) -> DispatcherRow {
+        let mut options = (definition.options)();
+        let mut shared = (definition.dispatcher_options)();
+        self.config
+            .apply(definition.name, &mut options, &mut shared);
+        DispatcherRow {
+            name: definition.name.to_owned(),
+            build: self.build.clone(),
+            options: shared,
+            about: About::of(definition, options, Vec::new()).to_json(),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dispatcher_core::limits::{FINISHED_AGE_MAX, FINISHED_COUNT_MAX};
-use dispatcher_core::{DispatcherOptions, Options, Registry, RegistryProblem, suggest};
+use dispatcher_core::{Definition, DispatcherOptions, Options, Registry, RegistryProblem, suggest};
 
 mod error;
 mod file;
@@ -261,8 +261,12 @@ impl Config {
         let mut problems: Vec<_> = self
             .overrides
             .iter()
-            .filter(|(name, _)| !registry.iter().any(|known| known.name == name.as_str()))
-            .map(|(name, section)| unknown_section(&registry, name, section))
+            .filter_map(|(name, section)| {
+                match registry.iter().find(|known| known.name == name.as_str()) {
+                    Some(definition) => schedule_problem(definition, section),
+                    None => Some(unknown_section(&registry, name, section)),
+                }
+            })
             .collect();
         let aliases = self
             .aliases
@@ -310,4 +314,31 @@ fn unknown_section(registry: &Registry, name: &str, section: &Section) -> Config
             None => "the command `list` shows every dispatcher".to_owned(),
         },
     }
+}
+
+/// What does not fit between the overrides of a schedule and what was declared.
+fn schedule_problem(definition: &Definition, section: &Section) -> Option<ConfigProblem> {
+    let (mut job, mut dispatcher) = ((definition.options)(), (definition.dispatcher_options)());
+    section.overrides.apply(&mut job, &mut dispatcher);
+    let name = definition.name;
+    let line = section.line;
+    let lonely = section.overrides.of_schedule();
+    if dispatcher.schedule.is_none()
+        && !section.overrides.has("schedule")
+        && let [first, ..] = lonely[..]
+    {
+        return Some(ConfigProblem {
+            line,
+            what: format!("[dispatchers.{name}] sets `{first}`, but {name} has no schedule"),
+            todo: "set `schedule` as well".to_owned(),
+        });
+    }
+    if dispatcher.schedule.is_some() && definition.default_payload.is_none() {
+        return Some(ConfigProblem {
+            line,
+            what: format!("[dispatchers.{name}] schedules {name}, which has no default payload"),
+            todo: "derive `Default` for it, so that a tick knows what to run".to_owned(),
+        });
+    }
+    None
 }

@@ -1,11 +1,13 @@
 //! The table of options that a configuration may override and a command line may set.
 //!
-//! One row per option of `#[dispatcher(...)]`; parsing, suggestions and help all read this table.
+//! One row per option of `#[dispatcher(...)]`; nothing else knows their names. Whatever is kept as
+//! an override has been checked, so that applying it cannot fail.
 
 use dispatcher_core::{
     DispatcherOptions, EnvPolicy, Isolation, Leftovers, Missed, OnDuplicate, OnLost, Options,
-    Overlap, ScheduleOptions, suggest,
+    Overlap, Schedule, ScheduleOptions, suggest,
 };
+use jiff::tz::TimeZone;
 
 use super::OptionValue;
 
@@ -14,20 +16,7 @@ use super::OptionValue;
 pub(crate) struct OptionSpec {
     /// As written.
     pub(crate) name: &'static str,
-    /// To whom it belongs.
-    pub(crate) owner: OptionOwner,
     set: fn(&OptionValue, &mut Target<'_>) -> Result<(), String>,
-}
-
-/// To whom an option belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OptionOwner {
-    /// Frozen in the job's row.
-    Job,
-    /// One for all jobs of the dispatcher.
-    Dispatcher,
-    /// Of the dispatcher's schedule; without a schedule it means nothing.
-    Schedule,
 }
 
 /// What an option is set on.
@@ -69,15 +58,24 @@ impl Overrides {
         }
     }
 
-    /// Whether nothing is overridden.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// The options of a schedule that are set here.
+    pub(super) fn of_schedule(&self) -> Vec<&'static str> {
+        let names = self.0.iter().map(|(index, _)| OPTIONS[*index].name);
+        names.filter(|name| OF_SCHEDULE.contains(name)).collect()
+    }
+
+    /// Whether an option is set here.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(index, _)| OPTIONS[*index].name == name)
     }
 }
 
-/// The whole table.
-pub(crate) fn options() -> &'static [OptionSpec] {
-    OPTIONS
+/// Options that mean something with a schedule only.
+const OF_SCHEDULE: &[&str] = &["timezone", "missed", "overlap", "jitter"];
+
+/// Every option that may be overridden.
+pub(super) fn names() -> Vec<&'static str> {
+    OPTIONS.iter().map(|spec| spec.name).collect()
 }
 
 fn check(spec: &OptionSpec, value: &OptionValue) -> Result<(), String> {
@@ -103,8 +101,7 @@ fn unknown_option(name: &str) -> String {
             return match suggest(name, OPTIONS.iter().map(|spec| spec.name)) {
                 Some(meant) => format!("unknown option `{name}`; did you mean `{meant}`?"),
                 None => {
-                    let known: Vec<_> = OPTIONS.iter().map(|spec| spec.name).collect();
-                    format!("unknown option `{name}`; known are {}", known.join(", "))
+                    format!("unknown option `{name}`; known are {}", names().join(", "))
                 }
             };
         }
@@ -112,37 +109,11 @@ fn unknown_option(name: &str) -> String {
     format!("`{name}` is no option of a section; {elsewhere}")
 }
 
-const fn of_job(
+const fn option(
     name: &'static str,
     set: fn(&OptionValue, &mut Target<'_>) -> Result<(), String>,
 ) -> OptionSpec {
-    OptionSpec {
-        name,
-        owner: OptionOwner::Job,
-        set,
-    }
-}
-
-const fn of_dispatcher(
-    name: &'static str,
-    set: fn(&OptionValue, &mut Target<'_>) -> Result<(), String>,
-) -> OptionSpec {
-    OptionSpec {
-        name,
-        owner: OptionOwner::Dispatcher,
-        set,
-    }
-}
-
-const fn of_schedule(
-    name: &'static str,
-    set: fn(&OptionValue, &mut Target<'_>) -> Result<(), String>,
-) -> OptionSpec {
-    OptionSpec {
-        name,
-        owner: OptionOwner::Schedule,
-        set,
-    }
+    OptionSpec { name, set }
 }
 
 /// Assigns the parsed value to a field.
@@ -172,88 +143,85 @@ const COUNT: &str = "a whole number from 0 on";
 const POSITIVE: &str = "a whole number from 1 on";
 
 static OPTIONS: &[OptionSpec] = &[
-    of_job("timeout", assign!(job.timeout = |it| it.duration_or_none())),
-    of_job("grace", assign!(job.grace = |it| it.duration())),
-    of_dispatcher(
+    option("timeout", assign!(job.timeout = |it| it.duration_or_none())),
+    option("grace", assign!(job.grace = |it| it.duration())),
+    option(
         "max_queue",
         assign!(dispatcher.max_queue = |it| it.integer(COUNT)),
     ),
-    of_dispatcher(
+    option(
         "concurrency",
         assign!(dispatcher.concurrency = |it| it.integer(COUNT)),
     ),
-    of_job(
+    option(
         "queue",
         assign!(job.queue = |it| it.text("the label of a queue")),
     ),
-    of_job("expires", assign!(job.expires = |it| it.duration_or_none())),
-    of_dispatcher("schedule", set_schedule),
-    of_schedule(
-        "timezone",
-        assign_schedule!(timezone = |it| it.text("the IANA name of a zone")),
-    ),
-    of_schedule(
+    option("expires", assign!(job.expires = |it| it.duration_or_none())),
+    option("schedule", set_schedule),
+    option("timezone", assign_schedule!(timezone = |it| zone(it))),
+    option(
         "missed",
         assign_schedule!(missed = |it| it.word(&words(Missed::ALL, |it| it.as_str()))),
     ),
-    of_schedule(
+    option(
         "overlap",
         assign_schedule!(overlap = |it| it.word(&words(Overlap::ALL, |it| it.as_str()))),
     ),
-    of_schedule("jitter", assign_schedule!(jitter = |it| it.duration())),
-    of_dispatcher(
+    option("jitter", assign_schedule!(jitter = |it| it.duration())),
+    option(
         "on_duplicate",
         assign!(dispatcher.on_duplicate = |it| it.word(&words(OnDuplicate::ALL, |it| it.as_str()))),
     ),
-    of_job("retries", assign!(job.retries = |it| it.integer(COUNT))),
-    of_job("backoff", assign!(job.backoff = |it| it.backoff())),
-    of_job(
+    option("retries", assign!(job.retries = |it| it.integer(COUNT))),
+    option("backoff", assign!(job.backoff = |it| it.backoff())),
+    option(
         "on_lost",
         assign!(job.on_lost = |it| it.word(&words(OnLost::ALL, |it| it.as_str()))),
     ),
-    of_job(
+    option(
         "priority",
         assign!(job.priority = |it| it.integer("a whole number")),
     ),
-    of_job("delay", assign!(job.delay = |it| it.duration_or_none())),
-    of_job(
+    option("delay", assign!(job.delay = |it| it.duration_or_none())),
+    option(
         "required_packages",
         assign!(job.required_packages = |it| it.texts()),
     ),
-    of_job(
+    option(
         "required_commands",
         assign!(job.required_commands = |it| it.texts()),
     ),
-    of_job(
+    option(
         "package_includes",
         assign!(job.package_includes = |it| it.texts()),
     ),
-    of_job(
+    option(
         "isolation",
         assign!(job.isolation = |it| it.word(&words(Isolation::ALL, |it| it.as_str()))),
     ),
-    of_job(
+    option(
         "memory_limit",
         assign!(job.memory_limit = |it| it.bytes().map(Some)),
     ),
-    of_job(
+    option(
         "cpu_limit",
         assign!(job.cpu_limit = |it| it.duration_or_none()),
     ),
-    of_job(
+    option(
         "open_files",
         assign!(job.open_files = |it| positive(it).map(Some)),
     ),
-    of_job("nice", assign!(job.nice = |it| niceness(it).map(Some))),
-    of_job(
+    option("nice", assign!(job.nice = |it| niceness(it).map(Some))),
+    option(
         "env",
         assign!(job.env = |it| it.texts().map(EnvPolicy::Only)),
     ),
-    of_job(
+    option(
         "working_directory",
         assign!(job.working_directory = |it| directory(it).map(Some)),
     ),
-    of_job(
+    option(
         "leftovers",
         assign!(job.leftovers = |it| it.word(&words(Leftovers::ALL, |it| it.as_str()))),
     ),
@@ -271,9 +239,22 @@ fn set_schedule(value: &OptionValue, target: &mut Target<'_>) -> Result<(), Stri
     }
     let takes = "\"hourly\", \"daily\", \"weekly\", a cron expression of five fields, or false";
     let expression = value.text(takes)?;
+    if let Err(error) = Schedule::parse(&expression) {
+        return Err(format!("takes {takes}, not {expression:?}: {error}"));
+    }
     let schedule = &mut target.dispatcher.schedule;
     schedule.get_or_insert_default().expression = expression;
     Ok(())
+}
+
+/// A zone that this machine knows, so that a mistake is found at the start.
+fn zone(value: &OptionValue) -> Result<String, String> {
+    let takes = "the IANA name of a zone, such as \"Europe/Berlin\"";
+    let name = value.text(takes)?;
+    match TimeZone::get(&name) {
+        Ok(_) => Ok(name),
+        Err(error) => Err(format!("takes {takes}, not {name:?}: {error}")),
+    }
 }
 
 fn positive(value: &OptionValue) -> Result<u64, String> {

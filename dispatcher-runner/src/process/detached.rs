@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use super::TAG_VARIABLE;
+use super::{NO_ATTEMPT, TAG_VARIABLE};
 
 /// Starts this very program again with `arguments`, and waits until it has detached itself.
 /// `lock` becomes its standard input, `log` its standard output and error.
@@ -19,8 +19,9 @@ pub(crate) fn start_detached(arguments: &[&str], lock: File, log: File) -> io::R
         .arg0(name)
         .args(arguments)
         .current_dir("/")
-        // A supervisor that a job starts is no part of that job.
-        .env_remove(TAG_VARIABLE)
+        // A supervisor that a job starts is no part of that job. Without any tag it would be
+        // counted to the job and die with it.
+        .env(TAG_VARIABLE, NO_ATTEMPT)
         .stdin(Stdio::from(lock))
         .stdout(Stdio::from(log.try_clone()?))
         .stderr(Stdio::from(log))

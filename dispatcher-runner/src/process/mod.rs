@@ -38,7 +38,6 @@ pub(crate) use replace::replace_with;
 pub(crate) use role::become_role_if_asked;
 pub(crate) use signals::StopSignals;
 pub(crate) use slot::{lock_slot, renew_slot, try_take_slot};
-pub(crate) use sys::{interest, poll};
 pub(crate) use tag::{NO_ATTEMPT, TAG_VARIABLE, Tag, count_tagged, kill_tagged};
 pub(crate) use title::job_title;
 pub(crate) use wire::{KeeperReport, KeeperRequest};

@@ -25,7 +25,7 @@ pub(super) const PADDING: &str = "..............................................
 #[derive(Debug, PartialEq, Eq)]
 enum Role {
     Keeper { name: String },
-    Worker { job: JobId },
+    Worker { dispatcher: String, job: JobId },
 }
 
 /// Becomes a keeper or a worker if that is what this copy of the program was started for, and
@@ -37,10 +37,10 @@ pub(crate) fn become_role_if_asked() {
         Some(Role::Keeper { name }) if sys::is_unix_socket(&stdin, libc::SOCK_SEQPACKET) => {
             become_keeper(&name)
         }
-        Some(Role::Worker { job })
+        Some(Role::Worker { dispatcher, job })
             if sys::is_unix_socket(&stdin, libc::SOCK_STREAM) && carries_tag_of(job) =>
         {
-            worker::serve_exec(job)
+            worker::serve_exec(&dispatcher, job)
         }
         Some(Role::Keeper { .. } | Role::Worker { .. }) | None => {}
     }
@@ -56,7 +56,8 @@ fn role(arguments: &[OsString]) -> Option<Role> {
         [name, KEEPER_ROLE, PADDING] => Some(Role::Keeper {
             name: name.to_owned(),
         }),
-        [_, "notifydispatcher", _, "--job", job] => Some(Role::Worker {
+        [_, "notifydispatcher", name, "--job", job] => Some(Role::Worker {
+            dispatcher: name.to_owned(),
             job: job.parse().ok()?,
         }),
         _ => None,
@@ -129,6 +130,7 @@ mod tests {
         assert_eq!(
             worker,
             Some(Role::Worker {
+                dispatcher: "X".into(),
                 job: id.parse().unwrap()
             })
         );

@@ -76,7 +76,8 @@ impl Spawner {
         let shown = format!("{name} {}", super::role::KEEPER_ROLE);
         // SAFETY: the keeper has one thread.
         unsafe { title.show(&shown) };
-        title::name_process("keeper");
+        // The kernel took the name from /proc/self/exe.
+        title::name_process(name.rsplit('/').next().unwrap_or(name));
         Ok(Self {
             name: name.to_owned(),
             title,
@@ -176,7 +177,7 @@ impl Spawner {
             self.title.tag(tag);
             self.title.show(title);
         }
-        title::name_process(title);
+        title::name_process(title.split(' ').nth(2).unwrap_or(title));
         self.limit(limits);
         worker::serve_fork(PLACE_A, PLACE_B)
     }

@@ -35,11 +35,6 @@ pub(super) fn own_pid() -> i32 {
     unsafe { libc::getpid() }
 }
 
-pub(super) fn parent_pid() -> i32 {
-    // SAFETY: no arguments, cannot fail.
-    unsafe { libc::getppid() }
-}
-
 /// The process group of a process, if there is such a process.
 pub(super) fn group_of(pid: i32) -> Option<i32> {
     // SAFETY: integers only.
@@ -236,7 +231,7 @@ pub(super) fn set_timer(timer: BorrowedFd<'_>, at_ms: Option<u64>) -> io::Result
 }
 
 /// Waits until a descriptor is ready. An interrupted wait is no error.
-pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
+pub(super) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
     let timeout = timeout.map_or(-1, |timeout| {
         // Rounded up, so that a wait never ends just before its time.
         i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
@@ -254,7 +249,7 @@ pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::R
 }
 
 /// An entry for [`poll`].
-pub(crate) fn interest(fd: BorrowedFd<'_>, events: i16) -> libc::pollfd {
+pub(super) fn interest(fd: BorrowedFd<'_>, events: i16) -> libc::pollfd {
     libc::pollfd {
         fd: fd.as_raw_fd(),
         events,

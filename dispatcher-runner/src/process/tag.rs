@@ -24,6 +24,10 @@ pub(super) const TAG_BYTES: usize = JobId::LEN + 1 + 10;
 /// How long killing may take before what is left is given up.
 const KILL_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// How often, and how long apart, a process that starts another image is looked at.
+const EXEC_LOOKS: u32 = 40;
+const EXEC_STEP: Duration = Duration::from_micros(250);
+
 /// One attempt of one job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Tag {
@@ -66,9 +70,29 @@ pub(crate) fn count_tagged(tag: &Tag) -> u32 {
 }
 
 /// The value that a process carries; `None` without one, or if its environment is unreadable.
+///
+/// A process shows no environment for an instant while it starts another image. That would hide
+/// it from a search, so it is given a few milliseconds.
 pub(super) fn value_of(pid: i32) -> Option<Vec<u8>> {
-    let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-    value_in(&environ).map(<[u8]>::to_vec)
+    for _ in 0..EXEC_LOOKS {
+        let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+        if !environ.is_empty() || !between_images(pid) {
+            return value_in(&environ).map(<[u8]>::to_vec);
+        }
+        thread::sleep(EXEC_STEP);
+    }
+    None
+}
+
+/// Whether a process has memory but no environment region yet (fields 23 and 51).
+fn between_images(pid: i32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return false;
+    };
+    let fields = stat.rsplit_once(") ").map(|(_, fields)| fields);
+    let mut fields = fields.unwrap_or_default().split_ascii_whitespace();
+    let memory = fields.nth(20).is_some_and(|bytes| bytes != "0");
+    memory && fields.nth(27).is_some_and(|end| end == "0")
 }
 
 fn value_in(environ: &[u8]) -> Option<&[u8]> {

@@ -90,11 +90,8 @@ impl Title {
     }
 }
 
-/// Names this process in listings of the kernel: the third word of its title, or the first.
-pub(super) fn name_process(title: &str) {
-    let mut words = title.split(' ');
-    let first = words.next().unwrap_or_default();
-    let name = words.nth(1).unwrap_or(first);
+/// Names this process in listings of the kernel, which cut it after 15 bytes.
+pub(super) fn name_process(name: &str) {
     let mut bytes = [0_u8; 16];
     let length = name.len().min(15);
     bytes[..length].copy_from_slice(&name.as_bytes()[..length]);

@@ -10,15 +10,14 @@
 use std::io::{self, Write as _};
 use std::os::fd::{IntoRawFd as _, RawFd};
 
-use dispatcher_core::__private::{Registration, inventory};
 use dispatcher_core::message::{PROTOCOL_VERSION, Start, WorkResult, WorkerMessage};
 use dispatcher_core::{
-    Context, Definition, EnvPolicy, Failure, FailureKind, JobId, Library, Options, Registry,
+    Context, Definition, EnvPolicy, Failure, FailureKind, JobId, Library, Options,
 };
 
 use super::link::{self, WorkerLink};
 use super::tag::TAG_VARIABLE;
-use super::{libraries, panics, spawn, sys};
+use super::{libraries, panics, spawn, sys, title};
 
 /// Exit code of a worker that has no job, or cannot tell its result.
 const PROTOCOL_EXIT: i32 = 70;
@@ -32,7 +31,8 @@ pub(super) fn serve_fork(control: RawFd, lock: RawFd) -> ! {
 }
 
 /// Serves one job in a fresh image; its control channel is descriptor 0, its slot lock 3.
-pub(super) fn serve_exec(job: JobId) -> ! {
+pub(super) fn serve_exec(dispatcher: &str, job: JobId) -> ! {
+    title::name_process(dispatcher);
     let lock = spawn::PLACE_A;
     let code = match sys::take_stdin().and_then(|control| {
         sys::close_on_exec(lock)?;
@@ -116,6 +116,10 @@ fn prepare(options: &Options) -> Result<Vec<Library>, WorkResult> {
             causes: vec![error.to_string()],
             retry_after_ms: None,
         })?;
+    }
+    let missing = crate::requirements::missing(options);
+    if !missing.is_empty() {
+        return Err(WorkResult::MissingRequirement { names: missing });
     }
     libraries::load(&options.package_includes)
         .map_err(|names| WorkResult::MissingRequirement { names })

@@ -3,8 +3,11 @@
 //! It decides when something is due; it never decides an order, so that a jump back delays jobs
 //! and turns nothing round.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+#[cfg(test)]
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::UnixMs;
@@ -15,6 +18,7 @@ pub(super) enum Clock {
     /// The system's.
     #[default]
     System,
+    #[cfg(test)]
     /// What a test or the simulator says, in milliseconds since 1970.
     Given(Arc<AtomicI64>),
 }
@@ -27,6 +31,7 @@ impl Clock {
                 .ok()
                 .and_then(|since| i64::try_from(since.as_millis()).ok())
                 .unwrap_or_default(),
+            #[cfg(test)]
             Self::Given(now) => now.load(Ordering::Relaxed),
         }
     }

@@ -9,6 +9,7 @@ mod clock;
 #[cfg(test)]
 mod conformance;
 mod group;
+#[cfg(test)]
 mod memory;
 mod pick;
 mod rules;

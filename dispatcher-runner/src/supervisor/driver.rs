@@ -1,29 +1,26 @@
 //! One thread that turns what happens into events and effects into deeds.
 
+mod hear;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::engine::{
-    Assignment, Effect, Engine, EngineConfig, Event, MemoryVerdict, Next, Now, Shutdown, Strays,
-    Verdict, WorkerId,
+    Assignment, Effect, Engine, EngineConfig, Event, Next, Now, Strays, Verdict, WorkerId,
 };
 use dispatcher_core::message::{Start, SupervisorMessage};
 use dispatcher_core::{Isolation, Options};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::process::{self, Keeper, KeeperReport, KeeperRequest, KeeperSpec, Limits, Tag};
-use crate::store::{
-    self, Claim, ClaimRequest, ProgressNote, Record, Serves, StoreClient, SupervisorId,
-};
+use crate::process::{self, Keeper, KeeperRequest, Limits, Tag};
+use crate::store::{self, ClaimRequest, Record, Serves, StoreClient, SupervisorId};
 
-use super::link::{Heard, Link};
-use super::upkeep::{SUPERSEDED, prove_dead};
-use super::work::{Answer, Close, Work};
+use super::link::{Link, READ_BYTES};
+use super::work::{Close, Work};
 use super::{Home, Orders, SupervisorError};
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -61,6 +58,17 @@ pub(super) struct Driver<'a> {
     signals: process::StopSignals,
     next_memory_look: Option<Instant>,
     finished: bool,
+    /// Where bytes are read into.
+    scratch: Box<[u8]>,
+}
+
+/// What the poller found.
+struct Ready {
+    wake: bool,
+    bell: bool,
+    signals: bool,
+    keeper: bool,
+    workers: Vec<WorkerId>,
 }
 
 impl<'a> Driver<'a> {
@@ -102,23 +110,27 @@ impl<'a> Driver<'a> {
             signals: process::StopSignals::catch().map_err(SupervisorError::Poll)?,
             next_memory_look: None,
             finished: false,
+            scratch: vec![0; READ_BYTES].into_boxed_slice(),
         })
     }
 
     /// Runs until the engine has finished.
-    pub(super) fn run(&mut self) -> Result<(), SupervisorError> {
+    pub(super) fn run(mut self) -> Result<(), SupervisorError> {
+        tracing::info!(keeper = self.keeper.pid(), "supervisor serves");
         self.event(Event::Woken);
         loop {
             while let Some(effect) = self.engine.poll_effect() {
                 self.perform(effect)?;
             }
             if self.finished {
+                let ended = self.keeper.finish().map_err(SupervisorError::Keeper)?;
+                tracing::info!(keeper = %ended, "supervisor leaves");
                 return Ok(());
             }
             self.gather_notes();
             self.work.send();
-            self.wait()?;
-            self.take_in()?;
+            let ready = self.wait()?;
+            self.take_in(ready)?;
         }
     }
 
@@ -131,28 +143,44 @@ impl<'a> Driver<'a> {
         self.engine.handle(now, event);
     }
 
-    fn wait(&self) -> Result<(), SupervisorError> {
-        let timeout = self.timeout();
+    fn wait(&self) -> Result<Ready, SupervisorError> {
+        let timeout = self.timeout().map(|time| Timespec {
+            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(time.subsec_nanos()),
+        });
         let mut fds = vec![
             PollFd::from_borrowed_fd(self.home.wake.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.work.bell(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
             interest((self.keeper.fd(), self.keeper.wants_write())),
         ];
-        fds.extend(
-            self.links
-                .values()
-                .flat_map(Link::descriptors)
-                .map(interest),
-        );
-        let timeout = timeout.map(|time| Timespec {
-            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(time.subsec_nanos()),
-        });
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(SupervisorError::Poll(error.into())),
+        let others = fds.len();
+        let mut owners = Vec::new();
+        for (worker, link) in &self.links {
+            for descriptor in link.descriptors() {
+                fds.push(interest(descriptor));
+                owners.push(*worker);
+            }
         }
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(SupervisorError::Poll(error.into())),
+        }
+        let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
+        let mut workers: Vec<WorkerId> = fds[others..]
+            .iter()
+            .zip(owners)
+            .filter(|(fd, _)| is_ready(fd))
+            .map(|(_, worker)| worker)
+            .collect();
+        workers.dedup();
+        Ok(Ready {
+            wake: is_ready(&fds[0]),
+            bell: is_ready(&fds[1]),
+            signals: is_ready(&fds[2]),
+            keeper: is_ready(&fds[3]),
+            workers,
+        })
     }
 
     fn timeout(&self) -> Option<Duration> {
@@ -171,42 +199,6 @@ impl<'a> Driver<'a> {
             .flatten()
             .min()
             .map(|at| at.saturating_sub(now))
-    }
-
-    /// Takes in everything that has happened. Cheap looks at idle descriptors beat bookkeeping.
-    fn take_in(&mut self) -> Result<(), SupervisorError> {
-        if let Some(shutdown) = self.signals.requested() {
-            self.event(Event::ShutdownRequested(shutdown));
-        }
-        if self.home.wake.clear() {
-            self.woken();
-        }
-        while let Some(answer) = self.work.receive() {
-            self.answered(answer);
-        }
-        self.hear_workers();
-        self.hear_keeper()?;
-        self.end_drains();
-        self.look_at_memory();
-        let now = self.now();
-        if self
-            .engine
-            .poll_timeout()
-            .is_some_and(|at| at <= now.monotonic)
-        {
-            self.work.next.cancellations |= !self.links.is_empty();
-            self.engine.handle_timeout(now);
-        }
-        Ok(())
-    }
-
-    fn woken(&mut self) {
-        self.work.next.cancellations |= !self.links.is_empty();
-        if self.home.directory.join(SUPERSEDED).exists() {
-            tracing::info!("a newer build of the program has taken over");
-            self.event(Event::ShutdownRequested(Shutdown::Finish));
-        }
-        self.event(Event::Woken);
     }
 
     fn perform(&mut self, effect: Effect) -> Result<(), SupervisorError> {
@@ -356,220 +348,6 @@ impl<'a> Driver<'a> {
             next: next(verdict.next),
         };
         self.work.next.records.push((worker, record));
-    }
-
-    fn answered(&mut self, answer: Answer) {
-        match answer.records {
-            Ok(recorded) => {
-                for (worker, _) in recorded {
-                    self.links.remove(&worker);
-                    self.event(Event::Recorded { worker });
-                }
-            }
-            Err((workers, error)) => {
-                tracing::error!(error = %error, advice = error.advice(), "ends were not recorded; tried again");
-                for worker in workers {
-                    self.event(Event::RecordFailed { worker });
-                }
-            }
-        }
-        for cancellation in answer.cancellations {
-            let store::Cancellation { job, token, by } = cancellation;
-            self.event(Event::CancelRequested { job, token, by });
-        }
-        match answer.claim {
-            None => {}
-            Some(Ok(claim)) => self.claimed(claim),
-            Some(Err(error)) => {
-                tracing::error!(error = %error, advice = error.advice(), "no work could be claimed");
-                self.event(Event::ClaimFailed);
-            }
-        }
-        match answer.closed {
-            None => {}
-            Some(Ok(closed)) => self.event(Event::CloseAnswered { closed }),
-            Some(Err(error)) => {
-                tracing::error!(error = %error, advice = error.advice(), "the row could not be closed");
-                self.event(Event::CloseAnswered { closed: false });
-            }
-        }
-    }
-
-    fn claimed(&mut self, claim: Claim) {
-        let jobs = claim
-            .jobs
-            .into_iter()
-            .map(|job| Assignment {
-                job: job.job,
-                slot: job.slot,
-                dispatcher: job.dispatcher,
-                payload: Arc::from(job.payload),
-                options: Arc::new(job.options),
-                counters: job.counters,
-                snoozes: job.snoozes,
-            })
-            .collect();
-        self.event(Event::Claimed {
-            jobs,
-            next_due: claim.next_due,
-        });
-    }
-
-    fn hear_workers(&mut self) {
-        let workers: Vec<WorkerId> = self.links.keys().copied().collect();
-        for worker in workers {
-            self.hear(worker);
-        }
-    }
-
-    fn hear(&mut self, worker: WorkerId) {
-        let Some(link) = self.links.get_mut(&worker) else {
-            return;
-        };
-        link.flush();
-        link.capture();
-        for heard in link.hear() {
-            match heard {
-                Heard::Word(word) => self.event(Event::Said { worker, word }),
-                Heard::Broken(what) => self.event(Event::LinkBroken { worker, what }),
-                Heard::Progress { fraction, text } => {
-                    if let Some(link) = self.links.get_mut(&worker) {
-                        let (job, token) = (link.job, link.token);
-                        link.note = Some(ProgressNote {
-                            job,
-                            token,
-                            fraction,
-                            text,
-                        });
-                    }
-                }
-            }
-        }
-    }
-
-    fn hear_keeper(&mut self) -> Result<(), SupervisorError> {
-        if let Err(error) = self.keeper.flush() {
-            tracing::debug!(%error, "the keeper takes no requests");
-        }
-        loop {
-            match self.keeper.receive() {
-                Ok(Some(report)) => self.reported(report),
-                Ok(None) => return Ok(()),
-                Err(error) => {
-                    tracing::error!(%error, "the keeper is gone");
-                    return self.replace_keeper();
-                }
-            }
-        }
-    }
-
-    fn reported(&mut self, report: KeeperReport) {
-        match report {
-            KeeperReport::Spawned { worker, pid } => {
-                let worker = WorkerId(worker);
-                if let Some(link) = self.links.get_mut(&worker) {
-                    link.pid = Some(pid);
-                    if link.memory_limit.is_some() {
-                        self.next_memory_look
-                            .get_or_insert_with(|| Instant::now() + MEMORY_INTERVAL);
-                    }
-                }
-                self.event(Event::Spawned { worker });
-            }
-            KeeperReport::SpawnFailed { worker, errno } => {
-                self.spawn_failed(WorkerId(worker), errno);
-            }
-            KeeperReport::Exited {
-                worker,
-                status,
-                usage,
-                strays,
-            } => {
-                let worker = WorkerId(worker);
-                // What it said before it died is in the channel already, and counts.
-                self.hear(worker);
-                let memory = MemoryVerdict::Silent;
-                self.event(Event::Exited {
-                    worker,
-                    status,
-                    usage,
-                    strays,
-                    memory,
-                });
-            }
-            KeeperReport::Buried { worker, left } => {
-                self.event(Event::Buried {
-                    worker: WorkerId(worker),
-                    left,
-                });
-            }
-        }
-    }
-
-    /// Kills and proves dead what the keeper left, then starts another.
-    fn replace_keeper(&mut self) -> Result<(), SupervisorError> {
-        self.hear_workers();
-        let held: Vec<store::Held> = self
-            .links
-            .values()
-            .map(|link| store::Held {
-                job: link.job,
-                attempt: link.attempt,
-                slot: link.slot,
-            })
-            .collect();
-        self.slots.clear();
-        if !prove_dead(&self.home.directory, self.worker_slots, &held) {
-            return Err(SupervisorError::Keeper(io::Error::other(
-                "its workers do not die",
-            )));
-        }
-        self.slots = lock_slots(self.home, self.worker_slots)?;
-        self.keeper =
-            Keeper::start(&KeeperSpec::of_this_program()).map_err(SupervisorError::Keeper)?;
-        for link in self.links.values_mut() {
-            link.drain_until = None;
-            link.capture();
-        }
-        self.event(Event::KeeperLost);
-        Ok(())
-    }
-
-    fn end_drains(&mut self) {
-        let now = self.origin.elapsed();
-        let ended: Vec<(WorkerId, bool)> = self
-            .links
-            .iter_mut()
-            .filter_map(|(worker, link)| {
-                let until = link.drain_until?;
-                link.capture();
-                (link.is_drained() || until <= now).then(|| (*worker, !link.is_drained()))
-            })
-            .collect();
-        for (worker, leaked) in ended {
-            if let Some(link) = self.links.get_mut(&worker) {
-                link.drain_until = None;
-            }
-            self.event(Event::Drained { worker, leaked });
-        }
-    }
-
-    fn look_at_memory(&mut self) {
-        if self.next_memory_look.is_none_or(|at| Instant::now() < at) {
-            return;
-        }
-        let limited: Vec<(WorkerId, u64, u32)> = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.drain_until.is_none())
-            .filter_map(|(worker, link)| Some((*worker, link.memory_limit?, link.pid?)))
-            .collect();
-        for (worker, limit, pid) in &limited {
-            if process::tree_rss_bytes(*pid) > *limit {
-                self.event(Event::LimitExceeded { worker: *worker });
-            }
-        }
-        self.next_memory_look = (!limited.is_empty()).then(|| Instant::now() + MEMORY_INTERVAL);
     }
 
     fn gather_notes(&mut self) {

@@ -19,7 +19,7 @@ use crate::process::CaptureBuffer;
 use crate::store::{Capture, ProgressNote, Stream};
 
 /// Bytes read from one descriptor before the others get their turn.
-const READ_BYTES: usize = 64 * 1024;
+pub(super) const READ_BYTES: usize = 64 * 1024;
 
 /// What came from a worker.
 pub(super) enum Heard {
@@ -129,14 +129,13 @@ impl Link {
     }
 
     /// Reads everything that the worker has said.
-    pub(super) fn hear(&mut self) -> Vec<Heard> {
+    pub(super) fn hear(&mut self, scratch: &mut [u8]) -> Vec<Heard> {
         let mut heard = Vec::new();
-        let mut bytes = [0; READ_BYTES];
         while let Some(control) = &mut self.control {
-            match control.read(&mut bytes) {
+            match control.read(scratch) {
                 Ok(0) => self.control = None,
                 Ok(count) => {
-                    self.decoder.push(&bytes[..count]);
+                    self.decoder.push(&scratch[..count]);
                     self.decode(&mut heard);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -184,9 +183,9 @@ impl Link {
     }
 
     /// Reads what is there of both streams.
-    pub(super) fn capture(&mut self) {
-        self.stdout.read();
-        self.stderr.read();
+    pub(super) fn capture(&mut self, scratch: &mut [u8]) {
+        self.stdout.read(scratch);
+        self.stderr.read(scratch);
     }
 
     /// Whether both streams have ended.
@@ -234,14 +233,13 @@ impl Pipe {
         }
     }
 
-    fn read(&mut self) {
-        let mut bytes = [0; READ_BYTES];
+    fn read(&mut self, scratch: &mut [u8]) {
         // Bounded: a flood must not keep the driver from everybody else.
         for _ in 0..16 {
             let Some(reader) = &self.reader else { return };
-            match rustix::io::read(reader, &mut bytes) {
+            match rustix::io::read(reader, &mut *scratch) {
                 Ok(0) => self.reader = None,
-                Ok(count) => self.keep(&bytes[..count]),
+                Ok(count) => self.keep(&scratch[..count]),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => return,
                 Err(_) => self.reader = None,

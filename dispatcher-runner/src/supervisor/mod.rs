@@ -163,7 +163,7 @@ fn serve(
         supervisor: id,
         dispatchers: serves,
     })
-    .and_then(|mut driver| driver.run());
+    .and_then(driver::Driver::run);
     // Whatever happened, the row says the truth before the lock is let go of.
     let closed = store.call(move |store| store.close_supervisor(id));
     drop(elected);

@@ -92,7 +92,7 @@ impl Upkeep {
         if newer && File::create(self.home.join(SUPERSEDED)).is_ok() {
             wake(&self.home);
         }
-        if round % ROUNDS_PER_PRUNE == 0 {
+        if round.is_multiple_of(ROUNDS_PER_PRUNE) {
             let retention = self.retention;
             self.store
                 .call(move |store| store.prune(&retention, PRUNE_BATCH))?;
@@ -153,6 +153,16 @@ pub(super) fn prove_dead(directory: &Path, slots: u32, held: &[Held]) -> bool {
             return true;
         }
         if Instant::now() >= deadline {
+            let alive: u32 = held
+                .iter()
+                .map(|held| {
+                    process::count_tagged(&Tag {
+                        job: held.job,
+                        attempt: held.attempt,
+                    })
+                })
+                .sum();
+            tracing::error!(alive, "killed processes do not end");
             return false;
         }
         std::thread::sleep(Duration::from_millis(5));

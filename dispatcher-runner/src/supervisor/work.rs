@@ -12,8 +12,7 @@ use dispatcher_core::engine::WorkerId;
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::store::{
-    Cancellation, Claim, ClaimRequest, ProgressNote, Record, Recorded, StoreClient, StoreError,
-    SupervisorId,
+    Cancellation, Claim, ClaimRequest, ProgressNote, Record, StoreClient, StoreError, SupervisorId,
 };
 
 /// What the next batch will ask.
@@ -43,10 +42,15 @@ impl Batch {
     }
 }
 
+/// Ends that the store could not take; they are told again.
+pub(super) struct Unrecorded {
+    pub(super) workers: Vec<WorkerId>,
+    pub(super) error: StoreError,
+}
+
 /// What the store said.
 pub(super) struct Answer {
-    /// Records that are to be tried again come back.
-    pub(super) records: Result<Vec<(WorkerId, Recorded)>, (Vec<WorkerId>, StoreError)>,
+    pub(super) records: Result<Vec<WorkerId>, Unrecorded>,
     pub(super) claim: Option<Result<Claim, StoreError>>,
     pub(super) cancellations: Vec<Cancellation>,
     pub(super) closed: Option<Result<bool, StoreError>>,
@@ -125,8 +129,9 @@ fn perform(
         Ok(Vec::new())
     } else {
         match store.record(&records) {
-            Ok(recorded) => Ok(workers.into_iter().zip(recorded).collect()),
-            Err(error) => Err((workers, error)),
+            // A stale token changes nothing, and somebody else answers for the job then.
+            Ok(_) => Ok(workers),
+            Err(error) => Err(Unrecorded { workers, error }),
         }
     };
     if !batch.notes.is_empty()

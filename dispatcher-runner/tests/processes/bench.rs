@@ -14,6 +14,8 @@ use dispatcher_core::frame::{Decoder, Frame};
 use dispatcher_core::message::{Start, SupervisorMessage, WorkResult, WorkerMessage};
 use dispatcher_core::{ExitStatus, JobId, Options, Usage};
 
+use rustix::event::{PollFd, PollFlags};
+
 use crate::jobs::{Act, Probe};
 use crate::process::{
     Keeper, KeeperReport, KeeperRequest, KeeperSpec, Limits, Tag, count_tagged, job_title,
@@ -466,8 +468,9 @@ fn new_tag() -> Tag {
 }
 
 fn readable(fd: BorrowedFd<'_>, timeout: Duration) {
-    let mut fds = [crate::process::interest(fd, libc::POLLIN)];
-    crate::process::poll(&mut fds, Some(timeout)).unwrap();
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    let timeout = timeout.try_into().unwrap();
+    rustix::event::poll(&mut fds, Some(&timeout)).unwrap();
 }
 
 fn listen(mut control: UnixStream) -> Arc<Mutex<Vec<WorkerMessage>>> {

@@ -30,7 +30,19 @@ fn signalled(signal: i32, core: bool, oom_suspected: bool) -> Cause {
     }
 }
 
-fn table() -> Vec<(Cause, &'static str, Option<u8>, &'static str)> {
+type Row = (Cause, &'static str, Option<u8>, &'static str);
+
+fn table() -> Vec<Row> {
+    [
+        said_by_the_job(),
+        said_by_the_kernel(),
+        limits(),
+        said_by_us(),
+    ]
+    .concat()
+}
+
+fn said_by_the_job() -> Vec<Row> {
     let causes = vec!["permission denied".into(), "os error 13".into()];
     let failed = Cause::Failed {
         message: "cannot renew".into(),
@@ -39,14 +51,8 @@ fn table() -> Vec<(Cause, &'static str, Option<u8>, &'static str)> {
     let discarded = Cause::Discarded {
         message: "no such domain".into(),
     };
-    let cancelled = |by: &str| Cause::Cancelled { by: by.into() };
-    let missing = Cause::MissingRequirement {
-        names: vec!["certbot".into(), "openssl".into()],
-    };
-    let protocol = Cause::ProtocolError {
-        what: "died before its hello".into(),
-    };
     vec![
+        (Cause::Snoozed, "snoozed", None, "asked to be run later"),
         (Cause::Succeeded, "succeeded", Some(0), "succeeded"),
         (
             failed,
@@ -72,6 +78,11 @@ fn table() -> Vec<(Cause, &'static str, Option<u8>, &'static str)> {
             Some(1),
             "panicked: index out of bounds…",
         ),
+    ]
+}
+
+fn said_by_the_kernel() -> Vec<Row> {
+    vec![
         (
             Cause::Exited { code: 0 },
             "exited",
@@ -94,20 +105,25 @@ fn table() -> Vec<(Cause, &'static str, Option<u8>, &'static str)> {
             signalled(11, true, false),
             "signalled",
             Some(139),
-            "killed by SIGSEGV (core dumped)",
+            "was killed by SIGSEGV (core dumped)",
         ),
         (
             signalled(9, false, true),
             "signalled",
             Some(137),
-            "killed by SIGKILL, probably by the kernel, which ran out of memory meanwhile",
+            "was killed by SIGKILL, probably by the kernel, which ran out of memory meanwhile",
         ),
         (
             signalled(15, false, false),
             "signalled",
             Some(143),
-            "killed by SIGTERM",
+            "was killed by SIGTERM",
         ),
+    ]
+}
+
+fn limits() -> Vec<Row> {
+    vec![
         (
             Cause::TimedOut,
             "timed_out",
@@ -132,6 +148,18 @@ fn table() -> Vec<(Cause, &'static str, Option<u8>, &'static str)> {
             Some(137),
             "was killed by the kernel: out of memory (limit 512MiB)",
         ),
+    ]
+}
+
+fn said_by_us() -> Vec<Row> {
+    let cancelled = |by: &str| Cause::Cancelled { by: by.into() };
+    let missing = Cause::MissingRequirement {
+        names: vec!["certbot".into(), "openssl".into()],
+    };
+    let protocol = Cause::ProtocolError {
+        what: "died before its hello".into(),
+    };
+    vec![
         (
             cancelled("pid 12 (app)"),
             "cancelled",
@@ -169,7 +197,6 @@ fn table() -> Vec<(Cause, &'static str, Option<u8>, &'static str)> {
             None,
             "was stopped by a shutdown and is queued again",
         ),
-        (Cause::Snoozed, "snoozed", None, "asked to be run later"),
     ]
 }
 

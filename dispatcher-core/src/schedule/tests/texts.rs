@@ -94,105 +94,108 @@ fn descriptions() {
     }
 }
 
+/// Expression, and part of what is said about it.
+const REFUSALS: &[(&str, &str)] = &[
+    ("", "empty; write `hourly`"),
+    ("   ", "empty; write `hourly`"),
+    ("Daily", "`Daily` is no schedule; write `daily`"),
+    ("dayly", "write `daily`"),
+    ("@daily", "write `daily`"),
+    ("@monthly", "write `0 0 1 * *`"),
+    (
+        "@reboot",
+        "write `hourly`, `daily`, `weekly` or five fields",
+    ),
+    ("monthly", "is no schedule; write"),
+    ("* * * *", "4 fields; write five"),
+    (
+        "0 * * * * *",
+        "6 fields: seconds and years are not supported",
+    ),
+    (
+        "0 0 0 * * * 2030",
+        "7 fields: seconds and years are not supported",
+    ),
+    ("* * * * * * * *", "8 fields; write five"),
+    ("0 0 L * *", "`L` in the day of month: `L` is an extension"),
+    (
+        "0 0 LW * *",
+        "`LW` in the day of month: `L` is an extension",
+    ),
+    (
+        "0 0 15W * *",
+        "`15W` in the day of month: `W` is an extension",
+    ),
+    ("0 0 ? * *", "`?` in the day of month: `?` is an extension"),
+    ("0 0 * * ?", "`?` in the day of week: `?` is an extension"),
+    ("0 0 * * 5L", "`5L` in the day of week: `L` is an extension"),
+    (
+        "0 0 * * FRIL",
+        "`FRIL` in the day of week: `L` is an extension",
+    ),
+    (
+        "0 0 * * 1#2",
+        "`1#2` in the day of week: `#` is an extension",
+    ),
+    (
+        "0 0 * * MON#1",
+        "`MON#1` in the day of week: `#` is an extension",
+    ),
+    ("0 0 1 * +1", "`+1` in the day of week: `+` is an extension"),
+    ("+5 0 * * *", "`+5` in the minute: `+` is an extension"),
+    ("60 * * * *", "`60` is no minute; write 0 to 59"),
+    ("-1 * * * *", "`` is no minute; write 0 to 59"),
+    ("0 24 * * *", "`24` is no hour; write 0 to 23"),
+    ("0 0 0 * *", "`0` is no day of month; write 1 to 31"),
+    ("0 0 32 * *", "`32` is no day of month"),
+    (
+        "0 0 * 13 *",
+        "`13` is no month; write 1 to 12 or JAN to DEC",
+    ),
+    ("0 0 * 0 *", "`0` is no month"),
+    ("0 0 * JANUARY *", "`JANUARY` is no month"),
+    (
+        "0 0 * * 8",
+        "`8` is no day of week; write 0 to 7 or SUN to SAT",
+    ),
+    ("MON * * * *", "`MON` is no minute"),
+    ("0 0 * MON *", "`MON` is no month"),
+    ("0 0 * * JAN", "`JAN` is no day of week"),
+    ("0 0 * * SUNMON", "`SUNMON` is no day of week"),
+    ("1,,2 * * * *", "`` is no minute"),
+    (", * * * *", "`` is no minute"),
+    ("1- * * * *", "`` is no minute"),
+    ("1-2-3 * * * *", "`2-3` is no minute"),
+    ("** * * * *", "`**` is no minute"),
+    ("*-5 * * * *", "`*` is no minute"),
+    (
+        "22-2 * * * *",
+        "`22-2` in the minute runs backwards; write `22-59,0-2`",
+    ),
+    (
+        "0 0 * * FRI-MON",
+        "`FRI-MON` in the day of week runs backwards",
+    ),
+    ("0 0 * * 6-0", "runs backwards"),
+    ("*/0 * * * *", "a step is a whole number from 1"),
+    ("*/ * * * *", "a step is a whole number from 1"),
+    ("*/2/2 * * * *", "a step is a whole number from 1"),
+    ("*/99999999999 * * * *", "a step is a whole number from 1"),
+    ("5/10 * * * *", "a step needs a range; write `5-59/10`"),
+    ("*,5 * * * *", "is no cron expression"),
+    ("/10 * * * *", "`` is no minute"),
+    ("٥ * * * *", "`٥` is no minute"),
+    (
+        "0 0 30 2 *",
+        "no such day: none of these months has a day 30",
+    ),
+    ("0 0 31 4,6,9,11 *", "none of these months has a day 31"),
+    ("0 0 30 2 */2", "none of these months has a day 30"),
+];
+
 #[test]
 fn refusals() {
-    for (expression, said) in [
-        ("", "empty; write `hourly`"),
-        ("   ", "empty; write `hourly`"),
-        ("Daily", "`Daily` is no schedule; write `daily`"),
-        ("dayly", "write `daily`"),
-        ("@daily", "write `daily`"),
-        ("@monthly", "write `0 0 1 * *`"),
-        (
-            "@reboot",
-            "write `hourly`, `daily`, `weekly` or five fields",
-        ),
-        ("monthly", "is no schedule; write"),
-        ("* * * *", "4 fields; write five"),
-        (
-            "0 * * * * *",
-            "6 fields: seconds and years are not supported",
-        ),
-        (
-            "0 0 0 * * * 2030",
-            "7 fields: seconds and years are not supported",
-        ),
-        ("* * * * * * * *", "8 fields; write five"),
-        ("0 0 L * *", "`L` in the day of month: `L` is an extension"),
-        (
-            "0 0 LW * *",
-            "`LW` in the day of month: `L` is an extension",
-        ),
-        (
-            "0 0 15W * *",
-            "`15W` in the day of month: `W` is an extension",
-        ),
-        ("0 0 ? * *", "`?` in the day of month: `?` is an extension"),
-        ("0 0 * * ?", "`?` in the day of week: `?` is an extension"),
-        ("0 0 * * 5L", "`5L` in the day of week: `L` is an extension"),
-        (
-            "0 0 * * FRIL",
-            "`FRIL` in the day of week: `L` is an extension",
-        ),
-        (
-            "0 0 * * 1#2",
-            "`1#2` in the day of week: `#` is an extension",
-        ),
-        (
-            "0 0 * * MON#1",
-            "`MON#1` in the day of week: `#` is an extension",
-        ),
-        ("0 0 1 * +1", "`+1` in the day of week: `+` is an extension"),
-        ("+5 0 * * *", "`+5` in the minute: `+` is an extension"),
-        ("60 * * * *", "`60` is no minute; write 0 to 59"),
-        ("-1 * * * *", "`` is no minute; write 0 to 59"),
-        ("0 24 * * *", "`24` is no hour; write 0 to 23"),
-        ("0 0 0 * *", "`0` is no day of month; write 1 to 31"),
-        ("0 0 32 * *", "`32` is no day of month"),
-        (
-            "0 0 * 13 *",
-            "`13` is no month; write 1 to 12 or JAN to DEC",
-        ),
-        ("0 0 * 0 *", "`0` is no month"),
-        ("0 0 * JANUARY *", "`JANUARY` is no month"),
-        (
-            "0 0 * * 8",
-            "`8` is no day of week; write 0 to 7 or SUN to SAT",
-        ),
-        ("MON * * * *", "`MON` is no minute"),
-        ("0 0 * MON *", "`MON` is no month"),
-        ("0 0 * * JAN", "`JAN` is no day of week"),
-        ("0 0 * * SUNMON", "`SUNMON` is no day of week"),
-        ("1,,2 * * * *", "`` is no minute"),
-        (", * * * *", "`` is no minute"),
-        ("1- * * * *", "`` is no minute"),
-        ("1-2-3 * * * *", "`2-3` is no minute"),
-        ("** * * * *", "`**` is no minute"),
-        ("*-5 * * * *", "`*` is no minute"),
-        (
-            "22-2 * * * *",
-            "`22-2` in the minute runs backwards; write `22-59,0-2`",
-        ),
-        (
-            "0 0 * * FRI-MON",
-            "`FRI-MON` in the day of week runs backwards",
-        ),
-        ("0 0 * * 6-0", "runs backwards"),
-        ("*/0 * * * *", "a step is a whole number from 1"),
-        ("*/ * * * *", "a step is a whole number from 1"),
-        ("*/2/2 * * * *", "a step is a whole number from 1"),
-        ("*/99999999999 * * * *", "a step is a whole number from 1"),
-        ("5/10 * * * *", "a step needs a range; write `5-59/10`"),
-        ("*,5 * * * *", "is no cron expression"),
-        ("/10 * * * *", "`` is no minute"),
-        ("٥ * * * *", "`٥` is no minute"),
-        (
-            "0 0 30 2 *",
-            "no such day: none of these months has a day 30",
-        ),
-        ("0 0 31 4,6,9,11 *", "none of these months has a day 31"),
-        ("0 0 30 2 */2", "none of these months has a day 30"),
-    ] {
+    for (expression, said) in REFUSALS {
         match Schedule::parse(expression) {
             Ok(_) => panic!("{expression} was accepted"),
             Err(error) => {

@@ -15,7 +15,11 @@ const PRUNE_BATCH: usize = 500;
 pub(super) fn cancel(session: &mut Session<'_, '_>) -> Done {
     let mut store = session.open_store()?;
     let jobs = resolve_all(session, &mut store)?;
-    let by = format!("{} cancel (pid {})", session.environment.program, std::process::id());
+    let by = format!(
+        "{} cancel (pid {})",
+        session.environment.program,
+        std::process::id()
+    );
     let replies = store.ask(|store| store.cancel(&jobs, &by))?;
     wake_for(session, &mut store, &replies)?;
     let mut code = 0;
@@ -23,7 +27,9 @@ pub(super) fn cancel(session: &mut Session<'_, '_>) -> Done {
     for (job, reply) in jobs.iter().zip(&replies) {
         let (word, text) = match reply {
             CancelReply::Cancelled => ("cancelled", "cancelled".to_owned()),
-            CancelReply::Stopping(_) => ("stopping", "being stopped; it will not succeed".to_owned()),
+            CancelReply::Stopping(_) => {
+                ("stopping", "being stopped; it will not succeed".to_owned())
+            }
             CancelReply::Ended(JobState::Cancelled) => {
                 ("cancelled", "was cancelled before".to_owned())
             }
@@ -160,7 +166,10 @@ pub(super) fn known_name(
         return Ok(typed.to_owned());
     }
     if !session.registry.is_empty() {
-        return session.definition(typed).map(|it| it.name.to_owned()).map_err(Stop::from);
+        return session
+            .definition(typed)
+            .map(|it| it.name.to_owned())
+            .map_err(Stop::from);
     }
     match suggest(typed, names.by_ref()) {
         Some(meant) => Err(CliError::usage(
@@ -190,7 +199,9 @@ pub(super) fn prune(session: &mut Session<'_, '_>) -> Done {
     if session.json() {
         session.terminal().json(&json!({ "removed": removed }))?;
     } else {
-        session.terminal().line(&format!("{removed} finished jobs removed"))?;
+        session
+            .terminal()
+            .line(&format!("{removed} finished jobs removed"))?;
     }
     Ok(0)
 }

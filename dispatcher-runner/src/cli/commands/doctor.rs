@@ -7,7 +7,7 @@ use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, CWD, access, accessat, AtFlags};
+use rustix::fs::{Access, AtFlags, CWD, access, accessat};
 use serde_json::{Value, json};
 
 use crate::cli::error::{Done, Stop, exit};
@@ -65,12 +65,7 @@ fn fail(subject: &'static str, text: impl Into<String>, advice: &str) -> Finding
     finding(subject, Grade::Fail, text, advice)
 }
 
-fn finding(
-    subject: &'static str,
-    grade: Grade,
-    text: impl Into<String>,
-    advice: &str,
-) -> Finding {
+fn finding(subject: &'static str, grade: Grade, text: impl Into<String>, advice: &str) -> Finding {
     Finding {
         subject,
         grade,
@@ -115,7 +110,10 @@ fn examine(session: &mut Session<'_, '_>) -> Vec<Finding> {
     findings.push(permissions(&directory, &file));
     findings.push(sqlite());
     findings.push(journal(&file));
-    findings.push(cgroup(Path::new("/proc/self/cgroup"), Path::new("/sys/fs/cgroup")));
+    findings.push(cgroup(
+        Path::new("/proc/self/cgroup"),
+        Path::new("/sys/fs/cgroup"),
+    ));
     findings.push(children());
     findings.push(zones());
     findings.push(build(session));
@@ -127,16 +125,20 @@ fn store(session: &mut Session<'_, '_>) -> Finding {
     let location = session.location.to_string();
     match session.open_store() {
         Ok(_) => ok("state", location),
-        Err(Stop::Failed(error)) => {
-            fail("state", format!("{}: {}", error.what, error.why), &error.todo)
-        }
+        Err(Stop::Failed(error)) => fail(
+            "state",
+            format!("{}: {}", error.what, error.why),
+            &error.todo,
+        ),
         Err(Stop::Pipe) => fail("state", location, "try again"),
     }
 }
 
 /// The nearest existing folder above a path that may not exist yet.
 fn existing(path: &Path) -> &Path {
-    path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"))
+    path.ancestors()
+        .find(|path| path.exists())
+        .unwrap_or(Path::new("/"))
 }
 
 fn file_system(directory: &Path) -> Finding {
@@ -146,7 +148,7 @@ fn file_system(directory: &Path) -> Finding {
         Err(error) => return warn(subject, error.to_string(), "check the state folder's path"),
     };
     // Magic numbers of statfs(2), as far as they matter here.
-    let magic = i64::from(facts.f_type) & 0xffff_ffff;
+    let magic = facts.f_type & 0xffff_ffff;
     let (name, local) = match magic {
         0xef53 => ("ext4", true),
         0x5846_5342 => ("xfs", true),
@@ -156,7 +158,11 @@ fn file_system(directory: &Path) -> Finding {
         0x794c_7630 => ("overlay", true),
         0x0102_1994 => {
             let text = "tmpfs: jobs are lost at a reboot";
-            return warn(subject, text, "put the state on a disk, unless that is meant");
+            return warn(
+                subject,
+                text,
+                "put the state on a disk, unless that is meant",
+            );
         }
         0x6969 => ("nfs", false),
         0x517b | 0xff53_4d42 | 0xfe53_4d42 => ("smb", false),
@@ -184,7 +190,10 @@ fn permissions(directory: &Path, file: &Path) -> Finding {
     let Ok(metadata) = fs::metadata(directory) else {
         let base = existing(directory);
         return match access(base, Access::WRITE_OK) {
-            Ok(()) => ok(subject, "the state folder does not exist yet and can be made"),
+            Ok(()) => ok(
+                subject,
+                "the state folder does not exist yet and can be made",
+            ),
             Err(error) => fail(
                 subject,
                 format!("{} cannot be written: {error}", base.display()),
@@ -198,7 +207,10 @@ fn permissions(directory: &Path, file: &Path) -> Finding {
     let mode = metadata.permissions().mode() & 0o777;
     let own = rustix::process::geteuid().as_raw();
     if !writable(directory) || !writable(file) {
-        let text = format!("{} or its folder cannot be written by user {own}", file.display());
+        let text = format!(
+            "{} or its folder cannot be written by user {own}",
+            file.display()
+        );
         return fail(subject, text, "change the owner of both");
     }
     if mode & 0o077 != 0 {
@@ -207,8 +219,15 @@ fn permissions(directory: &Path, file: &Path) -> Finding {
         return warn(subject, text, &advice);
     }
     if metadata.uid() != own {
-        let text = format!("the state folder belongs to user {}, not to {own}", metadata.uid());
-        return warn(subject, text, "run as that user, or jobs of both will mix owners");
+        let text = format!(
+            "the state folder belongs to user {}, not to {own}",
+            metadata.uid()
+        );
+        return warn(
+            subject,
+            text,
+            "run as that user, or jobs of both will mix owners",
+        );
     }
     ok(subject, format!("the state folder has mode {mode:04o}"))
 }
@@ -219,7 +238,11 @@ fn sqlite() -> Finding {
         ok("SQLite", version)
     } else {
         let text = format!("{version} is older than {}", SQLITE_MIN.1);
-        fail("SQLite", text, "build with the feature `bundled`, or update the system's SQLite")
+        fail(
+            "SQLite",
+            text,
+            "build with the feature `bundled`, or update the system's SQLite",
+        )
     }
 }
 
@@ -229,20 +252,29 @@ fn journal(file: &Path) -> Finding {
     let subject = "journal";
     let mut header = [0; 20];
     match fs::File::open(file).and_then(|mut file| file.read_exact(&mut header)) {
-        Err(error) => warn(subject, format!("not readable: {error}"), "it is made with the first job"),
+        Err(error) => warn(
+            subject,
+            format!("not readable: {error}"),
+            "it is made with the first job",
+        ),
         Ok(()) if !header.starts_with(b"SQLite format 3\0") => fail(
             subject,
             format!("{} is no state file", file.display()),
             "move it away, or name another file",
         ),
         Ok(()) if header[18..20] == [2, 2] => ok(subject, "WAL"),
-        Ok(()) => warn(subject, "not in WAL mode", "any command that opens the state changes that"),
+        Ok(()) => warn(
+            subject,
+            "not in WAL mode",
+            "any command that opens the state changes that",
+        ),
     }
 }
 
 fn cgroup(own: &Path, root: &Path) -> Finding {
     let subject = "cgroup";
-    let advice = "memory_limit works by sampling; for exact limits run under systemd with Delegate=yes";
+    let advice =
+        "memory_limit works by sampling; for exact limits run under systemd with Delegate=yes";
     let Some(group) = own_cgroup(own, root) else {
         return warn(subject, "no cgroup v2", advice);
     };
@@ -297,7 +329,12 @@ fn build(session: &Session<'_, '_>) -> Finding {
 
 fn systemd(session: &Session<'_, '_>) -> Finding {
     let subject = "systemd";
-    if session.environment.surroundings.variable("INVOCATION_ID").is_none() {
+    if session
+        .environment
+        .surroundings
+        .variable("INVOCATION_ID")
+        .is_none()
+    {
         return ok(subject, "not inside a unit");
     }
     let group = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -340,7 +377,10 @@ mod tests {
         fs::create_dir_all(&group).unwrap();
         fs::write(&own, "0::/a/b\n").unwrap();
         fs::write(group.join("cgroup.controllers"), "cpu\n").unwrap();
-        assert_eq!(cgroup(&own, folder.path()).text, "v2 without the memory controller");
+        assert_eq!(
+            cgroup(&own, folder.path()).text,
+            "v2 without the memory controller"
+        );
         fs::write(group.join("cgroup.controllers"), "cpu memory\n").unwrap();
         assert_eq!(cgroup(&own, folder.path()).grade, Grade::Warn);
         for name in ["cgroup.procs", "cgroup.subtree_control"] {

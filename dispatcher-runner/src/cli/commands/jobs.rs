@@ -37,7 +37,9 @@ pub(super) fn jobs(session: &mut Session<'_, '_>) -> Done {
     let rows = store.ask(|store| store.dispatchers())?;
     let about = session.all_about(&rows);
     if session.json() {
-        let listed = found.iter().map(|job| summary_json(job, about.get(&job.dispatcher)));
+        let listed = found
+            .iter()
+            .map(|job| summary_json(job, about.get(&job.dispatcher)));
         let listed = Value::Array(listed.collect());
         session.terminal().json(&listed)?;
         return Ok(0);
@@ -75,7 +77,9 @@ pub(super) fn jobs(session: &mut Session<'_, '_>) -> Done {
     let text = table.render(terminal.width(), terminal.colours());
     terminal.print(&text)?;
     if found.len() == filter.limit && session.arguments.value("limit").is_none() {
-        session.terminal().note(&format!("the newest {LIMIT}; --limit shows more"));
+        session
+            .terminal()
+            .note(&format!("the newest {LIMIT}; --limit shows more"));
     }
     Ok(0)
 }
@@ -97,7 +101,11 @@ fn state(text: &str) -> Result<JobState, CliError> {
             Some(meant) => format!("did you mean {meant}?"),
             None => format!("there are {}", STATES.join(", ")),
         };
-        CliError::usage(format!("no state is called `{text}`"), why, "name one of the states")
+        CliError::usage(
+            format!("no state is called `{text}`"),
+            why,
+            "name one of the states",
+        )
     })
 }
 

@@ -123,12 +123,18 @@ fn print_table(session: &mut Session<'_, '_>, listed: &[Listed]) -> Result<(), S
             Cell::coloured(Colour::Strong, it.name.as_str()),
             waiting.into(),
             running.into(),
-            it.options.schedule.as_ref().map_or_else(String::new, schedule).into(),
+            it.options
+                .schedule
+                .as_ref()
+                .map_or_else(String::new, schedule)
+                .into(),
             about.into(),
         ]);
     }
     if listed.is_empty() {
-        session.terminal().note("there are no dispatchers: none is linked into this program, and none is in the state");
+        session.terminal().note(
+            "there are no dispatchers: none is linked into this program, and none is in the state",
+        );
     } else {
         let terminal = session.terminal();
         let text = table.render(terminal.width(), terminal.colours());
@@ -167,7 +173,12 @@ fn details(it: &Listed, colours: Colours) -> String {
         }
         for field in &about.fields {
             let secret = if field.secret { " (secret)" } else { "" };
-            let note = field.documentation.lines().next().unwrap_or_default().trim();
+            let note = field
+                .documentation
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .trim();
             let line = format!("{}: {}{secret}  {note}", field.name, field.type_name);
             fact("field", line.trim_end());
         }
@@ -181,7 +192,10 @@ fn details(it: &Listed, colours: Colours) -> String {
     let (waiting, running) = counts(it);
     fact("jobs", &format!("{waiting} waiting, {running} running"));
     if it.status.as_ref().is_some_and(|status| status.paused) {
-        fact("paused", &format!("nothing is started until `resume {}`", it.name));
+        fact(
+            "paused",
+            &format!("nothing is started until `resume {}`", it.name),
+        );
     }
     text
 }

@@ -26,7 +26,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const PROGRESS_AFTER: Duration = Duration::from_millis(500);
 
 /// Options of the command that are options of the job.
-const JOB_FLAGS: &[&str] = &["timeout", "delay", "priority", "queue", "retries", "expires"];
+const JOB_FLAGS: &[&str] = &[
+    "timeout", "delay", "priority", "queue", "retries", "expires",
+];
 
 pub(super) fn notifydispatcher(session: &mut Session<'_, '_>) -> Done {
     let name = session.first_word().to_owned();
@@ -47,7 +49,10 @@ pub(super) fn notifydispatcher(session: &mut Session<'_, '_>) -> Done {
     let submitted = session.with_host(|host, state| host.submit(state, &request))?;
     if submitted.duplicate {
         let id = submitted.id;
-        let text = format!("{} is unfinished and has the same identity: job {id}", definition.name);
+        let text = format!(
+            "{} is unfinished and has the same identity: job {id}",
+            definition.name
+        );
         session.terminal().note(&text);
     }
     if detach {
@@ -71,7 +76,10 @@ fn report_submission(session: &mut Session<'_, '_>, submitted: SubmittedJob) -> 
 fn payload(argument: Option<&str>) -> Result<String, CliError> {
     let (text, origin) = match argument {
         None => ("{}".to_owned(), "the payload"),
-        Some("-") => (bounded(std::io::stdin().lock(), "standard input")?, "standard input"),
+        Some("-") => (
+            bounded(std::io::stdin().lock(), "standard input")?,
+            "standard input",
+        ),
         Some(path) if path.starts_with('@') => {
             let path = &path[1..];
             let file = std::fs::File::open(path).map_err(|error| unreadable(path, &error))?;
@@ -217,13 +225,19 @@ impl Wait<'_> {
         self.interruptions = self.interruptions.saturating_add(arrived);
         let job = self.job;
         if self.duplicate {
-            let text = format!("no longer waiting; job {job} was submitted by somebody else and goes on");
+            let text =
+                format!("no longer waiting; job {job} was submitted by somebody else and goes on");
             session.terminal().note(&text);
             return Ok(Some(exit::INTERRUPTED));
         }
         if first {
-            session.terminal().note(&format!("cancelling job {job}; interrupt again to stop waiting"));
-            let by = format!("an interruption of notifydispatcher (pid {})", std::process::id());
+            session.terminal().note(&format!(
+                "cancelling job {job}; interrupt again to stop waiting"
+            ));
+            let by = format!(
+                "an interruption of notifydispatcher (pid {})",
+                std::process::id()
+            );
             let replies = store.ask(|store| store.cancel(&[job], &by))?;
             super::control::wake_for(session, store, &replies)?;
         }
@@ -236,11 +250,7 @@ impl Wait<'_> {
     }
 
     /// Prints what is new, and moves on to the next attempt when there is one.
-    fn follow(
-        &mut self,
-        session: &mut Session<'_, '_>,
-        store: &mut OpenStore,
-    ) -> Result<(), Stop> {
+    fn follow(&mut self, session: &mut Session<'_, '_>, store: &mut OpenStore) -> Result<(), Stop> {
         let pumped = self.follower.pump(session.terminal());
         let any = or_discard(pumped, session)?.unwrap_or(true);
         self.pause = if any {
@@ -253,7 +263,9 @@ impl Wait<'_> {
         if Follower::new(&directory, self.job, next).is_live() {
             self.switch_to(next, session, store)?;
         }
-        let due = self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY);
+        let due = self
+            .looked
+            .is_none_or(|looked| looked.elapsed() >= LOOK_EVERY);
         if due && self.began.elapsed() >= PROGRESS_AFTER {
             self.looked = Some(Instant::now());
             self.look(session, store)?;
@@ -345,18 +357,17 @@ fn progress_line(name: &str, record: &JobRecord, waited: Duration, now: i64) -> 
     }
     match summary.run_at {
         Some(run_at) if run_at > now => {
-            format!("{name} {id}: waiting, to start {} ({waited})", format::ago(run_at, now))
+            format!(
+                "{name} {id}: waiting, to start {} ({waited})",
+                format::ago(run_at, now)
+            )
         }
         Some(_) => format!("{name} {id}: waiting for its turn ({waited})"),
         None => format!("{name} {id}: held until a job like it ends ({waited})"),
     }
 }
 
-fn report_end(
-    session: &mut Session<'_, '_>,
-    store: &mut OpenStore,
-    record: &JobRecord,
-) -> Done {
+fn report_end(session: &mut Session<'_, '_>, store: &mut OpenStore, record: &JobRecord) -> Done {
     let summary = &record.summary;
     let code = exit_code(record);
     if session.json() {
@@ -373,7 +384,10 @@ fn report_end(
             code,
             format!("{} {}: {}", summary.dispatcher, summary.id, summary.state),
             why,
-            format!("`show {id}` tells more, `retry {id}` runs it again", id = summary.id),
+            format!(
+                "`show {id}` tells more, `retry {id}` runs it again",
+                id = summary.id
+            ),
         );
         session.terminal().error(&error);
     }

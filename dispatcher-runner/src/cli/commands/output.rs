@@ -16,7 +16,11 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) fn logs(session: &mut Session<'_, '_>) -> Done {
     let mut store = session.open_store()?;
     let job = ids::resolve(&mut store, session.first_word())?;
-    let wanted = session.arguments.value("attempt").map(attempt).transpose()?;
+    let wanted = session
+        .arguments
+        .value("attempt")
+        .map(attempt)
+        .transpose()?;
     let record = record(&mut store, job)?;
     let last = record.summary.counters.attempt;
     if let Some(wanted) = wanted.filter(|wanted| *wanted > last) {
@@ -77,7 +81,9 @@ fn logs_json(
     job: JobId,
     attempt: u32,
 ) -> Done {
-    let capture = store.ask(|store| store.capture(job, attempt))?.unwrap_or_default();
+    let capture = store
+        .ask(|store| store.capture(job, attempt))?
+        .unwrap_or_default();
     store.ask(|store| store.sync())?;
     let stream = |stream: &crate::store::Stream| {
         json!({
@@ -127,7 +133,9 @@ pub(super) fn output(session: &mut Session<'_, '_>) -> Done {
     let (job, text) = found;
     if session.json() {
         let value: Value = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        session.terminal().json(&json!({ "id": job, "output": value }))?;
+        session
+            .terminal()
+            .json(&json!({ "id": job, "output": value }))?;
     } else {
         session.terminal().line(&text)?;
     }
@@ -169,11 +177,14 @@ fn record(store: &mut OpenStore, job: JobId) -> Result<JobRecord, Stop> {
 }
 
 fn attempt(text: &str) -> Result<u32, CliError> {
-    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| {
-        CliError::usage(
-            format!("--attempt cannot be `{text}`"),
-            "attempts are numbered from 1",
-            "leave it out for the last one",
-        )
-    })
+    text.parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| {
+            CliError::usage(
+                format!("--attempt cannot be `{text}`"),
+                "attempts are numbered from 1",
+                "leave it out for the last one",
+            )
+        })
 }

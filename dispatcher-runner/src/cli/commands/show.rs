@@ -9,10 +9,10 @@ use super::jobs::record_json;
 use crate::about::{About, masked};
 use crate::cli::error::{CliError, Done, exit};
 use crate::cli::format::{ago, changed_job_options, colour_of, local, rough, sentence};
+use crate::cli::ids;
 use crate::cli::layout::{Cell, ColumnKind, Table, harmless, harmless_lines};
 use crate::cli::session::Session;
 use crate::cli::terminal::{Colour, Colours};
-use crate::cli::ids;
 use crate::store::{JobRecord, UnixMs};
 
 /// Lines of stderr shown with the cause.
@@ -62,7 +62,10 @@ fn describe(
         text.push('\n');
         text.push_str(&attempts(record).render(width, colours));
     }
-    let stderr = record.attempts.last().map(|attempt| last_lines(&attempt.stderr_end));
+    let stderr = record
+        .attempts
+        .last()
+        .map(|attempt| last_lines(&attempt.stderr_end));
     if let Some(stderr) = stderr.filter(|text| !text.is_empty())
         && record.summary.state != JobState::Succeeded
     {
@@ -85,13 +88,29 @@ fn facts(
         ("state", state_line(record, now, colours)),
     ];
     if let Some(outcome) = &summary.outcome {
-        facts.push(("cause", harmless(&format!("it {}", sentence(outcome, &record.options)))));
+        facts.push((
+            "cause",
+            harmless(&format!("it {}", sentence(outcome, &record.options))),
+        ));
     }
     if let Some((fraction, text)) = &summary.progress {
-        facts.push(("progress", harmless(&format!("{:.0} % {text}", fraction * 100.0))));
+        facts.push((
+            "progress",
+            harmless(&format!("{:.0} % {text}", fraction * 100.0)),
+        ));
     }
-    facts.push(("payload", harmless(&masked(about, &summary.payload).to_string())));
-    facts.push(("submitted", format!("{} by {}", local(summary.submitted_at), harmless(&record.origin))));
+    facts.push((
+        "payload",
+        harmless(&masked(about, &summary.payload).to_string()),
+    ));
+    facts.push((
+        "submitted",
+        format!(
+            "{} by {}",
+            local(summary.submitted_at),
+            harmless(&record.origin)
+        ),
+    ));
     facts.push(("build", record.build.id.clone()));
     if let Some(old) = record.retry_of {
         facts.push(("retry of", old.to_string()));
@@ -100,10 +119,16 @@ fn facts(
         facts.push(("cancel", format!("requested by {}", harmless(by))));
     }
     if let Some((supervisor, slot)) = record.supervisor {
-        facts.push(("run by", format!("supervisor {} in slot {slot}", supervisor.0)));
+        facts.push((
+            "run by",
+            format!("supervisor {} in slot {slot}", supervisor.0),
+        ));
     }
     let counters = summary.counters;
-    let mut counted = format!("{} started, {} counted as failures", counters.attempt, counters.failures);
+    let mut counted = format!(
+        "{} started, {} counted as failures",
+        counters.attempt, counters.failures
+    );
     for (number, word) in [(record.snoozes, "snoozes"), (record.lost, "lost")] {
         if number > 0 {
             counted.push_str(&format!(", {number} {word}"));
@@ -159,11 +184,17 @@ fn attempts(record: &JobRecord) -> Table {
         let usage = &attempt.outcome.usage;
         table.row(vec![
             attempt.attempt.to_string().into(),
-            attempt.started_at.map_or_else(|| "never".to_owned(), local).into(),
+            attempt
+                .started_at
+                .map_or_else(|| "never".to_owned(), local)
+                .into(),
             rough(attempt.run_time).into(),
             cpu(usage).into(),
             format_bytes(usage.max_rss_kib.saturating_mul(1024)).into(),
-            attempt.pid.map_or_else(String::new, |pid| pid.to_string()).into(),
+            attempt
+                .pid
+                .map_or_else(String::new, |pid| pid.to_string())
+                .into(),
             Cell::from(sentence(&attempt.outcome, &record.options)),
         ]);
     }
@@ -171,7 +202,9 @@ fn attempts(record: &JobRecord) -> Table {
 }
 
 fn cpu(usage: &Usage) -> String {
-    rough(Duration::from_micros(usage.user_us.saturating_add(usage.system_us)))
+    rough(Duration::from_micros(
+        usage.user_us.saturating_add(usage.system_us),
+    ))
 }
 
 /// The last lines of what an attempt wrote to stderr, harmless to a terminal.

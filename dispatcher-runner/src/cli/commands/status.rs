@@ -88,19 +88,34 @@ fn state_bytes(file: &Path) -> u64 {
 fn last_error(log: &Path) -> Option<String> {
     let mut file = File::open(log).ok()?;
     let size = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(size.saturating_sub(LOG_BYTES))).ok()?;
+    file.seek(SeekFrom::Start(size.saturating_sub(LOG_BYTES)))
+        .ok()?;
     let mut bytes = Vec::new();
     file.take(LOG_BYTES).read_to_end(&mut bytes).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let is_error = |line: &&str| line.to_ascii_lowercase().contains("error");
-    text.lines().rfind(is_error).map(|line| harmless(line.trim()))
+    text.lines()
+        .rfind(is_error)
+        .map(|line| harmless(line.trim()))
 }
 
 fn print(session: &mut Session<'_, '_>, status: &Status) -> Result<(), Stop> {
     let now = session.now();
-    let state = format!("state      {}, {}", session.location, format_bytes(status.bytes));
-    let waiting: u64 = status.dispatchers.iter().map(|it| u64::from(it.waiting)).sum();
-    let running: u64 = status.dispatchers.iter().map(|it| u64::from(it.running)).sum();
+    let state = format!(
+        "state      {}, {}",
+        session.location,
+        format_bytes(status.bytes)
+    );
+    let waiting: u64 = status
+        .dispatchers
+        .iter()
+        .map(|it| u64::from(it.waiting))
+        .sum();
+    let running: u64 = status
+        .dispatchers
+        .iter()
+        .map(|it| u64::from(it.running))
+        .sum();
     let oldest = match status.oldest {
         Oldest::Nothing => String::new(),
         Oldest::At(time) => format!(", the oldest submitted {}", ago(time, now)),
@@ -108,11 +123,14 @@ fn print(session: &mut Session<'_, '_>, status: &Status) -> Result<(), Stop> {
     };
     let terminal = session.terminal();
     terminal.line(&state)?;
-    terminal.line(&format!("jobs       {waiting} waiting, {running} running{oldest}"))?;
+    terminal.line(&format!(
+        "jobs       {waiting} waiting, {running} running{oldest}"
+    ))?;
     let open = status.supervisors.iter().filter(|it| it.open).count();
     terminal.line(&format!("supervisor {}", supervised(open, waiting)))?;
     if !status.supervisors.is_empty() {
-        let text = supervisors(&status.supervisors, now).render(terminal.width(), terminal.colours());
+        let text =
+            supervisors(&status.supervisors, now).render(terminal.width(), terminal.colours());
         terminal.print(&format!("\n{text}"))?;
     }
     if !status.dispatchers.is_empty() {
@@ -180,7 +198,9 @@ fn dispatchers(rows: &[DispatcherStatus]) -> Table {
         ("", ColumnKind::Fixed),
     ]);
     for status in rows {
-        let mean = status.mean_run.map_or_else(String::new, crate::cli::format::rough);
+        let mean = status
+            .mean_run
+            .map_or_else(String::new, crate::cli::format::rough);
         let note = if status.paused {
             Cell::coloured(Colour::Odd, "paused")
         } else {
@@ -245,7 +265,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join(LOG_NAME);
         assert_eq!(last_error(&log), None);
-        std::fs::write(&log, "1 INFO started\n2 ERROR one\n3 ERROR two\x1b[2J\n4 INFO gone\n").unwrap();
+        std::fs::write(
+            &log,
+            "1 INFO started\n2 ERROR one\n3 ERROR two\x1b[2J\n4 INFO gone\n",
+        )
+        .unwrap();
         assert_eq!(last_error(&log).as_deref(), Some("3 ERROR two\u{fffd}[2J"));
         std::fs::write(&log, "1 INFO fine\n").unwrap();
         assert_eq!(last_error(&log), None);

@@ -244,6 +244,7 @@ pub(super) fn ending(claimed: &Claimed, next: Next) -> Record {
         },
         Next::Snooze { .. } => Cause::Snoozed,
         Next::Release => Cause::Shutdown,
+        Next::Lost { .. } => Cause::WorkerLost,
     };
     Record {
         job: claimed.job,

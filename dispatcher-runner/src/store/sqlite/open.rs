@@ -189,10 +189,8 @@ struct Version {
 
 /// Reads all of it at one instant, since another process may be making the tables.
 fn version(connection: &Connection) -> rusqlite::Result<Version> {
-    let _snapshot = match connection.is_autocommit() {
-        true => Some(connection.unchecked_transaction()?),
-        false => None,
-    };
+    let snapshot = || connection.unchecked_transaction();
+    let _snapshot = connection.is_autocommit().then(snapshot).transpose()?;
     let number = |statement: &str| connection.query_row(statement, [], |row| row.get(0));
     Ok(Version {
         application: number("PRAGMA application_id")?,

@@ -1,0 +1,156 @@
+//! The program's `main` when it has none of its own: the command line over this program's store.
+
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::app;
+use crate::cli::{
+    self, CliError, Environment, Host, JobOptions, JobRequest, State, SubmittedJob, Terminal,
+};
+use crate::client::{Request, Sender, SpawnError};
+use crate::config::{StoreLocation, Surroundings};
+use crate::store::{SqliteStore, Store, StoreClient, StoreError, SupervisorRow};
+use crate::supervisor;
+
+/// A whole program: [`init`](crate::init), then the command that the arguments ask for.
+///
+/// ```no_run
+/// fn main() -> std::process::ExitCode {
+///     dispatcher_runner::main()
+/// }
+/// ```
+#[must_use]
+pub fn main() -> ExitCode {
+    app::init();
+    let surroundings = Surroundings::of_process();
+    let environment = Environment {
+        program: app::program_name(),
+        registry: app::registry().clone(),
+        config: app::given_config().cloned(),
+        terminal: Terminal::of_process(&surroundings),
+        surroundings,
+        interrupts: cli::Interrupts::of_process(),
+        build: app::build().ok().cloned(),
+        now,
+        host: &mut ThisProgram { store: None },
+    };
+    cli::run(std::env::args_os().skip(1), environment)
+}
+
+fn now() -> i64 {
+    let wall = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(wall.as_millis()).unwrap_or(i64::MAX)
+}
+
+struct ThisProgram {
+    /// Opened at the first submission.
+    store: Option<StoreClient>,
+}
+
+impl ThisProgram {
+    fn sender<'a>(&mut self, state: &State<'a>) -> Result<Sender<'a>, SpawnError> {
+        let store = match &self.store {
+            Some(store) => store.clone(),
+            None => self.store.insert(app::open(state.location.file())?).clone(),
+        };
+        Ok(Sender {
+            config: state.config,
+            location: state.location,
+            build: app::build()?,
+            store,
+        })
+    }
+
+    fn send(
+        &mut self,
+        state: &State<'_>,
+        request: &JobRequest,
+    ) -> Result<SubmittedJob, SpawnError> {
+        let sender = self.sender(state)?;
+        let request = prepare(&sender, request)?;
+        let sent = sender.submit(vec![request])?;
+        let sent = sent.first().expect("invariant: one request has one answer");
+        Ok(SubmittedJob {
+            id: sent.id,
+            duplicate: sent.duplicate,
+        })
+    }
+}
+
+fn prepare(sender: &Sender<'_>, job: &JobRequest) -> Result<Request, SpawnError> {
+    let mut request = Request::checked(job.definition, job.payload.clone(), sender.config)?;
+    match &job.options {
+        JobOptions::Adjusted {
+            overrides,
+            unique_key,
+        } => {
+            overrides.apply(
+                &mut request.options,
+                &mut (job.definition.dispatcher_options)(),
+            );
+            request.options.unique_key = unique_key.clone().or(request.options.unique_key);
+        }
+        JobOptions::Frozen(options) => request.options = (**options).clone(),
+    }
+    request.retry_of = job.retry_of;
+    Ok(request)
+}
+
+impl Host for ThisProgram {
+    fn open_store(&mut self, location: &StoreLocation) -> Result<Box<dyn Store>, StoreError> {
+        Ok(Box::new(SqliteStore::open(location.file())?))
+    }
+
+    fn submit(
+        &mut self,
+        state: &State<'_>,
+        request: &JobRequest,
+    ) -> Result<SubmittedJob, CliError> {
+        self.send(state, request)
+            .map_err(|error| refused(&error, state.location))
+    }
+
+    fn wake(&mut self, supervisor: &SupervisorRow) {
+        supervisor::wake(&supervisor.directory);
+    }
+
+    fn wake_all(&mut self, state: &State<'_>) {
+        if let Ok(sender) = self.sender(state) {
+            sender.wake_all();
+        }
+    }
+
+    fn wait(&mut self, timeout: Duration) {
+        std::thread::sleep(timeout);
+    }
+}
+
+fn refused(error: &SpawnError, location: &StoreLocation) -> CliError {
+    use crate::cli::exit;
+    let exit = match error {
+        SpawnError::QueueFull { .. } => exit::QUEUE_FULL,
+        SpawnError::MissingRequirement { .. } | SpawnError::Config(_) => exit::CONFIGURATION,
+        SpawnError::PayloadTooLarge { .. }
+        | SpawnError::Payload(_)
+        | SpawnError::Unknown(_)
+        | SpawnError::NotInitialised => exit::USAGE,
+        SpawnError::Store(_) => exit::STORE,
+    };
+    let why = match error {
+        SpawnError::QueueFull { .. } => {
+            "nothing was stored; its unfinished jobs come first".to_owned()
+        }
+        SpawnError::Store(failure) => {
+            format!("{}; the state is {location}", crate::log::chain(failure))
+        }
+        SpawnError::MissingRequirement { .. }
+        | SpawnError::Config(_)
+        | SpawnError::PayloadTooLarge { .. }
+        | SpawnError::Payload(_)
+        | SpawnError::Unknown(_)
+        | SpawnError::NotInitialised => "the job was checked before anything was stored".to_owned(),
+    };
+    CliError::new(exit, error.to_string(), why, error.advice())
+}

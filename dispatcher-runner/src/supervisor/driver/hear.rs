@@ -1,0 +1,290 @@
+//! What came in: from workers, the keeper, the store and other processes.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use dispatcher_core::engine::{Assignment, Event, MemoryVerdict, Shutdown, WorkerId};
+
+use crate::process::{self, Keeper, KeeperReport, KeeperSpec};
+use crate::store::{self, Claim, ProgressNote};
+
+use super::super::SupervisorError;
+use super::super::link::Heard;
+use super::super::upkeep::{SUPERSEDED, prove_dead};
+use super::super::work::{Answer, Unrecorded};
+use super::{Driver, MEMORY_INTERVAL, Ready, lock_slots};
+
+impl Driver<'_> {
+    /// Takes in everything that has happened.
+    pub(super) fn take_in(&mut self, ready: Ready) -> Result<(), SupervisorError> {
+        if ready.signals
+            && let Some(shutdown) = self.signals.requested()
+        {
+            self.event(Event::ShutdownRequested(shutdown));
+        }
+        if ready.wake && self.home.wake.clear() {
+            self.woken();
+        }
+        if ready.bell
+            && let Some(answer) = self.work.receive()
+        {
+            self.answered(answer);
+        }
+        for worker in ready.workers {
+            self.hear(worker);
+        }
+        if ready.keeper {
+            self.hear_keeper()?;
+        }
+        self.end_drains();
+        self.look_at_memory();
+        let now = self.now();
+        if self
+            .engine
+            .poll_timeout()
+            .is_some_and(|at| at <= now.monotonic)
+        {
+            self.work.next.cancellations |= !self.links.is_empty();
+            self.engine.handle_timeout(now);
+        }
+        Ok(())
+    }
+
+    fn woken(&mut self) {
+        self.work.next.cancellations |= !self.links.is_empty();
+        if self.home.directory.join(SUPERSEDED).exists() {
+            tracing::info!("a newer build of the program has taken over");
+            self.event(Event::ShutdownRequested(Shutdown::Finish));
+        }
+        self.event(Event::Woken);
+    }
+
+    fn answered(&mut self, answer: Answer) {
+        match answer.records {
+            Ok(recorded) => {
+                for worker in recorded {
+                    self.links.remove(&worker);
+                    self.event(Event::Recorded { worker });
+                }
+            }
+            Err(Unrecorded { workers, error }) => {
+                tracing::error!(error = %error, advice = error.advice(), "ends were not recorded; tried again");
+                for worker in workers {
+                    self.event(Event::RecordFailed { worker });
+                }
+            }
+        }
+        for cancellation in answer.cancellations {
+            let store::Cancellation { job, token, by } = cancellation;
+            self.event(Event::CancelRequested { job, token, by });
+        }
+        match answer.claim {
+            None => {}
+            Some(Ok(claim)) => self.claimed(claim),
+            Some(Err(error)) => {
+                tracing::error!(error = %error, advice = error.advice(), "no work could be claimed");
+                self.event(Event::ClaimFailed);
+            }
+        }
+        match answer.closed {
+            None => {}
+            Some(Ok(closed)) => self.event(Event::CloseAnswered { closed }),
+            Some(Err(error)) => {
+                tracing::error!(error = %error, advice = error.advice(), "the row could not be closed");
+                self.event(Event::CloseAnswered { closed: false });
+            }
+        }
+    }
+
+    fn claimed(&mut self, claim: Claim) {
+        let jobs = claim
+            .jobs
+            .into_iter()
+            .map(|job| Assignment {
+                job: job.job,
+                slot: job.slot,
+                dispatcher: job.dispatcher,
+                payload: Arc::from(job.payload),
+                options: Arc::new(job.options),
+                counters: job.counters,
+                snoozes: job.snoozes,
+            })
+            .collect();
+        self.event(Event::Claimed {
+            jobs,
+            next_due: claim.next_due,
+        });
+    }
+
+    fn hear_workers(&mut self) {
+        let workers: Vec<WorkerId> = self.links.keys().copied().collect();
+        for worker in workers {
+            self.hear(worker);
+        }
+    }
+
+    fn hear(&mut self, worker: WorkerId) {
+        let Some(link) = self.links.get_mut(&worker) else {
+            return;
+        };
+        link.flush();
+        link.capture(&mut self.scratch);
+        for heard in link.hear(&mut self.scratch) {
+            match heard {
+                Heard::Word(word) => self.event(Event::Said { worker, word }),
+                Heard::Broken(what) => self.event(Event::LinkBroken { worker, what }),
+                Heard::Progress { fraction, text } => {
+                    if let Some(link) = self.links.get_mut(&worker) {
+                        let (job, token) = (link.job, link.token);
+                        link.note = Some(ProgressNote {
+                            job,
+                            token,
+                            fraction,
+                            text,
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    fn hear_keeper(&mut self) -> Result<(), SupervisorError> {
+        if let Err(error) = self.keeper.flush() {
+            tracing::debug!(%error, "the keeper takes no requests");
+        }
+        loop {
+            match self.keeper.receive() {
+                Ok(Some(report)) => self.reported(report),
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    tracing::error!(%error, "the keeper is gone");
+                    return self.replace_keeper();
+                }
+            }
+        }
+    }
+
+    fn reported(&mut self, report: KeeperReport) {
+        match report {
+            KeeperReport::Spawned { worker, pid } => {
+                let worker = WorkerId(worker);
+                if let Some(link) = self.links.get_mut(&worker) {
+                    link.pid = Some(pid);
+                    if link.memory_limit.is_some() {
+                        self.next_memory_look
+                            .get_or_insert_with(|| Instant::now() + MEMORY_INTERVAL);
+                    }
+                }
+                self.event(Event::Spawned { worker });
+            }
+            KeeperReport::SpawnFailed { worker, errno } => {
+                self.spawn_failed(WorkerId(worker), errno);
+            }
+            KeeperReport::Exited {
+                worker,
+                status,
+                usage,
+                strays,
+            } => {
+                let worker = WorkerId(worker);
+                // What it said before it died is in the channel already, and counts.
+                self.hear(worker);
+                let memory = MemoryVerdict::Silent;
+                self.event(Event::Exited {
+                    worker,
+                    status,
+                    usage,
+                    strays,
+                    memory,
+                });
+            }
+            KeeperReport::Buried { worker, left } => {
+                let worker = WorkerId(worker);
+                if left > 0 {
+                    self.renew_slot(worker);
+                }
+                self.event(Event::Buried { worker, left });
+            }
+        }
+    }
+
+    /// Processes that a job left behind may hold the slot's lock; they prove nothing about the
+    /// worker, so the next one gets a lock of its own.
+    fn renew_slot(&mut self, worker: WorkerId) {
+        let Some(link) = self.links.get(&worker) else {
+            return;
+        };
+        match process::renew_slot(&self.home.directory, link.slot) {
+            Ok(lock) => self.slots[link.slot as usize] = lock,
+            Err(error) => tracing::error!(%error, slot = link.slot, "a slot's lock is not renewed"),
+        }
+    }
+
+    /// Kills and proves dead what the keeper left, then starts another.
+    fn replace_keeper(&mut self) -> Result<(), SupervisorError> {
+        self.hear_workers();
+        let held: Vec<store::Held> = self
+            .links
+            .values()
+            .map(|link| store::Held {
+                job: link.job,
+                attempt: link.attempt,
+                slot: link.slot,
+            })
+            .collect();
+        self.slots.clear();
+        if !prove_dead(&self.home.directory, self.worker_slots, &held) {
+            return Err(SupervisorError::Keeper(io::Error::other(
+                "its workers do not die",
+            )));
+        }
+        self.slots = lock_slots(self.home, self.worker_slots)?;
+        self.keeper =
+            Keeper::start(&KeeperSpec::of_this_program()).map_err(SupervisorError::Keeper)?;
+        for link in self.links.values_mut() {
+            link.drain_until = None;
+            link.capture(&mut self.scratch);
+        }
+        self.event(Event::KeeperLost);
+        Ok(())
+    }
+
+    pub(super) fn end_drains(&mut self) {
+        let now = self.origin.elapsed();
+        let mut ended = Vec::new();
+        for (worker, link) in &mut self.links {
+            let Some(until) = link.drain_until else {
+                continue;
+            };
+            link.capture(&mut self.scratch);
+            if link.is_drained() || until <= now {
+                ended.push((*worker, !link.is_drained()));
+            }
+        }
+        for (worker, leaked) in ended {
+            if let Some(link) = self.links.get_mut(&worker) {
+                link.drain_until = None;
+            }
+            self.event(Event::Drained { worker, leaked });
+        }
+    }
+
+    fn look_at_memory(&mut self) {
+        if self.next_memory_look.is_none_or(|at| Instant::now() < at) {
+            return;
+        }
+        let limited: Vec<(WorkerId, u64, u32)> = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.drain_until.is_none())
+            .filter_map(|(worker, link)| Some((*worker, link.memory_limit?, link.pid?)))
+            .collect();
+        for (worker, limit, pid) in &limited {
+            if process::tree_rss_bytes(*pid) > *limit {
+                self.event(Event::LimitExceeded { worker: *worker });
+            }
+        }
+        self.next_memory_look = (!limited.is_empty()).then(|| Instant::now() + MEMORY_INTERVAL);
+    }
+}
