@@ -13,7 +13,7 @@ use crate::store::{StoreError, SubmitError};
 #[non_exhaustive]
 pub enum SpawnError {
     /// As many jobs of the dispatcher are unfinished as its `max_queue` allows.
-    #[error("the queue of {dispatcher} is full: {max_queue} jobs are unfinished")]
+    #[error("the queue of {dispatcher} is full (max_queue = {max_queue})")]
     QueueFull {
         /// Name of the dispatcher.
         dispatcher: String,

@@ -6,7 +6,6 @@
     unsafe_code,
     reason = "one job dereferences null and one ignores TERM, to show what becomes of them"
 )]
-#![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
 use std::collections::BTreeSet;
 use std::error::Error;
