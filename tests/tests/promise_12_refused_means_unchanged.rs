@@ -19,7 +19,9 @@ fn refused_means_unchanged() {
             .expect_err("the queue is full");
         assert_eq!(refused.code, 69, "{refused:?}");
         assert!(
-            refused.said.contains("10 jobs are unfinished"),
+            refused
+                .said
+                .contains("the queue of Ten is full (max_queue = 10)"),
             "{refused:?}"
         );
     }
