@@ -245,7 +245,6 @@ pub(super) fn ending(claimed: &Claimed, next: Next) -> Record {
         Next::Snooze { .. } => Cause::Snoozed,
         Next::Release => Cause::Shutdown,
         Next::Lost { .. } => Cause::WorkerLost,
-        Next::Lost { .. } => Cause::WorkerLost,
     };
     Record {
         job: claimed.job,

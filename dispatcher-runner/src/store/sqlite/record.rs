@@ -69,7 +69,8 @@ pub(super) fn record(unit: &mut Unit<'_>, record: &Record) -> rusqlite::Result<R
     Ok(Recorded::Applied(state))
 }
 
-/// The running job of a record, who asked to cancel it, and how often it was lost; `None` for a stale token.
+/// The running job of a record, who asked to cancel it, and how often it was lost; `None` for a
+/// stale token.
 fn fenced(
     unit: &mut Unit<'_>,
     record: &Record,
