@@ -67,6 +67,9 @@ pub(crate) trait Host {
     /// Wakes a supervisor that has something new to do.
     fn wake(&mut self, supervisor: &SupervisorRow);
 
+    /// Whether the supervisor of a row still lives.
+    fn is_alive(&mut self, supervisor: &SupervisorRow) -> bool;
+
     /// Wakes whoever is open, and starts a supervisor when there is work that nobody serves.
     fn wake_all(&mut self, state: &State<'_>);
 

@@ -426,8 +426,21 @@ fn status_tells_who_runs_and_what_waits() {
     );
     let value = json(&program.run("status --json"));
     assert_eq!(value["supervisors"][0]["pid"], 7);
+    assert_eq!(value["supervisors"][0]["state"], "open");
     assert_eq!(value["last_error"], "ERROR no forks left");
     assert_eq!(value["dispatchers"][0]["waiting"], 1);
+}
+
+#[test]
+fn a_lost_supervisor_is_not_called_open() {
+    let mut program = program();
+    program.submit("CliIdle");
+    drop(claim(&mut program.host.store));
+    program.host.lost = true;
+    let value = json(&program.run("status --json"));
+    assert_eq!(value["supervisors"][0]["state"], "lost");
+    let ran = program.run("status");
+    assert!(ran.out.contains("supervisor none; "), "{}", ran.out);
 }
 
 #[test]
