@@ -116,6 +116,10 @@ impl Host for ThisProgram {
         supervisor::wake(&supervisor.directory);
     }
 
+    fn is_alive(&mut self, supervisor: &SupervisorRow) -> bool {
+        supervisor::is_alive(&supervisor.directory)
+    }
+
     fn wake_all(&mut self, state: &State<'_>) {
         if let Ok(sender) = self.sender(state) {
             sender.wake_all();

@@ -41,9 +41,9 @@ impl Arguments {
                 }
                 Arg::Long(long) => {
                     let flag = parsed.known_flags().find(|flag| flag.long == long);
-                    let flag = match flag {
-                        Some(flag) => flag,
-                        None => return Err(parsed.unknown(&format!("--{long}"))),
+                    // `long` borrows the parser, which reads the value next.
+                    let Some(flag) = flag else {
+                        return Err(parsed.unknown(&format!("--{long}")));
                     };
                     parsed.flag(flag, &mut parser)?;
                 }

@@ -135,7 +135,7 @@ pub(crate) const GLOBAL: &[Flag] = &[
         "app",
         "PROGRAM",
         Words::Files,
-        "run this application's command instead (generic binary)",
+        "hand over to this application (generic binary)",
     ),
     switch("json", None, "write JSON"),
     switch("help", Some('h'), "show help"),
@@ -322,7 +322,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         name: "prune",
         arguments: "",
         summary: "remove finished jobs over the limits",
-        details: "The limits are [store.retention] age and count; 7 days and 10,000 per dispatcher.\n\
+        details: "The limits are [store.retention] age (7 days) and count (10,000 per dispatcher).\n\
             The newest output of each dispatcher is always kept.",
         positional: none(),
         flags: &[],

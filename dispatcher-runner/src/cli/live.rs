@@ -11,10 +11,10 @@ use dispatcher_core::JobId;
 
 use super::error::Stop;
 use super::terminal::Terminal;
+use crate::process::LIVE_BYTES_MAX;
 use crate::store::{Capture, Stream};
+use crate::supervisor::link::live_path;
 
-/// Bytes after which a live file stops growing, but for a notice.
-const LIVE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Bytes read at a time.
 const PIECE: usize = 64 * 1024;
 
@@ -45,8 +45,9 @@ enum To {
 impl Follower {
     /// Follows an attempt from its beginning.
     pub(crate) fn new(state_directory: &Path, job: JobId, attempt: u32) -> Self {
-        let side = |ending: &str| Side {
-            path: live_path(state_directory, job, attempt, ending),
+        let folder = state_directory.join("live");
+        let side = |stream: &str| Side {
+            path: live_path(&folder, job, attempt, stream),
             file: None,
             printed: 0,
         };
@@ -125,13 +126,6 @@ impl Side {
     }
 }
 
-/// Where the live output of an attempt lies.
-pub(crate) fn live_path(directory: &Path, job: JobId, attempt: u32, ending: &str) -> PathBuf {
-    directory
-        .join("live")
-        .join(format!("{job}.{attempt}.{ending}"))
-}
-
 fn after(bytes: &[u8], skip: u64) -> &[u8] {
     let skip = usize::try_from(skip).unwrap_or(usize::MAX);
     bytes.get(skip..).unwrap_or_default()
@@ -166,7 +160,7 @@ mod tests {
         let mut follower = Follower::new(folder.path(), job, 1);
         assert!(!follower.pump(&mut terminal).unwrap());
         if let Some(text) = live {
-            let path = live_path(folder.path(), job, 1, "out");
+            let path = live_path(&folder.path().join("live"), job, 1, "out");
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
             assert!(follower.is_live());

@@ -67,6 +67,9 @@ pub(crate) trait Host {
     /// Wakes a supervisor that has something new to do.
     fn wake(&mut self, supervisor: &SupervisorRow);
 
+    /// Whether the supervisor of a row still lives.
+    fn is_alive(&mut self, supervisor: &SupervisorRow) -> bool;
+
     /// Wakes whoever is open, and starts a supervisor when there is work that nobody serves.
     fn wake_all(&mut self, state: &State<'_>);
 
@@ -78,8 +81,6 @@ pub(crate) trait Host {
 pub(crate) struct State<'a> {
     pub(crate) config: &'a Config,
     pub(crate) location: &'a StoreLocation,
-    /// With the configured aliases.
-    pub(crate) registry: &'a Registry,
 }
 
 /// A job to be submitted.

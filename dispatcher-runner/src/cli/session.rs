@@ -75,7 +75,6 @@ impl Session<'_, '_> {
         let state = State {
             config: &self.config,
             location: &self.location,
-            registry: &self.registry,
         };
         act(self.environment.host, &state)
     }

@@ -132,6 +132,7 @@ impl Terminal {
     }
 
     /// One that writes to the given places, as a pipe.
+    #[cfg(test)]
     pub(crate) fn piped(out: Box<dyn Write>, err: Box<dyn Write>) -> Self {
         Self {
             out,

@@ -2,6 +2,7 @@
 
 mod commands;
 mod notify;
+mod surroundings;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -122,6 +123,7 @@ struct TestHost {
     woken_all: u32,
     waits: u32,
     broken: bool,
+    lost: bool,
 }
 
 /// What a command did.
@@ -151,6 +153,7 @@ fn program() -> Program {
             woken_all: 0,
             waits: 0,
             broken: false,
+            lost: false,
         },
         registry,
         variables: Vec::new(),
@@ -293,6 +296,10 @@ impl Host for TestHost {
 
     fn wake(&mut self, supervisor: &SupervisorRow) {
         self.woken.push(supervisor.id);
+    }
+
+    fn is_alive(&mut self, _: &SupervisorRow) -> bool {
+        !self.lost
     }
 
     fn wake_all(&mut self, _: &State<'_>) {

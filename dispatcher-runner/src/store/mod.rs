@@ -16,6 +16,8 @@ mod rules;
 mod sqlite;
 
 pub(crate) use group::{StoreClient, StoreThread};
+#[cfg(test)]
+pub(crate) use memory::MemoryStore;
 pub(crate) use sqlite::SqliteStore;
 
 use std::path::PathBuf;

@@ -41,6 +41,14 @@ pub(super) fn policy(on_duplicate: OnDuplicate, options: &Options) -> OnDuplicat
     }
 }
 
+/// Whether jobs under a policy look for duplicates, and are looked for.
+pub(super) fn watches(policy: OnDuplicate) -> bool {
+    match policy {
+        OnDuplicate::Parallel => false,
+        OnDuplicate::Serial | OnDuplicate::Discard | OnDuplicate::QueueOne => true,
+    }
+}
+
 /// Decides about a submission. `twins` are unfinished jobs with its identity: the one that would
 /// survive first, and no more than two are needed.
 pub(super) fn verdict(policy: OnDuplicate, twins: &[JobId]) -> Verdict {

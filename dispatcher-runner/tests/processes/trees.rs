@@ -83,6 +83,7 @@ fn group_mates_die(way: Way) {
         &strays(&["env -i sleep 1000 & echo $!", "sleep 1000 &"]),
     );
     assert_eq!(bench.exited(&job).strays, 2);
+    wait_until(|| job.stdout.text().contains('\n'));
     let pid = pid_printed(&job.stdout.text());
     assert_eq!(bench.bury(&job, true), 0);
     assert!(!alive(pid));

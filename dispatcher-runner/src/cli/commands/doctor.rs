@@ -148,7 +148,7 @@ fn file_system(directory: &Path) -> Finding {
         Err(error) => return warn(subject, error.to_string(), "check the state folder's path"),
     };
     // Magic numbers of statfs(2), as far as they matter here.
-    let magic = facts.f_type & 0xffff_ffff;
+    let magic = widened(facts.f_type) & 0xffff_ffff;
     let (name, local) = match magic {
         0xef53 => ("ext4", true),
         0x5846_5342 => ("xfs", true),
@@ -183,6 +183,11 @@ fn file_system(directory: &Path) -> Finding {
             "put the state on a local disk with DISPATCHER_DATABASE_URL=sqlite:/path/state.db",
         )
     }
+}
+
+/// The type of this number differs between architectures.
+fn widened(number: impl Into<i64>) -> i64 {
+    number.into()
 }
 
 fn permissions(directory: &Path, file: &Path) -> Finding {

@@ -126,8 +126,8 @@ fn facts(
     }
     let counters = summary.counters;
     let mut counted = format!(
-        "{} started, {} counted as failures",
-        counters.attempt, counters.failures
+        "{} started, {} of {} retries used",
+        counters.attempt, counters.failures, record.options.retries
     );
     for (number, word) in [(record.snoozes, "snoozes"), (record.lost, "lost")] {
         if number > 0 {

@@ -23,11 +23,31 @@ const LOG_BYTES: u64 = 64 * 1024;
 const WAITING_MAX: usize = 10_000;
 
 struct Status {
-    supervisors: Vec<SupervisorRow>,
+    supervisors: Vec<(SupervisorRow, Life)>,
     dispatchers: Vec<DispatcherStatus>,
     oldest: Oldest,
     bytes: u64,
     last_error: Option<String>,
+}
+
+/// What became of a supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Open,
+    /// It left its row open when it died; the next supervisor takes over what it ran.
+    Lost,
+    /// It closed its row, but jobs are still bound to it.
+    Closed,
+}
+
+impl Life {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Lost => "lost",
+            Self::Closed => "closed",
+        }
+    }
 }
 
 /// The job that has waited longest.
@@ -43,7 +63,7 @@ pub(super) fn status(session: &mut Session<'_, '_>) -> Done {
     let dispatchers = store.ask(|store| store.dispatchers())?;
     let waiting = dispatchers.iter().map(|it| it.waiting as usize).sum();
     let status = Status {
-        supervisors: store.ask(|store| store.supervisors())?,
+        supervisors: supervisors_alive(session, &mut store)?,
         oldest: oldest(&mut store, waiting)?,
         dispatchers,
         bytes: state_bytes(session.location.file()),
@@ -56,6 +76,22 @@ pub(super) fn status(session: &mut Session<'_, '_>) -> Done {
     }
     print(session, &status)?;
     Ok(0)
+}
+
+fn supervisors_alive(
+    session: &mut Session<'_, '_>,
+    store: &mut OpenStore,
+) -> Result<Vec<(SupervisorRow, Life)>, Stop> {
+    let rows = store.ask(|store| store.supervisors())?;
+    let judged = rows.into_iter().map(|row| {
+        let life = match (row.open, session.with_host(|host, _| host.is_alive(&row))) {
+            (true, true) => Life::Open,
+            (true, false) => Life::Lost,
+            (false, _) => Life::Closed,
+        };
+        (row, life)
+    });
+    Ok(judged.collect())
 }
 
 fn oldest(store: &mut OpenStore, waiting: usize) -> Result<Oldest, Stop> {
@@ -126,7 +162,11 @@ fn print(session: &mut Session<'_, '_>, status: &Status) -> Result<(), Stop> {
     terminal.line(&format!(
         "jobs       {waiting} waiting, {running} running{oldest}"
     ))?;
-    let open = status.supervisors.iter().filter(|it| it.open).count();
+    let open = status
+        .supervisors
+        .iter()
+        .filter(|(_, life)| *life == Life::Open)
+        .count();
     terminal.line(&format!("supervisor {}", supervised(open, waiting)))?;
     if !status.supervisors.is_empty() {
         let text =
@@ -157,7 +197,7 @@ fn supervised(open: usize, waiting: u64) -> String {
     }
 }
 
-fn supervisors(rows: &[SupervisorRow], now: UnixMs) -> Table {
+fn supervisors(rows: &[(SupervisorRow, Life)], now: UnixMs) -> Table {
     let mut table = Table::new(&[
         ("SUPERVISOR", ColumnKind::Number),
         ("PROGRAM", ColumnKind::Elastic),
@@ -167,26 +207,26 @@ fn supervisors(rows: &[SupervisorRow], now: UnixMs) -> Table {
         ("STATE", ColumnKind::Fixed),
         ("BUILD", ColumnKind::Elastic),
     ]);
-    for row in rows {
+    for (row, life) in rows {
         table.row(vec![
             row.id.0.to_string().into(),
             row.program.as_str().into(),
             row.pid.to_string().into(),
             row.slots.to_string().into(),
             format!("{} ({})", local(row.started_at), ago(row.started_at, now)).into(),
-            state_of(row),
+            state_of(*life),
             row.build.id.as_str().into(),
         ]);
     }
     table
 }
 
-fn state_of(row: &SupervisorRow) -> Cell {
-    if row.open {
-        Cell::coloured(Colour::Good, "open")
-    } else {
-        Cell::coloured(Colour::Odd, "closed, holds jobs")
-    }
+fn state_of(life: Life) -> Cell {
+    let colour = match life {
+        Life::Open => Colour::Good,
+        Life::Lost | Life::Closed => Colour::Odd,
+    };
+    Cell::coloured(colour, life.word())
 }
 
 fn dispatchers(rows: &[DispatcherStatus]) -> Table {
@@ -218,7 +258,7 @@ fn dispatchers(rows: &[DispatcherStatus]) -> Table {
 }
 
 fn to_json(session: &Session<'_, '_>, status: &Status) -> Value {
-    let supervisors = status.supervisors.iter().map(|row| {
+    let supervisors = status.supervisors.iter().map(|(row, life)| {
         json!({
             "id": row.id,
             "program": row.program,
@@ -228,7 +268,7 @@ fn to_json(session: &Session<'_, '_>, status: &Status) -> Value {
             "directory": row.directory,
             "serves": row.serves,
             "started_at": utc(row.started_at),
-            "open": row.open,
+            "state": life.word(),
         })
     });
     let dispatchers = status.dispatchers.iter().map(|it| {

@@ -1,8 +1,7 @@
 //! The store thread: one commit for many, from blocking and async callers alike.
 
-use std::future::Future as _;
 use std::pin::pin;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
@@ -13,11 +12,12 @@ use crate::store::{JobFilter, Pause};
 
 /// Blocks the store thread until the answer is dropped.
 fn hold(client: &StoreClient) -> Sender<()> {
-    let (release, held) = mpsc::channel();
-    let (entered, inside) = mpsc::channel();
+    let (release, held) = channel();
+    let (entered, inside) = channel();
     client.post(Box::new(move |_| {
         entered.send(()).unwrap();
-        drop(held.recv());
+        // An error, when the other end is dropped.
+        let _ = held.recv();
     }));
     inside.recv().unwrap();
     release
@@ -114,7 +114,7 @@ fn the_thread_finishes_its_work_and_ends_with_the_last_client() {
     let first = client(&fixture);
     let second = first.clone();
     let release = hold(&first);
-    let (ended, end) = mpsc::channel::<()>();
+    let (ended, end) = channel::<()>();
     second.post(Box::new(|store| {
         assert!(store.submit(&[group(vec![job("A")])])[0].is_ok());
     }));

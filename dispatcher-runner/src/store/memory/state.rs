@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
-use dispatcher_core::{Cause, Counters, DispatcherOptions, JobId, JobState, Outcome, Transition};
+use dispatcher_core::{
+    Cause, Counters, DispatcherOptions, JobId, JobState, OnDuplicate, Outcome, Transition,
+};
 
 use crate::store::pick::{self, Contender, Fetch, Head};
 use crate::store::rules::{self, DUE_PER_CLAIM_MAX, Verdict};
@@ -38,6 +40,8 @@ pub(super) enum WaitsFor {
 pub(super) struct Job {
     pub(super) new: NewJob,
     pub(super) state: JobState,
+    /// Somebody may look for it as a duplicate.
+    watched: bool,
     pub(super) waits_for: WaitsFor,
     pub(super) seq: i64,
     pub(super) submitted_at: UnixMs,
@@ -81,7 +85,8 @@ impl Job {
     }
 
     fn has_identity(&self, dispatcher: &str, identity: &str) -> bool {
-        self.is_unfinished()
+        self.watched
+            && self.is_unfinished()
             && self.new.dispatcher == dispatcher
             && rules::identity(&self.new) == identity
     }
@@ -183,7 +188,11 @@ impl State {
             ..
         } = dispatcher.row.options;
         let policy = rules::policy(on_duplicate, &job.options);
-        let verdict = rules::verdict(policy, &self.twins(job));
+        let verdict = if rules::watches(policy) {
+            rules::verdict(policy, &self.twins(job))
+        } else {
+            Verdict::Accept
+        };
         if let Verdict::Drop(id) = verdict {
             return Ok(Accepted {
                 id,
@@ -206,14 +215,14 @@ impl State {
                 detail: format!("there is a job {} already", job.id),
             }));
         }
-        self.insert(job, verdict, now);
+        self.insert(job, policy, verdict, now);
         Ok(Accepted {
             id: job.id,
             duplicate: false,
         })
     }
 
-    fn insert(&mut self, job: &NewJob, verdict: Verdict, now: UnixMs) {
+    fn insert(&mut self, job: &NewJob, policy: OnDuplicate, verdict: Verdict, now: UnixMs) {
         let key = self.next_sequence();
         let delay = job.options.delay.map_or(0, rules::millis);
         let waits_for = match verdict {
@@ -225,6 +234,7 @@ impl State {
         let job = Job {
             new: job.clone(),
             state: JobState::Queued,
+            watched: rules::watches(policy),
             waits_for,
             seq: key,
             submitted_at: now,
@@ -260,7 +270,7 @@ impl State {
 
     /// Lets the first held duplicate of an ended job go, once nothing is ahead of it.
     pub(super) fn release(&mut self, ended: i64, now: UnixMs) {
-        let Some(ended) = self.jobs.get(&ended) else {
+        let Some(ended) = self.jobs.get(&ended).filter(|ended| ended.watched) else {
             return;
         };
         let dispatcher = ended.new.dispatcher.clone();
@@ -269,14 +279,14 @@ impl State {
         let same: Vec<_> = all
             .filter(|job| job.has_identity(&dispatcher, &identity))
             .collect();
-        if same.iter().all(|job| job.waits_for == WaitsFor::Duplicate) {
-            if let Some(first) = same.into_iter().min_by_key(|job| job.seq) {
-                first.waits_for = if first.run_at <= now {
-                    WaitsFor::Nothing
-                } else {
-                    WaitsFor::DueTime
-                };
-            }
+        if same.iter().all(|job| job.waits_for == WaitsFor::Duplicate)
+            && let Some(first) = same.into_iter().min_by_key(|job| job.seq)
+        {
+            first.waits_for = if first.run_at <= now {
+                WaitsFor::Nothing
+            } else {
+                WaitsFor::DueTime
+            };
         }
     }
 
@@ -300,7 +310,13 @@ impl State {
         let new = || Dispatcher::new(row.clone());
         let stored = self.dispatchers.entry(row.name.clone()).or_insert_with(new);
         if rules::replaces(row, &stored.row) {
+            let watched = rules::watches(stored.row.options.on_duplicate);
             stored.row = row.clone();
+            if rules::watches(row.options.on_duplicate) && !watched {
+                for job in self.jobs.values_mut() {
+                    job.watched |= job.new.dispatcher == row.name && job.is_unfinished();
+                }
+            }
         }
     }
 

@@ -21,9 +21,10 @@ pub(super) fn cancel(unit: &mut Unit<'_>, job: JobId, by: &str) -> rusqlite::Res
                 dispatcher: row.get(2)?,
                 queue: row.get(3)?,
                 identity: row.get(4)?,
-                spot: Spot::queued(row.get(5)?),
+                watched: row.get(5)?,
+                spot: Spot::queued(row.get(6)?),
             };
-            let supervisor: Option<i64> = row.get(6)?;
+            let supervisor: Option<i64> = row.get(7)?;
             Ok((state, subject, supervisor))
         })
         .optional()?;

@@ -50,7 +50,8 @@ fn expire(unit: &mut Unit<'_>) -> rusqlite::Result<()> {
                     dispatcher: row.get(1)?,
                     queue: row.get(2)?,
                     identity: row.get(3)?,
-                    spot: Spot::queued(row.get(4)?),
+                    watched: row.get(4)?,
+                    spot: Spot::queued(row.get(5)?),
                 })
             },
         )?
@@ -196,6 +197,7 @@ fn take(
     let Some((job, counters, snoozes, (dispatcher, queue))) = taken else {
         return Ok(None);
     };
+    unit.claimed.insert(job, key);
     let connection = unit.connection;
     unit.ledger
         .shift(connection, dispatcher, &queue, Spot::Ready, Spot::Running)?;

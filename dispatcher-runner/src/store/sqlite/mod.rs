@@ -33,6 +33,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -61,6 +62,8 @@ pub(crate) struct SqliteStore {
     wal: Option<sync::Wal>,
     texts: OptionTexts,
     clock: Clock,
+    /// Keys of the jobs that this connection has claimed and not recorded yet; only a short cut.
+    claimed: BTreeMap<JobId, i64>,
 }
 
 /// Whether a commit is on disk when it returns.
@@ -76,6 +79,7 @@ enum Durability {
 struct Unit<'c> {
     connection: &'c Connection,
     texts: &'c mut OptionTexts,
+    claimed: &'c mut BTreeMap<JobId, i64>,
     ledger: Ledger,
     /// The store's clock, read once.
     now: UnixMs,
@@ -107,6 +111,7 @@ impl SqliteStore {
             wal: None,
             texts: OptionTexts::default(),
             clock: Clock::System,
+            claimed: BTreeMap::new(),
         })
     }
 
@@ -136,6 +141,7 @@ impl SqliteStore {
         let mut unit = Unit {
             connection,
             texts: &mut self.texts,
+            claimed: &mut self.claimed,
             ledger: Ledger::default(),
             now: self.clock.now(),
         };

@@ -160,6 +160,8 @@ fn checkpoint_on_close(connection: &Connection, wanted: CloseCheckpoint) -> rusq
 /// Settings of this connection; only `journal_mode` is written to the file.
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    // One plan per statement whatever the values: without this some are prepared anew for each.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     let mode: String = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
     if mode != "wal" {
         // Another process was first, and has the file in between two modes.
@@ -169,12 +171,12 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
         ));
     }
     // The log is written back every 8 MB and cut to 16 MB afterwards; no memory map, since an I/O
-    // error there would be a signal; 4 MiB of cache; references are kept by transactions.
+    // error there would be a signal; 8 MiB of cache; references are kept by transactions.
     connection.execute_batch(
         "PRAGMA wal_autocheckpoint=2000;
          PRAGMA journal_size_limit=16777216;
          PRAGMA mmap_size=0;
-         PRAGMA cache_size=-4096;
+         PRAGMA cache_size=-8192;
          PRAGMA temp_store=MEMORY;
          PRAGMA foreign_keys=OFF;
          PRAGMA synchronous=FULL;",

@@ -4,7 +4,7 @@
 //! counters, a held duplicate, its output) are one step.
 
 use dispatcher_core::{JobState, Outcome, Transition};
-use rusqlite::{OptionalExtension as _, named_params};
+use rusqlite::{OptionalExtension as _, Row, named_params};
 
 use super::ledger::Spot;
 use super::{Unit, rows};
@@ -17,6 +17,8 @@ pub(super) struct Subject {
     pub(super) dispatcher: i64,
     pub(super) queue: String,
     pub(super) identity: String,
+    /// Whether duplicates of it may be held.
+    pub(super) watched: bool,
     /// Where it is now.
     pub(super) spot: Spot,
 }
@@ -33,25 +35,7 @@ pub(super) struct Attempt<'a> {
 }
 
 pub(super) fn record(unit: &mut Unit<'_>, record: &Record) -> rusqlite::Result<Recorded> {
-    let found = unit
-        .connection
-        .prepare_cached(sql!("fenced"))?
-        .query_one(
-            named_params! { ":id": record.job.as_str(), ":token": record.token as i64 },
-            |row| {
-                let cancel_by: Option<String> = row.get(4)?;
-                let subject = Subject {
-                    key: row.get(0)?,
-                    dispatcher: row.get(1)?,
-                    queue: row.get(2)?,
-                    identity: row.get(3)?,
-                    spot: Spot::Running,
-                };
-                let lost: u32 = row.get(5)?;
-                Ok((subject, cancel_by, lost))
-            },
-        )
-        .optional()?;
+    let found = fenced(unit, record)?;
     let Some((job, cancel_by, lost)) = found else {
         return Ok(Recorded::Fenced);
     };
@@ -83,6 +67,40 @@ pub(super) fn record(unit: &mut Unit<'_>, record: &Record) -> rusqlite::Result<R
         tally.latest_output = Some(job.key);
     }
     Ok(Recorded::Applied(state))
+}
+
+/// The running job of a record, who asked to cancel it, and how often it was lost; `None` for a
+/// stale token.
+fn fenced(
+    unit: &mut Unit<'_>,
+    record: &Record,
+) -> rusqlite::Result<Option<(Subject, Option<String>, u32)>> {
+    let (id, token) = (record.job.as_str(), record.token as i64);
+    let read = |row: &Row<'_>| {
+        let subject = Subject {
+            key: row.get(0)?,
+            dispatcher: row.get(1)?,
+            queue: row.get(2)?,
+            identity: row.get(3)?,
+            watched: row.get(4)?,
+            spot: Spot::Running,
+        };
+        Ok((subject, row.get(5)?, row.get(6)?))
+    };
+    match unit.claimed.remove(&record.job) {
+        Some(key) => unit
+            .connection
+            .prepare_cached(sql!("fenced_by_key"))?
+            .query_one(
+                named_params! { ":key": key, ":id": id, ":token": token },
+                read,
+            ),
+        None => unit
+            .connection
+            .prepare_cached(sql!("fenced"))?
+            .query_one(named_params! { ":id": id, ":token": token }, read),
+    }
+    .optional()
 }
 
 /// Lets a running job take its next step; the caller has checked the token.
@@ -196,6 +214,9 @@ pub(super) fn end_queued(
 
 /// Lets the first held duplicate of an ended job go.
 pub(super) fn release(unit: &mut Unit<'_>, ended: &Subject) -> rusqlite::Result<()> {
+    if !ended.watched {
+        return Ok(());
+    }
     let released: Option<(String, i64)> = unit
         .connection
         .prepare_cached(sql!("release_held"))?

@@ -122,7 +122,8 @@ fn group(unit: &mut Unit<'_>, submission: &Submission) -> Result<Submitted, Refu
 }
 
 fn one(unit: &mut Unit<'_>, job: &NewJob, dispatcher: &Registered) -> Result<Accepted, Refusal> {
-    let verdict = verdict(unit, job, dispatcher)?;
+    let policy = rules::policy(dispatcher.options.on_duplicate, &job.options);
+    let verdict = verdict(unit, job, dispatcher.id, policy)?;
     let held = match verdict {
         Verdict::Drop(survivor) => {
             return Ok(Accepted {
@@ -140,7 +141,13 @@ fn one(unit: &mut Unit<'_>, job: &NewJob, dispatcher: &Registered) -> Result<Acc
         (false, 0) => 0,
         (false, _) => 1,
     };
-    insert(unit, job, dispatcher.id, waits_for, unit.now + delay)?;
+    let place = Place {
+        dispatcher: dispatcher.id,
+        watched: rules::watches(policy),
+        waits_for,
+        run_at: unit.now + delay,
+    };
+    insert(unit, job, &place)?;
     let queue = &job.options.queue;
     let spot = Spot::queued(waits_for);
     unit.ledger
@@ -151,15 +158,19 @@ fn one(unit: &mut Unit<'_>, job: &NewJob, dispatcher: &Registered) -> Result<Acc
     })
 }
 
-fn verdict(unit: &Unit<'_>, job: &NewJob, dispatcher: &Registered) -> rusqlite::Result<Verdict> {
-    let policy = rules::policy(dispatcher.options.on_duplicate, &job.options);
-    if policy == OnDuplicate::Parallel {
+fn verdict(
+    unit: &Unit<'_>,
+    job: &NewJob,
+    dispatcher: i64,
+    policy: OnDuplicate,
+) -> rusqlite::Result<Verdict> {
+    if !rules::watches(policy) {
         return Ok(Verdict::Accept);
     }
     let mut statement = unit.connection.prepare_cached(sql!("twins"))?;
     let twins = statement
         .query_map(
-            named_params! { ":dispatcher": dispatcher.id, ":identity": rules::identity(job) },
+            named_params! { ":dispatcher": dispatcher, ":identity": rules::identity(job) },
             |row| rows::job_id(row, 0),
         )?
         .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -188,13 +199,15 @@ fn check_room(unit: &mut Unit<'_>, job: &NewJob, dispatcher: &Registered) -> Res
     }))
 }
 
-fn insert(
-    unit: &mut Unit<'_>,
-    job: &NewJob,
+/// Where a new job goes.
+struct Place {
     dispatcher: i64,
+    watched: bool,
     waits_for: i64,
     run_at: i64,
-) -> rusqlite::Result<()> {
+}
+
+fn insert(unit: &mut Unit<'_>, job: &NewJob, place: &Place) -> rusqlite::Result<()> {
     let key = unit.ledger.next_sequence(unit.connection)?;
     let expires_ms = job.options.expires.map(rules::millis);
     unit.connection
@@ -202,15 +215,16 @@ fn insert(
         .execute(named_params! {
             ":key": key,
             ":id": job.id.as_str(),
-            ":dispatcher": dispatcher,
+            ":dispatcher": place.dispatcher,
             ":queue": job.options.queue,
             ":identity": rules::identity(job),
-            ":waits_for": waits_for,
+            ":watched": place.watched,
+            ":waits_for": place.waits_for,
             ":rank": -i64::from(job.options.priority),
             ":submitted_at": unit.now,
-            ":run_at": run_at,
+            ":run_at": place.run_at,
             ":expires_ms": expires_ms,
-            ":expires_at": expires_ms.map(|expires| run_at.saturating_add(expires)),
+            ":expires_at": expires_ms.map(|expires| place.run_at.saturating_add(expires)),
         })?;
     let options = unit.texts.text(&job.options)?;
     unit.connection
@@ -297,6 +311,12 @@ pub(super) fn upsert(unit: &Unit<'_>, row: &DispatcherRow) -> rusqlite::Result<R
             ":options": rows::to_json(&row.options)?,
             ":about": row.about,
         })?;
+    let watched = |row: &DispatcherRow| rules::watches(row.options.on_duplicate);
+    if watched(row) && !watched(&stored) {
+        unit.connection
+            .prepare_cached(sql!("watch_all"))?
+            .execute(named_params! { ":dispatcher": id })?;
+    }
     Ok(Registered {
         id,
         options: row.options.clone(),

@@ -150,15 +150,16 @@ fn lost(row: &Row<'_>) -> rusqlite::Result<Lost> {
             dispatcher: row.get(2)?,
             queue: row.get(3)?,
             identity: row.get(4)?,
+            watched: row.get(5)?,
             spot: Spot::Running,
         },
-        token: row.get::<_, i64>(5)?.unsigned_abs(),
-        attempt: row.get(6)?,
-        lost: row.get(7)?,
-        cancel_by: row.get(8)?,
-        started_at: row.get(9)?,
-        options: rows::json(row, 10)?,
-        build: row.get::<_, Option<String>>(11)?.unwrap_or_default(),
+        token: row.get::<_, i64>(6)?.unsigned_abs(),
+        attempt: row.get(7)?,
+        lost: row.get(8)?,
+        cancel_by: row.get(9)?,
+        started_at: row.get(10)?,
+        options: rows::json(row, 11)?,
+        build: row.get::<_, Option<String>>(12)?.unwrap_or_default(),
     })
 }
 

@@ -46,6 +46,8 @@ CREATE TABLE lanes (
 ) STRICT, WITHOUT ROWID;
 
 -- What changes in a job's life. Kept small: what was submitted stands in `requests`.
+-- `watched`: somebody may look for it as a duplicate, so that it is worth an index entry, whose
+-- random place would otherwise be paid for by every job of a long queue.
 -- `rank` is the negated priority, so that one ascending index gives the claim order.
 CREATE TABLE jobs (
     key INTEGER PRIMARY KEY,
@@ -53,6 +55,7 @@ CREATE TABLE jobs (
     dispatcher INTEGER NOT NULL,
     queue TEXT NOT NULL,
     identity TEXT NOT NULL,
+    watched INTEGER NOT NULL,
     state INTEGER NOT NULL,
     waits_for INTEGER NOT NULL,
     rank INTEGER NOT NULL,
@@ -98,7 +101,7 @@ WHERE state = 1;
 
 CREATE INDEX jobs_unfinished
 ON jobs (dispatcher, identity, waits_for, seq)
-WHERE state < 2;
+WHERE state < 2 AND watched = 1;
 
 CREATE INDEX jobs_finished
 ON jobs (dispatcher, ended_at)

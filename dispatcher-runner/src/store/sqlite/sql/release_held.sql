@@ -9,6 +9,7 @@ WHERE key = (
             AND held.identity = :identity
             AND held.waits_for = 2
             AND held.state < 2
+            AND held.watched = 1
         ORDER BY held.seq
         LIMIT 1
     )
@@ -19,5 +20,6 @@ WHERE key = (
             AND ahead.identity = :identity
             AND ahead.waits_for IN (0, 1)
             AND ahead.state < 2
+            AND ahead.watched = 1
     )
 RETURNING queue, waits_for

@@ -5,5 +5,6 @@ FROM jobs INDEXED BY jobs_unfinished
 WHERE dispatcher = :dispatcher
     AND identity = :identity
     AND state < 2
+    AND watched = 1
 ORDER BY waits_for DESC, seq DESC
 LIMIT 2

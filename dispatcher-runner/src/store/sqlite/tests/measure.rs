@@ -78,9 +78,9 @@ fn costs() {
         });
         per_job(
             "claim and record in batches of 100",
-            10_000.min(queued + 1000),
+            20_000.min(queued + 1000),
             || {
-                drain(&mut store, supervisor, 10_000.min(queued + 1000));
+                drain(&mut store, supervisor, 20_000.min(queued + 1000));
             },
         );
     }

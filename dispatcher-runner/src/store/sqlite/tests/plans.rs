@@ -9,7 +9,7 @@ macro_rules! statements {
     ($($name:literal,)+) => { [$(($name, sql!($name))),+] };
 }
 
-const HOT: [(&str, &str); 28] = statements![
+const HOT: [(&str, &str); 29] = statements![
     "attempt_insert",
     "cancel_look",
     "cancel_running",
@@ -21,6 +21,7 @@ const HOT: [(&str, &str); 28] = statements![
     "end_running",
     "expired",
     "fenced",
+    "fenced_by_key",
     "find",
     "heads",
     "job",
@@ -94,4 +95,27 @@ fn claims_sort_nothing() {
             "SEARCH jobs USING COVERING INDEX jobs_ready (dispatcher=? AND queue=? AND (rank,seq)>(?,?))"
         ]
     );
+}
+
+/// SQLite may prepare a statement anew when a value bound to it changes, at a high price.
+#[test]
+fn nothing_is_prepared_twice() {
+    let (_directory, path) = place();
+    let mut store = SqliteStore::open(&path).unwrap();
+    let serial = row("A", |options| {
+        options.on_duplicate = dispatcher_core::OnDuplicate::Serial;
+    });
+    store.register(&[serial]).unwrap();
+    let supervisor = open(&mut store);
+    for _ in 0..30 {
+        accept(&mut store, job("A"));
+        for one in claim(&mut store, supervisor, &["A"], 1) {
+            end(&mut store, &one, Next::Succeed);
+        }
+    }
+    for (name, statement) in HOT {
+        let prepared = store.connection.prepare_cached(statement).unwrap();
+        let again = prepared.get_status(rusqlite::StatementStatus::RePrepare);
+        assert!(again < 5, "{name} was prepared {again} more times");
+    }
 }

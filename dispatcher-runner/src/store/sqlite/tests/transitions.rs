@@ -60,10 +60,10 @@ fn put(connection: &Connection, state: JobState) {
     connection
         .execute(
             "INSERT INTO jobs (
-                key, id, dispatcher, queue, identity, state, waits_for, rank, seq, submitted_at,
-                run_at, attempt, failures, token, snoozes, lost
+                key, id, dispatcher, queue, identity, watched, state, waits_for, rank, seq,
+                submitted_at, run_at, attempt, failures, token, snoozes, lost
             )
-            VALUES (1, '0123456789abcdef', 1, 'q', 'i', ?1, 0, 0, 1, 0, 0, 1, 0, ?2, 0, 0)",
+            VALUES (1, '0123456789abcdef', 1, 'q', 'i', 1, ?1, 0, 0, 1, 0, 0, 1, 0, ?2, 0, 0)",
             (rows::state_number(state), TOKEN),
         )
         .unwrap();

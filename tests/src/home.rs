@@ -1,0 +1,353 @@
+//! A state directory of its own for one test, and the programs that use it.
+//!
+//! Every process that a test starts inherits an entry that names the directory; by that entry they
+//! are found and ended with the test, however far they went from it.
+
+use std::cell::OnceCell;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use dispatcher_core::JobState;
+use rusqlite::Connection;
+use serde_json::Value;
+
+use crate::processes::{self, Kind, Seen, kill};
+use crate::record::{self, Job};
+use crate::{PATIENCE, eventually, within};
+
+/// A state directory, and a program that works in it.
+#[derive(Debug)]
+pub struct Home {
+    directory: tempfile::TempDir,
+    program: PathBuf,
+    connection: OnceCell<Connection>,
+}
+
+/// A submission that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Exit code of the submitter.
+    pub code: i32,
+    /// What it wrote to stderr.
+    pub said: String,
+}
+
+impl Home {
+    /// A new directory for this program: `Home::new(env!("CARGO_BIN_EXE_fixture"))`.
+    ///
+    /// # Panics
+    /// When there is no directory for temporary files.
+    #[must_use]
+    pub fn new(program: &str) -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("dispatcher-")
+            .tempdir()
+            .expect("a directory for temporary files");
+        Self {
+            directory,
+            program: program.into(),
+            connection: OnceCell::new(),
+        }
+    }
+
+    /// The same directory with another program.
+    #[must_use]
+    pub fn with_program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = program.into();
+        self
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A path in the directory, beside the state.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    /// The folder of the state file.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.file("state")
+    }
+
+    /// The state file.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.state().join("state.db")
+    }
+
+    /// The program, with nothing in its environment but what is said here.
+    #[must_use]
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.path())
+            .env("LANG", "C.UTF-8")
+            .env("DISPATCHER_DATABASE_URL", self.url())
+            .env("DISPATCHER_TEST_HOME", self.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn url(&self) -> String {
+        format!("sqlite:{}", self.database().display())
+    }
+
+    /// Runs the program to its end with something on standard input.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn output<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+        input: &[u8],
+    ) -> Output {
+        let mut child = self.start(arguments);
+        let mut stdin = child.stdin.take().expect("standard input is a pipe");
+        // A program that does not read its input says so by its answer.
+        let _ = stdin.write_all(input);
+        drop(stdin);
+        child.wait_with_output().expect("a program ends")
+    }
+
+    /// Starts the program with pipes for its standard streams.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Child {
+        self.command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts")
+    }
+
+    /// Submits a job and returns at once.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn try_submit(&self, name: &str, payload: &Value) -> Result<String, Refused> {
+        let output = self.output(["submit", name], payload.to_string().as_bytes());
+        if output.status.success() {
+            return Ok(said(&output.stdout).trim().to_owned());
+        }
+        Err(Refused {
+            code: output.status.code().unwrap_or(-1),
+            said: said(&output.stderr),
+        })
+    }
+
+    /// Submits a job.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn submit(&self, name: &str, payload: &Value) -> String {
+        self.try_submit(name, payload)
+            .unwrap_or_else(|refused| panic!("{name} was refused: {refused:?}"))
+    }
+
+    /// Submits the same job several times, one after the other, from one process.
+    ///
+    /// # Panics
+    /// When one is refused.
+    pub fn submit_many(&self, name: &str, payload: &Value, count: u32) -> Vec<String> {
+        let count = count.to_string();
+        let output = self.output(["submit", name, &count], payload.to_string().as_bytes());
+        assert!(output.status.success(), "{}", said(&output.stderr));
+        said(&output.stdout).lines().map(str::to_owned).collect()
+    }
+
+    /// Submits a job and waits for its end.
+    pub fn run(&self, name: &str, payload: &Value) -> Job {
+        self.wait(&self.submit(name, payload))
+    }
+
+    /// Waits for the end of a job.
+    pub fn wait(&self, id: &str) -> Job {
+        self.wait_at_most(id, PATIENCE)
+    }
+
+    /// Waits for the end of a job that takes its time.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn wait_at_most(&self, id: &str, time: Duration) -> Job {
+        let ended = within(time, || self.stands(id).0.is_terminal());
+        let job = self.job(id);
+        assert!(
+            ended.is_some(),
+            "no end within {time:?} of {job:?}\nprocesses: {:#?}",
+            self.processes()
+        );
+        job
+    }
+
+    /// Waits until a job runs its n-th attempt.
+    pub fn wait_running(&self, id: &str) {
+        eventually("a job runs", PATIENCE, || {
+            self.stands(id).0 == JobState::Running
+        });
+    }
+
+    /// State and attempts of a job.
+    ///
+    /// # Panics
+    /// When it is not on record.
+    #[must_use]
+    pub fn stands(&self, id: &str) -> (JobState, u32) {
+        record::stands(self.connection(), id).unwrap_or_else(|| panic!("{id} is not on record"))
+    }
+
+    /// A job on record.
+    ///
+    /// # Panics
+    /// When it is not.
+    #[must_use]
+    pub fn job(&self, id: &str) -> Job {
+        record::job(self.connection(), id).unwrap_or_else(|| panic!("{id} is not on record"))
+    }
+
+    /// Ids of all jobs, in the order of their submission.
+    #[must_use]
+    pub fn ids(&self) -> Vec<String> {
+        record::ids(self.connection())
+    }
+
+    /// Every row of the state file as text.
+    #[must_use]
+    pub fn dump(&self) -> Vec<String> {
+        record::dump(self.connection())
+    }
+
+    /// Holds the write lock of the state file while `during` runs.
+    ///
+    /// # Panics
+    /// When the lock cannot be had.
+    pub fn locked<T>(&self, during: impl FnOnce() -> T) -> T {
+        let connection = record::open(&self.database()).expect("there is a state file");
+        connection
+            .execute_batch("BEGIN IMMEDIATE")
+            .expect("the lock is free in time");
+        let value = during();
+        connection
+            .execute_batch("ROLLBACK")
+            .expect("nothing was written");
+        value
+    }
+
+    fn connection(&self) -> &Connection {
+        self.connection
+            .get_or_init(|| record::open(&self.database()).expect("there is a state file"))
+    }
+
+    /// Living processes of this test.
+    #[must_use]
+    pub fn processes(&self) -> Vec<Seen> {
+        let entry = format!("DISPATCHER_TEST_HOME={}", self.path().display());
+        processes::with_environment(&entry)
+    }
+
+    /// Living processes of one kind.
+    #[must_use]
+    pub fn of_kind(&self, kind: Kind) -> Vec<Seen> {
+        let mut found = self.processes();
+        found.retain(|seen| seen.kind == kind);
+        found
+    }
+
+    /// Living processes that carry the tag of an attempt.
+    #[must_use]
+    pub fn tagged(&self) -> Vec<Seen> {
+        let mut found = self.processes();
+        found.retain(|seen| seen.tag.is_some());
+        found
+    }
+
+    /// Waits until no process carries the tag of an attempt.
+    pub fn no_tags_left(&self) {
+        eventually("nothing carries our tag", PATIENCE, || {
+            self.tagged().is_empty()
+        });
+    }
+
+    /// SIGKILL to all of one kind.
+    pub fn kill_all(&self, kinds: &[Kind]) {
+        for seen in self.processes() {
+            if kinds.contains(&seen.kind) {
+                kill(seen.pid);
+            }
+        }
+    }
+
+    /// Waits until a file is there.
+    pub fn wait_for(&self, name: &str) {
+        let path = self.file(name);
+        eventually(&format!("{name} is written"), PATIENCE, || path.exists());
+    }
+
+    /// Makes a file that a job waits for.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn open_gate(&self, name: &str) {
+        fs::write(self.file(name), b"").expect("the directory can be written");
+    }
+
+    /// What a file holds; empty when there is none.
+    #[must_use]
+    pub fn read(&self, name: &str) -> String {
+        fs::read(self.file(name)).map_or_else(|_| String::new(), |bytes| said(&bytes))
+    }
+
+    /// What supervisors logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read(self.state().join("supervisor.log"))
+            .map_or_else(|_| String::new(), |bytes| said(&bytes))
+    }
+
+    fn end_everything(&self) -> bool {
+        let ended = within(PATIENCE, || {
+            let left = self.processes();
+            for seen in &left {
+                kill(seen.pid);
+            }
+            left.is_empty()
+        });
+        ended.is_some()
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("processes at the failure: {:#?}", self.processes());
+        }
+        let ended = self.end_everything();
+        if std::thread::panicking() {
+            eprintln!("log of the supervisors:\n{}", self.log());
+        } else {
+            assert!(ended, "these do not die: {:#?}", self.processes());
+        }
+    }
+}
+
+/// Bytes as text.
+#[must_use]
+pub fn said(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,155 @@
+//! Processes of a test, found by an entry of their environment and told apart by their arguments.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+/// What a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Claims jobs.
+    Supervisor,
+    /// The parent of workers.
+    Keeper,
+    /// Runs a job, or is about to.
+    Worker,
+    /// A submitter, or something that a job started.
+    Other,
+}
+
+/// A process, as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Process id.
+    pub pid: i32,
+    /// The parent's.
+    pub parent: i32,
+    /// What it is.
+    pub kind: Kind,
+    /// Value of `DISPATCHER_ATTEMPT`, if it names an attempt.
+    pub tag: Option<String>,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+}
+
+impl Seen {
+    /// Whether it belongs to an attempt of the job.
+    #[must_use]
+    pub fn is_of(&self, job: &str) -> bool {
+        let tag = self.tag.as_deref().unwrap_or_default();
+        tag.starts_with(job) || self.arguments.iter().any(|word| word == job)
+    }
+}
+
+/// Living processes whose environment has this entry, this one excepted.
+pub(crate) fn with_environment(entry: &str) -> Vec<Seen> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let own = std::process::id();
+    let found: BTreeMap<i32, Seen> = entries
+        .filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|pid: &i32| pid.unsigned_abs() != own)
+        .filter_map(|pid| Some((pid, look(pid, entry)?)))
+        .collect();
+    let kinds: BTreeMap<i32, Kind> = found.iter().map(|(pid, seen)| (*pid, seen.kind)).collect();
+    found
+        .into_values()
+        .map(|mut seen| {
+            // A worker that the keeper has just forked still shows the keeper's arguments.
+            let parent = kinds.get(&seen.parent);
+            if seen.kind == Kind::Keeper && parent == Some(&Kind::Keeper) {
+                seen.kind = Kind::Worker;
+            }
+            seen
+        })
+        .collect()
+}
+
+fn look(pid: i32, entry: &str) -> Option<Seen> {
+    let environment = strings(pid, "environ")?;
+    if !environment.iter().any(|one| one == entry) {
+        return None;
+    }
+    let tag = environment
+        .iter()
+        .find_map(|one| one.strip_prefix("DISPATCHER_ATTEMPT="))
+        .filter(|tag| tag.contains('.'))
+        .map(str::to_owned);
+    let arguments = strings(pid, "cmdline")?;
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let kind = match words[..] {
+        [_, "dispatcher-supervisor", ..] => Kind::Supervisor,
+        [_, "dispatcher-keeper", ..] => Kind::Keeper,
+        [_, "notifydispatcher", _, "--job", _, ..] => Kind::Worker,
+        _ => Kind::Other,
+    };
+    Some(Seen {
+        pid,
+        parent: parent(pid)?,
+        kind,
+        tag,
+        arguments,
+    })
+}
+
+/// The strings of a file in `/proc`; `None` for a process that is gone or dead.
+fn strings(pid: i32, file: &str) -> Option<Vec<String>> {
+    let bytes = fs::read(format!("/proc/{pid}/{file}")).ok()?;
+    let strings = bytes
+        .split(|byte| *byte == 0)
+        .filter(|one| !one.is_empty())
+        .map(|one| String::from_utf8_lossy(one).into_owned());
+    Some(strings.collect())
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    stat(pid)?.get(1)?.parse().ok()
+}
+
+/// The fields behind the name: state, parent, group, session, …
+fn stat(pid: i32) -> Option<Vec<String>> {
+    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let end = text.iter().rposition(|byte| *byte == b')')?;
+    let text = String::from_utf8_lossy(&text[end + 1..]).into_owned();
+    Some(text.split_ascii_whitespace().map(str::to_owned).collect())
+}
+
+/// Whether a process exists and is no zombie.
+#[must_use]
+pub fn is_alive(pid: i32) -> bool {
+    stat(pid).is_some_and(|fields| !matches!(fields[0].as_str(), "Z" | "X"))
+}
+
+/// Sends SIGKILL. Whoever is gone already is as well.
+pub fn kill(pid: i32) {
+    signal(pid, Signal::KILL);
+}
+
+/// Freezes a process with SIGSTOP and waits until it stands still; the guard lets it go on.
+#[must_use]
+pub fn freeze(pid: i32) -> Frozen {
+    signal(pid, Signal::STOP);
+    let still = || stat(pid).is_none_or(|fields| matches!(fields[0].as_str(), "T" | "Z" | "X"));
+    crate::eventually("a process stands still", crate::PATIENCE, still);
+    Frozen(pid)
+}
+
+/// A process that stands still until this is dropped.
+#[derive(Debug)]
+pub struct Frozen(i32);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        signal(self.0, Signal::CONT);
+    }
+}
+
+fn signal(pid: i32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid)
+        && test_kill_process(pid).is_ok()
+    {
+        let _ = kill_process(pid, signal);
+    }
+}
