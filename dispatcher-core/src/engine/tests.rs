@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::{Cause, Leftovers};
+use crate::message::WorkResult;
+use crate::{Cause, Counters, ExitStatus, Leftovers, OnLost, Options, Usage};
 
 const SECOND: Duration = Duration::from_secs(1);
 
