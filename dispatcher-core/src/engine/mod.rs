@@ -36,8 +36,8 @@ use attempt::{Attempt, Life};
 
 pub use classify::{Evidence, LinkKind, StopReason, classify};
 pub use protocol::{
-    Assignment, Effect, EngineConfig, Event, MemoryVerdict, Next, Now, Shutdown, Strays, Verdict,
-    Word, WorkerId,
+    Assignment, Effect, EngineConfig, Event, MemoryVerdict, Next, Now, Shutdown, Strays, Unfit,
+    Verdict, Word, WorkerId,
 };
 
 /// The pure engine. See the module's documentation for its protocol.
@@ -75,9 +75,24 @@ enum Phase {
     Stopping {
         request: Shutdown,
         stop_at: Option<Duration>,
-        closing: bool,
+        closing: Closing,
     },
     Finished,
+}
+
+/// How far the closing of the row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    NotYet,
+    /// The store is asked, after so many failures.
+    Asked {
+        failures: u32,
+    },
+    /// The store could not do it; it is asked again at this time.
+    Waiting {
+        failures: u32,
+        at: Duration,
+    },
 }
 
 /// What an engine is doing, for `status` and tests.
@@ -95,6 +110,8 @@ pub struct Snapshot {
 const RECORDING_PER_SLOT_MAX: usize = 4;
 const STORE_RETRY_MIN: Duration = Duration::from_millis(100);
 const STORE_RETRY_MAX: Duration = Duration::from_secs(5);
+/// Tries to close the row before it is left to whoever rescues it.
+const CLOSE_TRIES_MAX: u32 = 5;
 
 impl Engine {
     /// An engine that takes work from its first event on.
@@ -126,25 +143,20 @@ impl Engine {
 
     /// Takes in one event.
     ///
-    /// # Panics
-    /// When the driver breaks the protocol (an answer without its effect): that is a bug.
-    pub fn handle(&mut self, now: Now, event: Event) {
+    /// # Errors
+    /// When the driver breaks the protocol (an answer without its effect): that is a bug of its,
+    /// but none that running jobs should pay for, so the engine stays as it was.
+    pub fn handle(&mut self, now: Now, event: Event) -> Result<(), Unfit> {
+        let mut fits = Ok(());
         match event {
             Event::Woken => self.claim.wanted = true,
-            Event::Claimed { jobs, next_due } => self.claimed(now, jobs, next_due),
-            Event::ClaimFailed => self.claim_failed(now),
+            Event::Claimed { jobs, next_due } => fits = self.claimed(now, jobs, next_due),
+            Event::ClaimFailed => fits = self.claim_failed(now),
             Event::CancelRequested { job, token, by } => self.cancel(now, job, token, by),
             Event::KeeperLost => self.keeper_lost(now),
             Event::ShutdownRequested(request) => self.shutdown(now, request),
-            Event::CloseAnswered { closed } => self.close_answered(now, closed),
-            Event::Recorded { worker } => {
-                let attempt = self.attempts.remove(&worker);
-                assert!(
-                    attempt.is_some_and(|attempt| matches!(attempt.life, Life::Recording { .. })),
-                    "an attempt is recorded once, after it ended"
-                );
-                self.idle_since = now.monotonic;
-            }
+            Event::CloseAnswered { closed } => fits = self.close_answered(now, closed),
+            Event::Recorded { worker } => fits = self.recorded(now, worker),
             Event::Spawned { worker }
             | Event::SpawnFailed { worker, .. }
             | Event::Said { worker, .. }
@@ -154,9 +166,10 @@ impl Engine {
             | Event::Signalled { worker }
             | Event::Drained { worker, .. }
             | Event::RecordFailed { worker }
-            | Event::LimitExceeded { worker } => self.about_worker(now, worker, event),
+            | Event::LimitExceeded { worker } => fits = self.about_worker(now, worker, event),
         }
         self.advance(now);
+        fits
     }
 
     /// Lets time pass: whatever is due at `now` is decided.
@@ -191,8 +204,7 @@ impl Engine {
     /// Monotonic time at which [`Engine::handle_timeout`] wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
-        let claim = (self.may_claim() || self.phase == Phase::Serving && self.claim.failures > 0)
-            .then_some(self.claim.at);
+        let claim = self.may_claim().then_some(self.claim.at);
         let leave = match (self.phase, self.config.linger) {
             (Phase::Serving, Some(linger)) if self.attempts.is_empty() && !self.claim.in_flight => {
                 Some(self.idle_since + linger)
@@ -203,8 +215,18 @@ impl Engine {
             Phase::Stopping { stop_at, .. } => stop_at,
             Phase::Serving | Phase::Offering | Phase::Finished => None,
         };
+        let close = match self.phase {
+            Phase::Stopping {
+                closing: Closing::Waiting { at, .. },
+                ..
+            } => Some(at),
+            Phase::Stopping { .. } | Phase::Serving | Phase::Offering | Phase::Finished => None,
+        };
         let attempts = self.attempts.values().filter_map(Attempt::timer).min();
-        [claim, leave, stop, attempts].into_iter().flatten().min()
+        [claim, leave, stop, close, attempts]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What it is doing.
@@ -223,8 +245,16 @@ impl Engine {
         }
     }
 
-    fn claimed(&mut self, now: Now, jobs: Vec<Assignment>, next_due: Option<Duration>) {
-        assert!(self.claim.in_flight, "a claim is answered once");
+    fn claimed(
+        &mut self,
+        now: Now,
+        jobs: Vec<Assignment>,
+        next_due: Option<Duration>,
+    ) -> Result<(), Unfit> {
+        let mut fits = Ok(());
+        if !self.claim.in_flight {
+            fits = Err(Unfit("claimed, without a claim"));
+        }
         self.claim.in_flight = false;
         self.claim.failures = 0;
         let wait = next_due
@@ -235,11 +265,17 @@ impl Engine {
             self.claim.wanted = true;
         }
         for assignment in jobs {
-            let position = self.free.iter().position(|slot| *slot == assignment.slot);
-            let position = position.expect("invariant: a job is bound to a slot that was free");
-            self.free.remove(position);
             let worker = self.name_worker();
-            let attempt = Attempt::new(assignment, &self.config);
+            let position = self.free.iter().position(|slot| *slot == assignment.slot);
+            let mut attempt = Attempt::new(assignment, &self.config);
+            let Some(position) = position else {
+                // Nobody would ever run it: it goes back to its place.
+                attempt.stop(now, StopReason::Shutdown, &mut self.out(worker));
+                self.attempts.insert(worker, attempt);
+                fits = Err(Unfit("claimed, for a slot that is not free"));
+                continue;
+            };
+            self.free.remove(position);
             self.attempts.insert(worker, attempt);
             if self.phase == Phase::Serving {
                 self.with_attempt(now, worker, |attempt, out| attempt.spawn(now, out));
@@ -249,14 +285,28 @@ impl Engine {
                 });
             }
         }
+        fits
     }
 
-    fn claim_failed(&mut self, now: Now) {
-        assert!(self.claim.in_flight, "a claim is answered once");
+    fn claim_failed(&mut self, now: Now) -> Result<(), Unfit> {
+        if !self.claim.in_flight {
+            return Err(Unfit("a claim failed, without a claim"));
+        }
         self.claim.in_flight = false;
         self.claim.wanted = false;
         self.claim.at = now.monotonic + store_retry(self.claim.failures);
-        self.claim.failures += 1;
+        self.claim.failures = self.claim.failures.saturating_add(1);
+        Ok(())
+    }
+
+    fn recorded(&mut self, now: Now, worker: WorkerId) -> Result<(), Unfit> {
+        let recording = |attempt: &Attempt| matches!(attempt.life, Life::Recording { .. });
+        if !self.attempts.get(&worker).is_some_and(recording) {
+            return Err(Unfit("recorded, before its end"));
+        }
+        self.attempts.remove(&worker);
+        self.idle_since = now.monotonic;
+        Ok(())
     }
 
     fn cancel(&mut self, now: Now, job: JobId, token: u64, by: String) {
@@ -269,8 +319,20 @@ impl Engine {
         });
     }
 
-    fn about_worker(&mut self, now: Now, worker: WorkerId, event: Event) {
-        self.with_attempt(now, worker, |attempt, out| attempt.handle(now, event, out));
+    fn about_worker(&mut self, now: Now, worker: WorkerId, event: Event) -> Result<(), Unfit> {
+        // What nobody asked for may come late.
+        let unasked = matches!(
+            event,
+            Event::Said { .. }
+                | Event::LinkBroken { .. }
+                | Event::LimitExceeded { .. }
+                | Event::Signalled { .. }
+        );
+        match self.with_attempt(now, worker, |attempt, out| attempt.handle(now, event, out)) {
+            Some(fits) => fits,
+            None if unasked => Ok(()),
+            None => Err(Unfit("about a worker that is over")),
+        }
     }
 
     /// What was not performed yet goes to the next keeper or, about a dead worker, to nobody.
@@ -300,8 +362,8 @@ impl Engine {
 
     fn shutdown(&mut self, now: Now, request: Shutdown) {
         let (request, closing) = match self.phase {
-            Phase::Serving => (request, false),
-            Phase::Offering => (request, true),
+            Phase::Serving => (request, Closing::NotYet),
+            Phase::Offering => (request, Closing::Asked { failures: 0 }),
             Phase::Stopping {
                 request: earlier,
                 closing,
@@ -312,7 +374,7 @@ impl Engine {
         let stop_at = match request {
             Shutdown::Finish => None,
             Shutdown::Drain(time) => {
-                let at = now.monotonic + time;
+                let at = now.monotonic.saturating_add(time);
                 match self.phase {
                     Phase::Stopping {
                         stop_at: Some(earlier),
@@ -356,12 +418,16 @@ impl Engine {
         }
     }
 
-    fn close_answered(&mut self, now: Now, closed: bool) {
+    fn close_answered(&mut self, now: Now, closed: bool) -> Result<(), Unfit> {
         match (self.phase, closed) {
-            (Phase::Offering | Phase::Stopping { .. }, true) => {
-                self.phase = Phase::Finished;
-                self.effects.push_back(Effect::Finish);
-            }
+            (Phase::Offering, true)
+            | (
+                Phase::Stopping {
+                    closing: Closing::Asked { .. },
+                    ..
+                },
+                true,
+            ) => self.finish(),
             (Phase::Offering, false) => {
                 self.phase = Phase::Serving;
                 self.idle_since = now.monotonic;
@@ -369,20 +435,40 @@ impl Engine {
             }
             (
                 Phase::Stopping {
-                    request, stop_at, ..
+                    request,
+                    stop_at,
+                    closing: Closing::Asked { failures },
                 },
                 false,
             ) => {
+                let failures = failures + 1;
+                if failures >= CLOSE_TRIES_MAX {
+                    // An open row without its supervisor is what a crash leaves: it is rescued.
+                    self.finish();
+                    return Ok(());
+                }
+                let at = now.monotonic + store_retry(failures - 1);
                 self.phase = Phase::Stopping {
                     request,
                     stop_at,
-                    closing: false,
+                    closing: Closing::Waiting { failures, at },
                 };
             }
-            (Phase::Serving | Phase::Finished, _) => {
-                unreachable!("a close is answered once, while it is waited for")
+            (Phase::Serving, true) => {
+                // Nothing can be claimed any more.
+                self.shutdown(now, Shutdown::Finish);
+                return Err(Unfit("closed, without a wish to"));
+            }
+            (Phase::Serving, false) | (Phase::Stopping { .. } | Phase::Finished, _) => {
+                return Err(Unfit("an answer about closing, without a question"));
             }
         }
+        Ok(())
+    }
+
+    fn finish(&mut self) {
+        self.phase = Phase::Finished;
+        self.effects.push_back(Effect::Finish);
     }
 
     /// Decides what follows from the state as a whole: claim, offer to leave, close.
@@ -410,12 +496,17 @@ impl Engine {
             Phase::Stopping {
                 request,
                 stop_at,
-                closing: false,
+                closing,
             } if self.attempts.is_empty() && !self.claim.in_flight => {
+                let failures = match closing {
+                    Closing::NotYet => 0,
+                    Closing::Waiting { failures, at } if at <= now.monotonic => failures,
+                    Closing::Waiting { .. } | Closing::Asked { .. } => return,
+                };
                 self.phase = Phase::Stopping {
                     request,
                     stop_at,
-                    closing: true,
+                    closing: Closing::Asked { failures },
                 };
                 self.effects.push_back(Effect::Close);
             }
@@ -432,27 +523,35 @@ impl Engine {
     }
 
     /// Runs one step of an attempt, then looks whether it let go of its slot.
-    fn with_attempt(
+    fn with_attempt<R>(
         &mut self,
         now: Now,
         worker: WorkerId,
-        step: impl FnOnce(&mut Attempt, &mut attempt::Out<'_>),
-    ) {
-        let Some(attempt) = self.attempts.get_mut(&worker) else {
-            return;
-        };
+        step: impl FnOnce(&mut Attempt, &mut attempt::Out<'_>) -> R,
+    ) -> Option<R> {
+        let attempt = self.attempts.get_mut(&worker)?;
         let held = attempt.holds_slot();
         let mut out = attempt::Out {
             worker,
             effects: &mut self.effects,
             random: &mut self.random,
         };
-        step(attempt, &mut out);
+        let answer = step(attempt, &mut out);
         if held && !attempt.holds_slot() {
             self.free.push(attempt.assignment.slot);
             self.free.sort_unstable_by(|a, b| b.cmp(a));
             self.claim.wanted = true;
             self.idle_since = now.monotonic;
+        }
+        Some(answer)
+    }
+
+    /// Where an attempt that holds no slot puts its effects.
+    fn out(&mut self, worker: WorkerId) -> attempt::Out<'_> {
+        attempt::Out {
+            worker,
+            effects: &mut self.effects,
+            random: &mut self.random,
         }
     }
 

@@ -167,6 +167,12 @@ pub enum Event {
     },
 }
 
+/// An event that nothing waits for. It was ignored, but for what would be lost with it: work that
+/// the store gave is given back, and a row that is closed ends the supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}: nothing waits for that")]
+pub struct Unfit(pub(super) &'static str);
+
 /// What a worker says that decides something.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Word {
