@@ -578,9 +578,27 @@ impl Engine {
         self.with_attempt(now, worker, |attempt, out| attempt.handle(now, event, out));
     }
 
+    /// What was not performed yet goes to the next keeper or, about a dead worker, to nobody.
     fn keeper_lost(&mut self, now: Now) {
+        let spawning = |effect: &Effect| match effect {
+            Effect::Spawn { worker, .. } => Some(*worker),
+            _ => None,
+        };
+        let unmade: Vec<WorkerId> = self.effects.iter().filter_map(spawning).collect();
+        self.effects.retain(|effect| {
+            !matches!(
+                effect,
+                Effect::Stop { .. }
+                    | Effect::Kill { .. }
+                    | Effect::Bury { .. }
+                    | Effect::Drain { .. }
+            )
+        });
         let workers: Vec<WorkerId> = self.attempts.keys().copied().collect();
         for worker in workers {
+            if unmade.contains(&worker) {
+                continue;
+            }
             self.with_attempt(now, worker, |attempt, out| attempt.keeper_lost(now, out));
         }
     }

@@ -442,6 +442,46 @@ fn a_lost_keeper_ends_every_living_attempt_as_lost() {
 }
 
 #[test]
+fn a_lost_keeper_answers_what_was_not_performed_yet() {
+    let mut desk = Desk::new(2);
+    let worker = desk.start(Options::default());
+    desk.tell(Event::Woken);
+    let Effect::Claim { slots } = desk.next() else {
+        panic!("a claim for the other slot")
+    };
+    // All of this happens before the driver looks for effects.
+    let now = desk.now();
+    desk.engine.handle(
+        now,
+        Event::Exited {
+            worker,
+            status: ExitStatus::Exited(0),
+            usage: Usage::default(),
+            strays: 1,
+            memory: MemoryVerdict::Silent,
+        },
+    );
+    desk.engine.handle(
+        now,
+        Event::Claimed {
+            jobs: vec![assignment(slots[0], &Options::default())],
+            next_due: None,
+        },
+    );
+    desk.tell(Event::KeeperLost);
+    let Effect::Spawn { worker: unmade, .. } = desk.next() else {
+        panic!("the worker that was not made yet is made by the next keeper")
+    };
+    let Effect::Record { worker: lost, .. } = desk.next() else {
+        panic!("nothing is buried or drained that the keeper has taken with it")
+    };
+    assert_eq!(lost, worker);
+    desk.tell(Event::Recorded { worker });
+    desk.tell(Event::Spawned { worker: unmade });
+    assert_eq!(desk.engine.snapshot().live.len(), 1);
+}
+
+#[test]
 fn a_drain_stops_claiming_at_once_and_workers_at_its_deadline() {
     let mut desk = Desk::new(2);
     let worker = desk.start(Options::default());

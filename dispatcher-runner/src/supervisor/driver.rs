@@ -293,7 +293,14 @@ impl<'a> Driver<'a> {
             slot.as_fd(),
         ];
         tracing::info!(job = %assignment.job, name = assignment.dispatcher, attempt = assignment.counters.attempt, "job starts");
-        self.keeper.send(&request, &fds)?;
+        match self.keeper.send(&request, &fds) {
+            Ok(()) => {}
+            // That is no failure of the job: the loss is noticed where reports are read.
+            Err(error) if is_loss(&error) => {
+                tracing::debug!(%error, "the keeper takes no requests");
+            }
+            Err(error) => return Err(error),
+        }
         self.links.insert(worker, link);
         Ok(())
     }
@@ -354,6 +361,14 @@ impl<'a> Driver<'a> {
         let notes = self.links.values_mut().filter_map(|link| link.note.take());
         self.work.next.notes.extend(notes);
     }
+}
+
+/// Whether an error of the keeper's socket says that the keeper is gone.
+fn is_loss(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected
+    )
 }
 
 fn lock_slots(home: &Home, slots: u32) -> Result<Vec<File>, SupervisorError> {
