@@ -59,7 +59,7 @@ use serde_json::Value;
 mod recorder;
 
 pub use recorder::{Drained, Recorder, record};
-pub(crate) use recorder::current;
+pub(crate) use recorder::{Until, current};
 
 /// What a job did in the test's process.
 #[derive(Debug, Clone, PartialEq)]

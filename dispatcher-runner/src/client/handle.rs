@@ -8,7 +8,8 @@ use dispatcher_core::{Cause, JobId, JobState, Outcome};
 use serde::de::DeserializeOwned;
 
 use crate::store::{CancelReply, JobFilter, JobRecord, StoreClient, StoreError};
-use crate::{app, supervisor, testing};
+use crate::testing::{self, Until};
+use crate::{app, supervisor};
 
 use super::{Sent, StoreFailure};
 
@@ -158,7 +159,7 @@ impl<T> JobHandle<T> {
         let mut pause = LOOK_AGAIN.0;
         let recording = testing::current();
         if let Some(recording) = &recording {
-            recording.drain();
+            recording.drain(Until::EndOf(id));
         }
         loop {
             match store.call(move |store| store.state(id))? {

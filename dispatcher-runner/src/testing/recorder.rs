@@ -14,19 +14,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::limits::SNOOZES_MAX;
 use dispatcher_core::{
-    Cause, Definition, Dispatcher, Failure, FailureKind, JobId, Outcome, Usage, backoff_delay,
+    Cause, Definition, Dispatcher, Failure, FailureKind, JobId, JobState, Options, Outcome, Usage,
+    backoff_delay,
 };
 
 use super::{Surroundings, TestRun, perform};
 use crate::client::{Request, Sender, Sent, SpawnError};
 use crate::config::{Config, StoreLocation, StoreOrigin};
 use crate::store::{
-    Build, Capture, ClaimRequest, Claimed, JobFilter, MemoryStore, NewSupervisor, Next, Record,
-    Serves, StoreClient, StoreThread, SupervisorId,
+    Build, Capture, ClaimRequest, Claimed, JobFilter, JobSummary, MemoryStore, NewSupervisor, Next,
+    Record, Serves, StoreClient, StoreThread, SupervisorId,
 };
 
 /// More attempts in one draining are taken for a loop of jobs that submit each other.
-const ATTEMPTS_MAX: usize = 100_000;
+const ATTEMPTS_MAX: usize = 3_000;
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Recording>>> = const { RefCell::new(None) };
@@ -39,8 +40,9 @@ pub(crate) fn current() -> Option<Rc<Recording>> {
 
 /// Records the jobs that this thread sends from here on, until the recorder is dropped.
 ///
-/// They are not run in earnest: [`Recorder::drain`] runs them in this process, and so does waiting
-/// for one ([`run_process`](crate::Dispatch::run_process), [`JobHandle::wait`](crate::JobHandle::wait)).
+/// They are not run in earnest: [`Recorder::drain`] runs them in this process. So does waiting for
+/// one ([`run_process`](crate::Dispatch::run_process), [`JobHandle::wait`](crate::JobHandle::wait)),
+/// which runs what comes before it and the job itself, and no more.
 /// Queue limits, duplicates, order, retries and delays are as in earnest, but no time passes.
 /// What a dispatcher needs on its machine is not looked for, and no configuration is read:
 /// declared options count.
@@ -85,11 +87,29 @@ impl Recorder {
     #[must_use]
     #[track_caller]
     pub fn enqueued<T: Dispatcher>(&self) -> Vec<T> {
-        let read = |payload: &String| match serde_json::from_str(payload) {
-            Ok(job) => job,
-            Err(error) => panic!("{payload} does not fit {}: {error}", T::NAME),
-        };
-        self.payloads::<T>().iter().map(read).collect()
+        let jobs = self.sent(Some(T::NAME));
+        jobs.iter().map(|job| job_of(&job.payload)).collect()
+    }
+
+    /// As [`enqueued`](Self::enqueued), each with the options that were frozen in its row: those
+    /// of the attribute, changed by [`Process::options`](dispatcher_core::Process::options) and by
+    /// the [builder](crate::JobBuilder).
+    ///
+    /// # Panics
+    /// When a stored payload does not fit `T` any more, which is a bug of its serde.
+    #[must_use]
+    #[track_caller]
+    pub fn enqueued_with_options<T: Dispatcher>(&self) -> Vec<(T, Options)> {
+        let mut jobs = Vec::new();
+        for job in self.sent(Some(T::NAME)) {
+            let record = self.recording.store.call(move |store| store.job(job.id));
+            let record = record.ok().flatten();
+            let options = record
+                .expect("invariant: a job that is listed is there")
+                .options;
+            jobs.push((job_of(&job.payload), options));
+        }
+        jobs
     }
 
     /// Asserts that a job of `T` was accepted for which `is_meant` holds.
@@ -102,7 +122,7 @@ impl Recorder {
             self.enqueued::<T>().iter().any(is_meant),
             "no such job of {} was enqueued; there are {:?}",
             T::NAME,
-            self.payloads::<T>()
+            payloads(&self.sent(Some(T::NAME)))
         );
     }
 
@@ -112,12 +132,25 @@ impl Recorder {
     /// When there is one; the message shows it.
     #[track_caller]
     pub fn assert_not_enqueued<T: Dispatcher>(&self) {
-        let payloads = self.payloads::<T>();
+        let jobs = self.sent(Some(T::NAME));
         assert!(
-            payloads.is_empty(),
-            "jobs of {} were enqueued: {payloads:?}",
-            T::NAME
+            jobs.is_empty(),
+            "jobs of {} were enqueued: {:?}",
+            T::NAME,
+            payloads(&jobs)
         );
+    }
+
+    /// Asserts that no job at all was accepted.
+    ///
+    /// # Panics
+    /// When there is one; the message shows it.
+    #[track_caller]
+    pub fn assert_nothing_enqueued(&self) {
+        let jobs = self.sent(None);
+        let shown = |job: &JobSummary| format!("{} {}", job.dispatcher, job.payload);
+        let shown: Vec<_> = jobs.iter().map(shown).collect();
+        assert!(shown.is_empty(), "jobs were enqueued: {shown:?}");
     }
 
     /// Runs what waits, and what that sends, until nothing is left; retries and delayed jobs too.
@@ -127,19 +160,33 @@ impl Recorder {
     /// When jobs go on sending each other for ever.
     #[track_caller]
     pub fn drain(&self) -> Vec<Drained> {
-        self.recording.drain()
+        self.recording.drain(Until::NothingWaits)
     }
 
-    fn payloads<T: Dispatcher>(&self) -> Vec<String> {
+    /// The jobs on record, oldest first.
+    fn sent(&self, dispatcher: Option<&str>) -> Vec<JobSummary> {
         let filter = JobFilter {
-            dispatcher: Some(T::NAME.to_owned()),
+            dispatcher: dispatcher.map(str::to_owned),
             limit: usize::MAX,
             ..JobFilter::default()
         };
         let jobs = self.recording.store.call(move |store| store.jobs(&filter));
-        let jobs = jobs.expect("invariant: the store in memory does not fail");
-        jobs.into_iter().rev().map(|job| job.payload).collect()
+        let mut jobs = jobs.expect("invariant: the store in memory does not fail");
+        jobs.reverse();
+        jobs
     }
+}
+
+#[track_caller]
+fn job_of<T: Dispatcher>(payload: &str) -> T {
+    match serde_json::from_str(payload) {
+        Ok(job) => job,
+        Err(error) => panic!("{payload} does not fit {}: {error}", T::NAME),
+    }
+}
+
+fn payloads(jobs: &[JobSummary]) -> Vec<&str> {
+    jobs.iter().map(|job| job.payload.as_str()).collect()
 }
 
 impl Drop for Recorder {
@@ -152,6 +199,15 @@ impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recorder").finish_non_exhaustive()
     }
+}
+
+/// How long [`Recording::drain`] goes on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Until {
+    /// Nothing waits that could be run.
+    NothingWaits,
+    /// This job has ended, or nothing waits that could be run.
+    EndOf(JobId),
 }
 
 /// What the client sees of a recorder.
@@ -217,12 +273,14 @@ impl Recording {
         Ok(sender.write(requests)?.0)
     }
 
-    /// Runs what waits until nothing is left. Nothing is borrowed while a job runs: it may send
-    /// jobs and wait for them.
+    /// Runs what waits. Nothing is borrowed while a job runs: it may send jobs and wait for them.
     #[track_caller]
-    pub(crate) fn drain(&self) -> Vec<Drained> {
+    pub(crate) fn drain(&self, until: Until) -> Vec<Drained> {
         let mut drained = Vec::new();
         loop {
+            if self.is_reached(until) {
+                return drained;
+            }
             let request = self.claim_request();
             let claim = self.store.call(move |store| store.claim(&request));
             let mut claim = claim.expect("invariant: the store in memory does not fail");
@@ -238,6 +296,17 @@ impl Recording {
                 drained.len() < ATTEMPTS_MAX,
                 "{ATTEMPTS_MAX} attempts and still jobs left"
             );
+        }
+    }
+
+    fn is_reached(&self, until: Until) -> bool {
+        match until {
+            Until::NothingWaits => false,
+            Until::EndOf(job) => {
+                let state = self.store.call(move |store| store.state(job));
+                let state = state.expect("invariant: the store in memory does not fail");
+                state.is_none_or(JobState::is_terminal)
+            }
         }
     }
 

@@ -71,6 +71,16 @@ impl Process for Ring {
     }
 }
 
+#[derive(Dispatcher, Serialize, Deserialize)]
+struct Echo;
+
+impl Process for Echo {
+    fn process(&mut self, _: &mut Context) -> Result<(), Failure> {
+        Echo.spawn_process()?;
+        Ok(())
+    }
+}
+
 #[test]
 fn one_job_runs_here() {
     let run = run(job("a", 0));
@@ -159,6 +169,51 @@ fn waiting_for_oneself_is_an_error_and_no_hang() {
     let ended = Ring.run_process().unwrap();
     assert_eq!(ended.state, JobState::Failed);
     assert!(format!("{:?}", ended.cause()).contains("waits for one that waits for it"));
+}
+
+#[test]
+#[should_panic(expected = "and still jobs left")]
+fn a_job_that_sends_itself_for_ever_is_noticed() {
+    let recorder = record();
+    Echo.spawn_process().unwrap();
+    recorder.drain();
+}
+
+#[test]
+fn waiting_runs_what_comes_before_and_no_more() {
+    let recorder = record();
+    let handles = spawn_all([job("a", 0), job("b", 0)]).unwrap();
+    assert_eq!(handles[0].wait().unwrap().state, JobState::Succeeded);
+    assert_eq!(handles[1].status().unwrap().state, JobState::Queued);
+    assert_eq!(recorder.drain().len(), 1);
+}
+
+#[test]
+fn options_of_the_call_are_seen() {
+    let recorder = record();
+    let week = Duration::from_secs(7 * 86_400);
+    job("a", 0)
+        .dispatch()
+        .delay(week)
+        .retries(9)
+        .spawn()
+        .unwrap();
+    let sent = recorder.enqueued_with_options::<Job>();
+    let (sent, options) = sent.first().unwrap();
+    assert_eq!(
+        (sent, options.delay, options.retries),
+        (&job("a", 0), Some(week), 9)
+    );
+    assert_eq!(recorder.drain().len(), 1, "a week takes no time");
+}
+
+#[test]
+#[should_panic(expected = r#"jobs were enqueued: ["Snooze null"]"#)]
+fn whatever_was_sent_is_told() {
+    let recorder = record();
+    recorder.assert_nothing_enqueued();
+    Snooze.spawn_process().unwrap();
+    recorder.assert_nothing_enqueued();
 }
 
 #[test]
