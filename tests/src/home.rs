@@ -227,6 +227,13 @@ impl Home {
         record::ids(self.connection())
     }
 
+    /// How many jobs of a dispatcher are unfinished; `None` while there is no state file to look at.
+    #[must_use]
+    pub fn unfinished(&self, dispatcher: &str) -> Option<u32> {
+        let connection = record::open(&self.database())?;
+        record::unfinished(&connection, dispatcher)
+    }
+
     /// Every row of the state file as text.
     #[must_use]
     pub fn dump(&self) -> Vec<String> {
