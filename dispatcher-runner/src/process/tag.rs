@@ -72,27 +72,46 @@ pub(crate) fn count_tagged(tag: &Tag) -> u32 {
 /// The value that a process carries; `None` without one, or if its environment is unreadable.
 ///
 /// A process shows no environment for an instant while it starts another image. That would hide
-/// it from a search, so it is given a few milliseconds.
+/// it from a search, so what looks empty is believed only when the kernel says that it is.
 pub(super) fn value_of(pid: i32) -> Option<Vec<u8>> {
     for _ in 0..EXEC_LOOKS {
         let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-        if !environ.is_empty() || !between_images(pid) {
+        if !environ.is_empty() {
             return value_in(&environ).map(<[u8]>::to_vec);
         }
-        thread::sleep(EXEC_STEP);
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        match environment_in(&stat)? {
+            Environment::Empty => return None,
+            // It came between the two reads.
+            Environment::Present => {}
+            Environment::Pending => thread::sleep(EXEC_STEP),
+        }
     }
     None
 }
 
-/// Whether a process has memory but no environment region yet (fields 23 and 51).
-fn between_images(pid: i32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
-        return false;
-    };
-    let fields = stat.rsplit_once(") ").map(|(_, fields)| fields);
-    let mut fields = fields.unwrap_or_default().split_ascii_whitespace();
-    let memory = fields.nth(20).is_some_and(|bytes| bytes != "0");
-    memory && fields.nth(27).is_some_and(|end| end == "0")
+/// What a line of `/proc/<pid>/stat` says of the environment.
+#[derive(Debug, PartialEq, Eq)]
+enum Environment {
+    Empty,
+    Present,
+    /// The process has new memory, and the environment is not in it yet.
+    Pending,
+}
+
+/// Fields 23 (size of the memory), 50 and 51 (bounds of the environment) of proc_pid_stat(5).
+fn environment_in(stat: &str) -> Option<Environment> {
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split_ascii_whitespace();
+    let memory = fields.nth(20)?;
+    let (start, end) = (fields.nth(26)?, fields.next()?);
+    Some(if memory == "0" || (end != "0" && start == end) {
+        Environment::Empty
+    } else if end == "0" {
+        Environment::Pending
+    } else {
+        Environment::Present
+    })
 }
 
 fn value_in(environ: &[u8]) -> Option<&[u8]> {
@@ -130,6 +149,26 @@ mod tests {
             attempt: u32::MAX,
         };
         assert_eq!(tag.to_string().len(), TAG_BYTES);
+    }
+
+    #[test]
+    fn an_environment_that_is_not_there_yet_is_told_from_an_empty_one() {
+        let line = |memory: u32, start: u32, end: u32| {
+            let zeros = |count| "0 ".repeat(count);
+            format!(
+                "7 (a) b) S {}{memory} {}{start} {end} 0",
+                zeros(19),
+                zeros(26)
+            )
+        };
+        let told = |memory, start, end| environment_in(&line(memory, start, end)).unwrap();
+        assert_eq!(told(0, 0, 0), Environment::Empty);
+        assert_eq!(told(4096, 0, 0), Environment::Pending);
+        assert_eq!(told(4096, 70, 0), Environment::Pending);
+        assert_eq!(told(4096, 70, 70), Environment::Empty);
+        assert_eq!(told(4096, 70, 90), Environment::Present);
+        let own = std::fs::read_to_string("/proc/self/stat").unwrap();
+        assert_eq!(environment_in(&own), Some(Environment::Present));
     }
 
     #[test]
