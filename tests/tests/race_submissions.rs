@@ -32,14 +32,14 @@ fn race_of_submissions_loses_nothing() {
     let (processes, each) = size();
     let began = Instant::now();
     let raced = race(&home, "Racer", || ());
-    println!(
+    eprintln!(
         "{processes} processes x {each} submissions: acknowledged in {:?}",
         began.elapsed()
     );
     assert_eq!(raced.refused, 0, "an unbounded queue is never full");
     assert_eq!(raced.accepted.len(), (processes * each) as usize);
     all_ran_once(&home, &raced.accepted);
-    println!("all ran once, {:?} after the start", began.elapsed());
+    eprintln!("all ran once, {:?} after the start", began.elapsed());
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn race_for_a_short_queue_refuses_and_loses_nothing() {
     let raced = race(&home, "Crowded", || {
         most = most.max(home.unfinished("Crowded").unwrap_or(0));
     });
-    println!(
+    eprintln!(
         "{processes} processes x {each} submissions for 20 places: {} accepted, {} processes met \
          a full queue, at most {most} seen unfinished",
         raced.accepted.len(),
