@@ -1,7 +1,7 @@
 //! What a supervisor has on disk before it can serve: its directory, its locks, its open row.
 //!
 //! A job may have been acknowledged before its supervisor got this far, and nobody else would come
-//! for it: without space a supervisor waits until there is some.
+//! for it: without space a supervisor waits until there is some, and a mishap is no reason to leave.
 
 use std::fs::File;
 use std::io;
@@ -15,8 +15,10 @@ use crate::store::{
     Build, NewSupervisor, SqliteStore, StoreClient, StoreError, StoreThread, SupervisorId,
 };
 
-/// Time between two attempts while there is no space.
-const SPACE_INTERVAL: Duration = Duration::from_secs(1);
+/// Time between two attempts.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Errors of the moment that are sat out.
+const MISHAPS_MAX: u32 = 10;
 
 /// Everything that a supervisor has once its row is open.
 pub(super) struct Opened {
@@ -41,24 +43,30 @@ impl Opened {
     /// Opens everything, however long it takes to find the space for it.
     ///
     /// # Errors
-    /// When something else than space is wrong.
+    /// When something else than space is wrong, and stays wrong.
     pub(super) fn patiently(
         orders: &Orders,
         build: &Build,
         serves: &[String],
     ) -> Result<Self, SupervisorError> {
-        let mut said = false;
+        let mut mishaps = 0;
+        let mut said = String::new();
         loop {
             let error = match Self::open(orders, build, serves) {
-                Err(error) if error.is_full() => error,
-                done => return done,
+                Ok(opened) => return Ok(opened),
+                Err(error) => error,
             };
-            if !said {
-                let error = crate::log::chain(&error);
-                tracing::error!(error, "the supervisor waits for space");
-                said = true;
+            match error.hope() {
+                Hope::Space => {}
+                Hope::Mishap if mishaps < MISHAPS_MAX => mishaps += 1,
+                Hope::Mishap | Hope::None => return Err(error),
             }
-            std::thread::sleep(SPACE_INTERVAL);
+            let text = crate::log::chain(&error);
+            if said != text {
+                tracing::error!(error = text, "the supervisor cannot begin yet");
+                said = text;
+            }
+            std::thread::sleep(INTERVAL);
         }
     }
 
@@ -124,16 +132,33 @@ pub(super) fn lock_slots(home: &Home, slots: u32) -> Result<Vec<File>, Superviso
         .map_err(unusable(&home.directory))
 }
 
+/// What may make it work the next time.
+enum Hope {
+    /// Somebody makes room, sooner or later.
+    Space,
+    /// It may have been a matter of the moment.
+    Mishap,
+    /// Nothing but a person.
+    None,
+}
+
 impl SupervisorError {
-    /// Whether it is about space alone.
-    fn is_full(&self) -> bool {
+    fn hope(&self) -> Hope {
         match self {
-            Self::Store(error) => matches!(error, StoreError::Full { .. }),
-            Self::Directory { source, .. } => matches!(
-                source.kind(),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-            ),
-            Self::Keeper(_) | Self::Poll(_) => false,
+            Self::Store(StoreError::Full { .. }) => Hope::Space,
+            Self::Directory { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Hope::Space,
+                _ => Hope::None,
+            },
+            Self::Store(StoreError::Busy { .. } | StoreError::Database { .. }) => Hope::Mishap,
+            Self::Store(
+                StoreError::Directory { .. }
+                | StoreError::NetworkFileSystem { .. }
+                | StoreError::NewerSchema { .. }
+                | StoreError::Corrupt { .. },
+            )
+            | Self::Keeper(_)
+            | Self::Poll(_) => Hope::None,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::store::StoreError;
 
@@ -29,6 +29,12 @@ pub(super) fn explain(path: &Path, waited: Duration, error: &rusqlite::Error) ->
                 StoreError::Busy { path, waited }
             }
             Some(ErrorCode::DiskFull) => StoreError::Full { path },
+            // It could not grow; by the time somebody looks there may be space again.
+            Some(ErrorCode::SystemIoFailure)
+                if extended(error) == Some(ffi::SQLITE_IOERR_SHMSIZE) =>
+            {
+                StoreError::Full { path }
+            }
             Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) if is_full(&path) => {
                 StoreError::Full { path }
             }
@@ -76,6 +82,10 @@ pub(super) fn again(error: &StoreError) -> StoreError {
             detail: detail.clone(),
         },
     }
+}
+
+fn extended(error: &rusqlite::Error) -> Option<i32> {
+    error.sqlite_error().map(|error| error.extended_code)
 }
 
 /// Whether there is less space than SQLite asks for at once, or none for another file.
