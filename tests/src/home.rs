@@ -88,7 +88,17 @@ impl Home {
     /// The program, with nothing in its environment but what is said here.
     #[must_use]
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(&self.program);
+        self.command_of(&self.program, arguments)
+    }
+
+    /// Another program, with the same environment.
+    #[must_use]
+    pub fn command_of<S: AsRef<OsStr>>(
+        &self,
+        program: impl AsRef<OsStr>,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .current_dir(self.path())
@@ -227,6 +237,13 @@ impl Home {
         record::ids(self.connection())
     }
 
+    /// How many jobs of a dispatcher are unfinished; `None` while there is no state file to look at.
+    #[must_use]
+    pub fn unfinished(&self, dispatcher: &str) -> Option<u32> {
+        let connection = record::open(&self.database())?;
+        record::unfinished(&connection, dispatcher)
+    }
+
     /// Every row of the state file as text.
     #[must_use]
     pub fn dump(&self) -> Vec<String> {
@@ -316,8 +333,13 @@ impl Home {
     /// What supervisors logged.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read(self.state().join("supervisor.log"))
-            .map_or_else(|_| String::new(), |bytes| said(&bytes))
+        fs::read(self.log_file()).map_or_else(|_| String::new(), |bytes| said(&bytes))
+    }
+
+    /// The file in which supervisors log.
+    #[must_use]
+    pub fn log_file(&self) -> PathBuf {
+        self.state().join("supervisor.log")
     }
 
     fn end_everything(&self) -> bool {

@@ -3,6 +3,7 @@
 //! Tests see what a user sees: processes, exit codes, text and the state file. The one place that
 //! sleeps is [`eventually`]; everything else waits through it.
 
+mod disk;
 mod home;
 mod processes;
 mod random;
@@ -10,6 +11,7 @@ mod record;
 
 use std::time::{Duration, Instant};
 
+pub use disk::{Ballast, SmallDisk, with_own_mounts};
 pub use home::{Home, Refused, said};
 pub use processes::{Kind, Seen, freeze, is_alive, kill};
 pub use random::Random;

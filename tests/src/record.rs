@@ -131,6 +131,15 @@ pub(crate) fn ids(connection: &Connection) -> Vec<String> {
         .expect("jobs can be read")
 }
 
+/// How many jobs of a dispatcher are unfinished; `None` before the first is stored.
+pub(crate) fn unfinished(connection: &Connection, dispatcher: &str) -> Option<u32> {
+    const UNFINISHED: &str = "
+SELECT COUNT(*) FROM jobs AS j JOIN dispatchers AS d ON d.id = j.dispatcher
+WHERE d.name = ?1 AND j.state < 2";
+    let mut found = connection.prepare_cached(UNFINISHED).ok()?;
+    found.query_row([dispatcher], |row| row.get(0)).ok()
+}
+
 /// Every row of every table as text.
 pub(crate) fn dump(connection: &Connection) -> Vec<String> {
     let tables: Vec<String> = connection

@@ -9,7 +9,7 @@ use crate::about::About;
 use crate::client::SpawnError;
 use crate::config::{Config, StoreLocation};
 use crate::store::{
-    Accepted, Build, DispatcherRow, NewJob, StoreClient, Submission, SupervisorRow,
+    Accepted, Build, DispatcherRow, NewJob, StoreClient, StoreError, Submission, SupervisorRow,
 };
 use crate::supervisor::{self, Orders, launch};
 use crate::{app, ids, requirements, testing};
@@ -130,6 +130,9 @@ impl Sender<'_> {
         for job in &jobs {
             tracing::debug!(job = %job.id, name = job.dispatcher, "job submitted");
         }
+        let file = self.location.file();
+        launch::prepare(&self.orders(), self.build)
+            .map_err(|source| StoreError::unusable(file, self.location.directory(), source))?;
         let submitted = self.store.submit(Submission { jobs, dispatchers })?;
         let sent = |job: &Accepted| Sent {
             id: job.id,
