@@ -64,6 +64,7 @@ impl Request {
         let mut shared = (definition.dispatcher_options)();
         config.apply(definition.name, &mut options, &mut shared);
         (definition.check)(&payload, &mut options)?;
+        let payload = definition.stored_payload(payload);
         let origin = format!("pid {} ({})", std::process::id(), app::program_name());
         Ok(Self {
             definition,
