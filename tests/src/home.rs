@@ -339,7 +339,10 @@ impl Drop for Home {
         }
         let ended = self.end_everything();
         if std::thread::panicking() {
-            eprintln!("log of the supervisors:\n{}", self.log());
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(200)..];
+            eprintln!("end of the supervisors' log:\n{}", last.join("\n"));
         } else {
             assert!(ended, "these do not die: {:#?}", self.processes());
         }

@@ -110,16 +110,30 @@ fn parent(pid: i32) -> Option<i32> {
 
 /// The fields behind the name: state, parent, group, session, …
 fn stat(pid: i32) -> Option<Vec<String>> {
-    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    fields(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+fn fields(text: &[u8]) -> Option<Vec<String>> {
     let end = text.iter().rposition(|byte| *byte == b')')?;
     let text = String::from_utf8_lossy(&text[end + 1..]).into_owned();
     Some(text.split_ascii_whitespace().map(str::to_owned).collect())
 }
 
-/// Whether a process exists and is no zombie.
+/// Whether any thread of a process is more than a zombie. One that was killed in the middle of a
+/// write to the disk keeps its locks until that is done.
 #[must_use]
 pub fn is_alive(pid: i32) -> bool {
-    stat(pid).is_some_and(|fields| !matches!(fields[0].as_str(), "Z" | "X"))
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return false;
+    };
+    threads.flatten().any(|thread| {
+        let state = fs::read(thread.path().join("stat")).ok();
+        state.as_deref().and_then(fields).is_some_and(is_more)
+    })
+}
+
+fn is_more(fields: Vec<String>) -> bool {
+    !matches!(fields[0].as_str(), "Z" | "X")
 }
 
 /// Sends SIGKILL. Whoever is gone already is as well.
