@@ -24,7 +24,7 @@ mod supervisor;
 pub use app::{SetupError, init, init_with, setup};
 pub use client::{
     Attempt, Captured, Dispatch, Ended, JobBuilder, JobHandle, JobStatus, Mode, SpawnError,
-    Started, StoreFailure, latest_output, spawn_all,
+    Started, StoreFailure, latest_job, latest_output, spawn_all,
 };
 pub use config::{Config, ConfigError, ConfigProblem, OptionValue, StoreLocation, StoreOrigin};
 pub use host::main;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use dispatcher_core::{Cause, JobId, JobState, Outcome};
 use serde::de::DeserializeOwned;
 
-use crate::store::{CancelReply, JobRecord, StoreClient, StoreError};
+use crate::store::{CancelReply, JobFilter, JobRecord, StoreClient, StoreError};
 use crate::{app, supervisor};
 
 use super::{Sent, StoreFailure};
@@ -244,6 +244,25 @@ pub fn latest_output<T: dispatcher_core::Dispatcher, V: DeserializeOwned>()
         Ok(found)
     })?;
     decode(found.map(|(_, output)| output))
+}
+
+/// The job of `T` that was submitted last; `None` when none is on record.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn latest_job<T: dispatcher_core::Dispatcher>() -> Result<Option<JobHandle<T>>, StoreFailure> {
+    let filter = JobFilter {
+        dispatcher: Some(T::NAME.to_owned()),
+        limit: 1,
+        ..JobFilter::default()
+    };
+    let found = store()?.call(move |store| store.jobs(&filter))?;
+    Ok(found.first().map(|job| {
+        JobHandle::new(Sent {
+            id: job.id,
+            duplicate: false,
+        })
+    }))
 }
 
 pub(super) fn store() -> Result<&'static StoreClient, StoreFailure> {

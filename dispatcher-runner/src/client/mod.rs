@@ -11,7 +11,7 @@ use dispatcher_core::Dispatcher;
 pub use attempts::{Attempt, Captured};
 pub use builder::{JobBuilder, Mode, Started};
 pub use error::{SpawnError, StoreFailure};
-pub use handle::{Ended, JobHandle, JobStatus, latest_output};
+pub use handle::{Ended, JobHandle, JobStatus, latest_job, latest_output};
 pub(crate) use submit::{Request, Sender, Sent, submit};
 
 /// What every dispatcher can do.

@@ -39,6 +39,12 @@ pub(crate) trait Store: Send {
     /// Need not be durable when it returns. Order: between dispatchers by priority, then oldest
     /// due; each dispatcher with ready jobs and free capacity gets one before any gets a second;
     /// inside a dispatcher by (priority descending, sequence).
+    ///
+    /// A dispatcher of which nothing runs goes before the others of a round, so that each has a
+    /// slot even when slots become free one at a time. A supervisor without an open row gets
+    /// nothing: what it took could never be rescued. `concurrency = 0` is bounded by the slots
+    /// offered and by `worker_slots` per claim. At most 1,000 jobs are promoted, and as many
+    /// expired, per claim; `next_due` is zero while there are more.
     fn claim(&mut self, request: &ClaimRequest) -> Result<Claim, StoreError>;
 
     /// Records how attempts ended. Need not be durable when it returns; see [`Store::sync`].

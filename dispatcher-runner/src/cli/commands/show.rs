@@ -124,17 +124,7 @@ fn facts(
             format!("supervisor {} in slot {slot}", supervisor.0),
         ));
     }
-    let counters = summary.counters;
-    let mut counted = format!(
-        "{} started, {} of {} retries used",
-        counters.attempt, counters.failures, record.options.retries
-    );
-    for (number, word) in [(record.snoozes, "snoozes"), (record.lost, "lost")] {
-        if number > 0 {
-            counted.push_str(&format!(", {number} {word}"));
-        }
-    }
-    facts.push(("attempts", counted));
+    facts.push(("attempts", attempts_line(record)));
     let options = changed_job_options(&record.options);
     if !options.is_empty() {
         let texts: Vec<_> = options
@@ -147,6 +137,20 @@ fn facts(
         facts.push(("output", harmless(output)));
     }
     facts
+}
+
+fn attempts_line(record: &JobRecord) -> String {
+    let counters = record.summary.counters;
+    let mut counted = format!(
+        "{} started, {} of {} retries used",
+        counters.attempt, counters.failures, record.options.retries
+    );
+    for (number, word) in [(record.snoozes, "snoozes"), (record.lost, "lost")] {
+        if number > 0 {
+            counted.push_str(&format!(", {number} {word}"));
+        }
+    }
+    counted
 }
 
 fn state_line(record: &JobRecord, now: UnixMs, colours: Colours) -> String {

@@ -1,7 +1,7 @@
 //! The store thread: one commit for many, from blocking and async callers alike.
 
 use std::pin::pin;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
@@ -16,8 +16,7 @@ fn hold(client: &StoreClient) -> Sender<()> {
     let (entered, inside) = channel();
     client.post(Box::new(move |_| {
         entered.send(()).unwrap();
-        // An error, when the other end is dropped.
-        let _ = held.recv();
+        assert!(held.recv().is_err(), "only ever dropped");
     }));
     inside.recv().unwrap();
     release

@@ -279,9 +279,9 @@ impl State {
         let same: Vec<_> = all
             .filter(|job| job.has_identity(&dispatcher, &identity))
             .collect();
-        if same.iter().all(|job| job.waits_for == WaitsFor::Duplicate)
-            && let Some(first) = same.into_iter().min_by_key(|job| job.seq)
-        {
+        let held = same.iter().all(|job| job.waits_for == WaitsFor::Duplicate);
+        let first = same.into_iter().min_by_key(|job| job.seq);
+        if let Some(first) = first.filter(|_| held) {
             first.waits_for = if first.run_at <= now {
                 WaitsFor::Nothing
             } else {

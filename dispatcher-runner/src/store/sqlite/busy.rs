@@ -1,29 +1,53 @@
 //! Bounded waits for SQLite's locks, so that no caller ever sees "database is locked".
 //!
-//! Waits are short: a commit holds the write lock for about one disk sync. SQLite's own handler
-//! backs off to 100 ms, which starves whoever has waited longest; this one never sleeps longer
-//! than [`SLEEP_MAX`].
+//! SQLite hands its write lock to nobody: whoever asks at the right moment has it. Its own handler
+//! asks less and less often, up to every 100 ms, so that who has waited longest is the least
+//! likely to get it. This one keeps asking often for as long as a wait is of an ordinary length.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::ErrorCode;
 
 /// The longest wait for a lock.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(30);
-const YIELDS: u32 = 8;
-const SLEEP_MIN: Duration = Duration::from_micros(100);
-const SLEEP_MAX: Duration = Duration::from_millis(4);
+const YIELDS: u32 = 4;
+
+/// Transactions for which a connection that had to wait lets others go first.
+const COURTESIES: u32 = 32;
+const COURTESY: Duration = Duration::from_micros(50);
+
+/// How often a connection still steps back before it asks for the write lock. Without this a
+/// process that commits in a row would take the lock again before anybody else is awake.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Courtesy(Arc<AtomicU32>);
+
+impl Courtesy {
+    /// Steps back if there was somebody else lately.
+    pub(super) fn step_back(&self) {
+        let left = self.0.load(Ordering::Relaxed);
+        if left > 0 {
+            self.0.store(left - 1, Ordering::Relaxed);
+            std::thread::sleep(COURTESY);
+        }
+    }
+}
 
 /// The connection's busy handler.
-pub(super) fn handler(wait_max: Duration) -> impl FnMut(i32) -> bool + Send + 'static {
+pub(super) fn handler(
+    wait_max: Duration,
+    courtesy: Courtesy,
+) -> impl FnMut(i32) -> bool + Send + 'static {
     let mut since = Instant::now();
     move |count| {
         if count == 0 {
             since = Instant::now();
+            courtesy.0.store(COURTESIES, Ordering::Relaxed);
         }
         let goes_on = since.elapsed() < wait_max;
         if goes_on {
-            pause(count.unsigned_abs());
+            pause(count.unsigned_abs(), since.elapsed());
         }
         goes_on
     }
@@ -43,7 +67,7 @@ pub(super) fn retrying<R>(
         if !busy || since.elapsed() >= wait_max {
             return result;
         }
-        pause(count);
+        pause(count, since.elapsed());
         count += 1;
     }
 }
@@ -52,11 +76,14 @@ pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
-fn pause(count: u32) {
+fn pause(count: u32, waited: Duration) {
     if count < YIELDS {
         std::thread::yield_now();
-    } else {
-        let doubled = SLEEP_MIN.saturating_mul(1 << (count - YIELDS).min(10));
-        std::thread::sleep(doubled.min(SLEEP_MAX));
+        return;
     }
+    std::thread::sleep(match waited.as_millis() {
+        0..100 => Duration::from_micros(50),
+        100..1000 => Duration::from_millis(1),
+        _ => Duration::from_millis(10),
+    });
 }

@@ -40,6 +40,7 @@ use std::time::Duration;
 use dispatcher_core::{JobId, JobState};
 use rusqlite::Connection;
 
+use self::busy::Courtesy;
 use self::ledger::Ledger;
 use self::rows::OptionTexts;
 use super::clock::Clock;
@@ -53,6 +54,7 @@ use super::{
 /// A connection to a state file.
 pub(crate) struct SqliteStore {
     connection: Connection,
+    courtesy: Courtesy,
     path: PathBuf,
     /// How long a lock is waited for.
     wait_max: Duration,
@@ -103,8 +105,10 @@ impl SqliteStore {
     }
 
     fn open_waiting(path: &Path, wait_max: Duration) -> Result<Self, StoreError> {
+        let courtesy = Courtesy::default();
         Ok(Self {
-            connection: open::open(path, wait_max)?,
+            connection: open::open(path, wait_max, courtesy.clone())?,
+            courtesy,
             path: path.to_owned(),
             wait_max,
             durability: None,
@@ -132,6 +136,7 @@ impl SqliteStore {
     ) -> rusqlite::Result<R> {
         self.set_durability(durability)?;
         let connection = &self.connection;
+        self.courtesy.step_back();
         busy::retrying(self.wait_max, || {
             connection
                 .prepare_cached("BEGIN IMMEDIATE")?

@@ -13,7 +13,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{CWD, FileType, Mode};
 
-use super::{busy, errors};
+use super::busy::{self, Courtesy};
+use super::errors;
 use crate::store::StoreError;
 
 /// "Dspt": marks a state file in its header.
@@ -46,14 +47,18 @@ const NETWORK: [(u32, &str); 17] = [
     (0x2003_0528, "OrangeFS"),
 ];
 
-pub(super) fn open(path: &Path, wait_max: Duration) -> Result<Connection, StoreError> {
+pub(super) fn open(
+    path: &Path,
+    wait_max: Duration,
+    courtesy: Courtesy,
+) -> Result<Connection, StoreError> {
     check_library(path)?;
     prepare_place(path)?;
     let explain = |error: rusqlite::Error| errors::explain(path, wait_max, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(explain)?;
     connection
-        .busy_handler(Some(busy::handler(wait_max)))
+        .busy_handler(Some(busy::handler(wait_max, courtesy)))
         .map_err(explain)?;
     checkpoint_on_close(&connection, CloseCheckpoint::No).map_err(explain)?;
     check_version(&connection, path, wait_max)?;
