@@ -36,6 +36,17 @@ pub struct Refused {
     pub said: String,
 }
 
+/// Holds the write lock of a state file, and writes nothing.
+#[derive(Debug)]
+pub struct WriteLock(Connection);
+
+impl Drop for WriteLock {
+    fn drop(&mut self) {
+        // Closing the connection lets go of the lock in any case.
+        let _ = self.0.execute_batch("ROLLBACK");
+    }
+}
+
 impl Home {
     /// A new directory for this program: `Home::new(env!("CARGO_BIN_EXE_fixture"))`.
     ///
@@ -233,20 +244,17 @@ impl Home {
         record::dump(self.connection())
     }
 
-    /// Holds the write lock of the state file while `during` runs.
+    /// Takes the write lock of the state file, and holds it until the answer is dropped.
     ///
     /// # Panics
     /// When the lock cannot be had.
-    pub fn locked<T>(&self, during: impl FnOnce() -> T) -> T {
+    #[must_use]
+    pub fn lock(&self) -> WriteLock {
         let connection = record::open(&self.database()).expect("there is a state file");
         connection
             .execute_batch("BEGIN IMMEDIATE")
             .expect("the lock is free in time");
-        let value = during();
-        connection
-            .execute_batch("ROLLBACK")
-            .expect("nothing was written");
-        value
+        WriteLock(connection)
     }
 
     fn connection(&self) -> &Connection {

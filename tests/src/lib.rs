@@ -10,8 +10,8 @@ mod record;
 
 use std::time::{Duration, Instant};
 
-pub use home::{Home, Refused, said};
-pub use processes::{Kind, Seen, freeze, is_alive, kill};
+pub use home::{Home, Refused, WriteLock, said};
+pub use processes::{Frozen, Kind, Seen, freeze, is_alive, kill, tag_of};
 pub use random::Random;
 pub use record::{Attempt, Job};
 

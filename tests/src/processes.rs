@@ -67,16 +67,26 @@ pub(crate) fn with_environment(entry: &str) -> Vec<Seen> {
         .collect()
 }
 
+/// The attempt that a process belongs to, if it says so by now.
+#[must_use]
+pub fn tag_of(pid: i32) -> Option<String> {
+    tag_in(&strings(pid, "environ")?)
+}
+
+fn tag_in(environment: &[String]) -> Option<String> {
+    environment
+        .iter()
+        .find_map(|one| one.strip_prefix("DISPATCHER_ATTEMPT="))
+        .filter(|tag| tag.contains('.'))
+        .map(str::to_owned)
+}
+
 fn look(pid: i32, entry: &str) -> Option<Seen> {
     let environment = strings(pid, "environ")?;
     if !environment.iter().any(|one| one == entry) {
         return None;
     }
-    let tag = environment
-        .iter()
-        .find_map(|one| one.strip_prefix("DISPATCHER_ATTEMPT="))
-        .filter(|tag| tag.contains('.'))
-        .map(str::to_owned);
+    let tag = tag_in(&environment);
     let arguments = strings(pid, "cmdline")?;
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let kind = match words[..] {

@@ -5,12 +5,14 @@
 //! moments long with what any administrator has: SIGSTOP, and the write lock of the state file.
 
 use std::collections::BTreeMap;
-use std::process::Child;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, ChildStdout};
 use std::time::{Duration, Instant};
 
 use dispatcher_core::{Cause, JobState};
 use dispatcher_tests::{
-    Home, Kind, PATIENCE, Random, Size, eventually, freeze, is_alive, kill, pass, said, within,
+    Frozen, Home, Kind, PATIENCE, Random, Size, eventually, freeze, is_alive, kill, pass, said,
+    tag_of, within,
 };
 use serde_json::{Value, json};
 
@@ -52,26 +54,41 @@ struct Storm {
     random: Random,
     hits: BTreeMap<Point, u32>,
     kills: BTreeMap<String, u32>,
+    causes: BTreeMap<&'static str, u32>,
+    /// Jobs that came to their end.
+    ended: u32,
+    /// Rounds in which somebody was submitting when the first one was killed.
+    overlaps: u32,
+    round: u32,
     /// What the submitters of this round were told.
     acknowledged: Vec<String>,
-    submitters: Vec<Child>,
+    submitters: Vec<Submitter>,
     /// Processes killed in this round.
     killed: Vec<i32>,
-    round: u32,
+}
+
+/// A process that submits one job after the other.
+struct Submitter {
+    child: Child,
+    said: BufReader<ChildStdout>,
+    first: String,
 }
 
 #[test]
 fn no_stale_lock_storm() {
-    let rounds = Size::get().pick(60, 1_000);
+    let rounds = Size::get().pick(90, 1_000);
     let mut storm = Storm {
         home: Home::new(env!("CARGO_BIN_EXE_fixture")),
         random: Random::seeded(),
         hits: BTreeMap::new(),
         kills: BTreeMap::new(),
+        causes: BTreeMap::new(),
+        ended: 0,
+        overlaps: 0,
+        round: 0,
         acknowledged: Vec::new(),
         submitters: Vec::new(),
         killed: Vec::new(),
-        round: 0,
     };
     storm.probe();
     let began = Instant::now();
@@ -86,6 +103,7 @@ fn no_stale_lock_storm() {
         let hits = storm.hits.get(&point).copied().unwrap_or(0);
         assert!(hits >= least, "{point:?} was hit {hits} times only");
     }
+    assert!(storm.overlaps >= rounds / 2, "{}", storm.overlaps);
 }
 
 impl Storm {
@@ -106,6 +124,8 @@ impl Storm {
             Point::Recording => self.recording(pids),
             Point::Anywhere => self.anywhere(pids),
         }
+        self.delay(10_000);
+        self.home.open_gate(&self.stop());
         self.home.open_gate(&self.gate());
     }
 
@@ -123,25 +143,40 @@ impl Storm {
     }
 
     fn starting(&mut self, pids: Pids) {
-        let isolation = self.random.pick(&["exec", "exec", "process"]);
-        let id = self.submit(&json!({ "options": { "isolation": isolation } }));
-        let child = within(PATIENCE, || {
-            let ended = self.home.stands(&id).0.is_terminal();
-            let child = children(pids.keeper).first().copied();
-            (child.is_some() || ended).then_some(child)
-        });
-        // On a busy machine it may be over before it was seen.
-        let frozen = child.flatten().map(|child| (child, freeze(child)));
-        let began = self.home.file(&format!("{id}.running")).exists();
-        self.hit(match (&frozen, began) {
-            (Some(_), false) => Point::Starting,
-            (Some(_), true) => Point::Running,
-            (None, _) => Point::Anywhere,
-        });
         self.submit_meanwhile();
+        // On a busy machine it may have begun, or be over, before it was seen.
+        let mut caught = self.catch_fresh_worker(pids.keeper);
+        for _ in 0..5 {
+            if matches!(caught, Some((_, _, Point::Starting))) {
+                break;
+            }
+            drop(caught);
+            caught = self.catch_fresh_worker(pids.keeper);
+        }
+        self.hit(
+            caught
+                .as_ref()
+                .map_or(Point::Anywhere, |(_, _, life)| *life),
+        );
         let victims = self.some_of(&[Victim::Worker, Victim::Keeper, Victim::Supervisor]);
-        let worker = frozen.as_ref().map(|(child, _)| *child);
+        let worker = caught.as_ref().map(|(worker, _, _)| *worker);
         self.kill(&victims, pids, worker);
+    }
+
+    /// Submits a job, and freezes the first process that the keeper makes from then on.
+    fn catch_fresh_worker(&mut self, keeper: i32) -> Option<(i32, Frozen, Point)> {
+        let isolation = self.random.pick(&["exec", "process"]);
+        let before = children(keeper);
+        let id = self.submit(&json!({ "options": { "isolation": isolation } }));
+        let found = within(PATIENCE, || {
+            let found = children(keeper);
+            let fresh = found.into_iter().find(|pid| !before.contains(pid));
+            let over = || self.home.stands(&id).0.is_terminal();
+            (fresh.is_some() || over()).then_some(fresh)
+        });
+        let worker = found.flatten()?;
+        let frozen = freeze(worker);
+        is_alive(worker).then(|| (worker, frozen, self.life_of(worker)))
     }
 
     fn running(&mut self, pids: Pids) {
@@ -157,6 +192,7 @@ impl Storm {
     fn result_sent(&mut self, pids: Pids) {
         let (id, worker) = self.submit_behind_gate();
         let frozen = freeze(pids.supervisor);
+        self.submit_meanwhile();
         self.home.open_gate(&self.gate());
         self.home.wait_for(&format!("{id}.finishing"));
         let mut victims = self.some_of(&[Victim::Worker, Victim::Keeper, Victim::Supervisor]);
@@ -166,42 +202,44 @@ impl Storm {
         } else {
             eventually("the worker ends", PATIENCE, || !is_alive(worker));
         }
+        assert!(!self.is_about_to_record(&id), "the supervisor stands still");
         assert_eq!(self.home.stands(&id).0, JobState::Running);
         self.hit(Point::ResultSent);
         if victims == [Victim::Worker] {
             victims.push(Victim::Keeper);
         }
         self.kill(&victims, pids, Some(worker));
-        // A frozen supervisor is no dead one: submitters count on it, so they come after it.
         drop(frozen);
-        self.submit_meanwhile();
     }
 
     fn recording(&mut self, pids: Pids) {
         let (id, worker) = self.submit_behind_gate();
-        let victims = self.some_of(&[Victim::Keeper, Victim::Supervisor]);
-        let pause = self.random.below(20_000);
-        let gate = self.gate();
-        let stood = self.home.locked(|| {
-            self.home.open_gate(&gate);
-            eventually("the worker ends", PATIENCE, || !is_alive(worker));
-            pass(Duration::from_micros(pause.into()));
-            let stood = self.home.stands(&id).0;
-            for victim in &victims {
-                kill(pids.of(*victim).expect("both are known"));
-            }
-            stood
-        });
-        assert_eq!(stood, JobState::Running, "nobody could write it down");
-        self.killed
-            .extend(victims.iter().filter_map(|victim| pids.of(*victim)));
-        self.count_kill(&victims);
-        self.hit(Point::Recording);
         self.submit_meanwhile();
+        let victims = self.some_of(&[Victim::Keeper, Victim::Supervisor]);
+        // Most often it has the result and can only wait for the lock; else it is about to get it.
+        let patient = self.random.below(4) > 0;
+        let lock = self.home.lock();
+        self.home.open_gate(&self.gate());
+        eventually("the worker ends", PATIENCE, || !is_alive(worker));
+        if patient {
+            eventually("the supervisor has the result", PATIENCE, || {
+                self.is_about_to_record(&id)
+            });
+        }
+        self.delay(2_000);
+        self.hit(if self.is_about_to_record(&id) {
+            Point::Recording
+        } else {
+            Point::ResultSent
+        });
+        let stood = self.home.stands(&id).0;
+        assert_eq!(stood, JobState::Running, "nobody could write it down");
+        self.kill(&victims, pids, None);
+        drop(lock);
     }
 
     fn anywhere(&mut self, pids: Pids) {
-        for _ in 0..3 {
+        for _ in 0..2 {
             self.submit_meanwhile();
         }
         let isolation = self.random.pick(&["exec", "process"]);
@@ -217,12 +255,8 @@ impl Storm {
 
     /// Everything that was acknowledged comes to its end, and the next job runs.
     fn settle(&mut self) {
-        for child in std::mem::take(&mut self.submitters) {
-            let output = child.wait_with_output().expect("it ends");
-            assert!(output.status.success(), "{}", said(&output.stderr));
-            let ids = said(&output.stdout);
-            assert_eq!(ids.lines().count(), 3, "{ids}");
-            self.acknowledged.extend(ids.lines().map(str::to_owned));
+        for submitter in std::mem::take(&mut self.submitters) {
+            self.acknowledged.extend(submitter.finish());
         }
         // A supervisor that is just dying looks alive to a submitter; the job waits for the next.
         let killed = std::mem::take(&mut self.killed);
@@ -233,6 +267,7 @@ impl Storm {
         for id in std::mem::take(&mut self.acknowledged) {
             let job = self.home.wait(&id);
             assert_eq!(job.state, JobState::Succeeded, "{job:#?}");
+            self.ended += 1;
             for attempt in &job.attempts {
                 let cause = &attempt.outcome.cause;
                 let known = matches!(
@@ -243,6 +278,7 @@ impl Storm {
                         | Cause::Signalled { signal: 9, .. }
                 );
                 assert!(known, "round {}: {job:#?}", self.round);
+                *self.causes.entry(cause.name()).or_default() += 1;
             }
         }
         assert_eq!(self.home.read("violations"), "", "round {}", self.round);
@@ -257,13 +293,18 @@ impl Storm {
     }
 
     /// The next job of the dispatcher starts without anyone's help.
-    fn probe(&self) {
-        let job = self.home.run("Storm", &json!({}));
+    fn probe(&mut self) {
+        let id = self.submit(&json!({}));
+        let job = self.home.wait(&id);
         assert_eq!(job.state, JobState::Succeeded, "{job:#?}");
     }
 
     fn gate(&self) -> String {
         format!("gate-{}", self.round)
+    }
+
+    fn stop(&self) -> String {
+        format!("stop-{}", self.round)
     }
 
     /// Submits a job and notes what was acknowledged.
@@ -285,14 +326,29 @@ impl Storm {
         (id, worker.pid)
     }
 
-    /// Submitters that are at it while somebody dies.
+    /// Somebody who has begun to submit and goes on while others die.
     fn submit_meanwhile(&mut self) {
         let ms = self.random.below(5);
-        let mut child = self.home.start(["submit", "Storm", "3"]);
-        let mut input = child.stdin.take().expect("a pipe");
-        let payload = json!({ "ms": ms }).to_string();
-        std::io::Write::write_all(&mut input, payload.as_bytes()).expect("it reads");
-        self.submitters.push(child);
+        let submitter = Submitter::start(&self.home, &json!({ "ms": ms }), &self.stop());
+        self.submitters.push(submitter);
+    }
+
+    /// What a worker that stands still has come to.
+    fn life_of(&self, worker: i32) -> Point {
+        let tag = tag_of(worker).unwrap_or_default();
+        let job = tag.split('.').next().unwrap_or_default();
+        // One without a tag was forked just now.
+        if job.is_empty() || !self.home.file(&format!("{job}.running")).exists() {
+            Point::Starting
+        } else {
+            Point::Running
+        }
+    }
+
+    /// Whether a supervisor knows how the job ended.
+    fn is_about_to_record(&self, id: &str) -> bool {
+        let ends = format!("job ends job={id}");
+        self.home.log().contains(&ends)
     }
 
     fn delay(&mut self, micros_max: u32) {
@@ -313,6 +369,8 @@ impl Storm {
     }
 
     fn kill(&mut self, victims: &[Victim], pids: Pids, worker: Option<i32>) {
+        let submitting = self.submitters.iter_mut().any(Submitter::is_at_it);
+        self.overlaps += u32::from(submitting);
         for victim in victims {
             if let Some(pid) = pids.of(*victim).or(worker) {
                 kill(pid);
@@ -322,10 +380,6 @@ impl Storm {
                 self.delay(2_000);
             }
         }
-        self.count_kill(victims);
-    }
-
-    fn count_kill(&mut self, victims: &[Victim]) {
         *self.kills.entry(format!("{victims:?}")).or_default() += 1;
     }
 
@@ -339,21 +393,48 @@ impl Storm {
     }
 
     fn report(&self, began: Instant) {
-        let mut causes: BTreeMap<&str, u32> = BTreeMap::new();
-        let ids = self.home.ids();
-        for id in &ids {
-            for attempt in self.home.job(id).attempts {
-                *causes.entry(attempt.outcome.cause.name()).or_default() += 1;
-            }
-        }
         eprintln!(
-            "{} rounds in {:.1?}, {} jobs\nhits: {:?}\nkilled: {:#?}\nattempts: {causes:?}",
+            "{} rounds in {:.1?}; {} jobs were acknowledged, and all of them succeeded\n\
+             somebody was submitting at the kill in {} rounds\n\
+             hits: {:?}\nkilled: {:#?}\nattempts: {:?}",
             self.round + 1,
             began.elapsed(),
-            ids.len(),
+            self.ended,
+            self.overlaps,
             self.hits,
-            self.kills
+            self.kills,
+            self.causes
         );
+    }
+}
+
+impl Submitter {
+    /// Starts it, and waits until its first job is acknowledged.
+    fn start(home: &Home, payload: &Value, stop: &str) -> Self {
+        let mut child = home.start(["submit-until", "Storm", stop, "30"]);
+        let mut input = child.stdin.take().expect("a pipe");
+        input
+            .write_all(payload.to_string().as_bytes())
+            .expect("it reads");
+        drop(input);
+        let mut said = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut first = String::new();
+        said.read_line(&mut first).expect("it says an id");
+        Self { child, said, first }
+    }
+
+    fn is_at_it(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Everything that was acknowledged to it.
+    fn finish(mut self) -> Vec<String> {
+        let mut all = self.first;
+        let rest = self.said.read_to_string(&mut all);
+        rest.expect("it says ids");
+        let output = self.child.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{}", said(&output.stderr));
+        all.lines().map(str::to_owned).collect()
     }
 }
 
