@@ -11,7 +11,9 @@ mod record;
 use std::time::{Duration, Instant};
 
 pub use home::{Home, Refused, WriteLock, said};
-pub use processes::{Frozen, Kind, Seen, freeze, is_alive, kill, tag_of};
+pub use processes::{
+    Frozen, Kind, Seen, freeze, is_alive, kill, limit_open_files, tag_of, terminate,
+};
 pub use random::Random;
 pub use record::{Attempt, Job};
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit, test_kill_process,
+};
 
 /// What a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,6 +151,25 @@ fn is_more(fields: Vec<String>) -> bool {
 /// Sends SIGKILL. Whoever is gone already is as well.
 pub fn kill(pid: i32) {
     signal(pid, Signal::KILL);
+}
+
+/// Sends SIGTERM.
+pub fn terminate(pid: u32) {
+    signal(pid.cast_signed(), Signal::TERM);
+}
+
+/// Lowers or raises how many descriptors a process may have; gives the number before.
+///
+/// # Panics
+/// When the kernel refuses.
+pub fn limit_open_files(pid: i32, count: u64) -> u64 {
+    let limit = Rlimit {
+        current: Some(count),
+        maximum: getrlimit(Resource::Nofile).maximum,
+    };
+    let before =
+        prlimit(Pid::from_raw(pid), Resource::Nofile, limit).expect("its limits can be set");
+    before.current.unwrap_or(u64::MAX)
 }
 
 /// Freezes a process with SIGSTOP and waits until it stands still; the guard lets it go on.
