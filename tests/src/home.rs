@@ -238,6 +238,14 @@ impl Home {
         record::ids(self.connection())
     }
 
+    /// Waits until the n-th job is stored; its id.
+    pub fn stored(&self, nth: usize) -> String {
+        eventually("a job is stored", PATIENCE, || {
+            let there = self.database().exists() && record::is_complete(self.connection());
+            there.then(|| self.ids())?.get(nth).cloned()
+        })
+    }
+
     /// Every row of the state file as text.
     #[must_use]
     pub fn dump(&self) -> Vec<String> {
