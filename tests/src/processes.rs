@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit, test_kill_process,
+    Pid, Resource, Rlimit, Signal, getrlimit, kill_process, kill_process_group, prlimit,
+    test_kill_process,
 };
 
 /// What a process is.
@@ -156,6 +157,20 @@ pub fn kill(pid: i32) {
 /// Sends SIGTERM.
 pub fn terminate(pid: u32) {
     signal(pid.cast_signed(), Signal::TERM);
+}
+
+/// Sends SIGHUP, as a terminal that is closed does.
+pub fn hang_up(pid: u32) {
+    signal(pid.cast_signed(), Signal::HUP);
+}
+
+/// Sends SIGKILL to a process group.
+///
+/// # Panics
+/// When there is none.
+pub fn kill_group(leader: u32) {
+    let leader = Pid::from_raw(leader.cast_signed()).expect("an id");
+    kill_process_group(leader, Signal::KILL).expect("there is a group");
 }
 
 /// Lowers or raises how many descriptors a process may have; gives the number before.
