@@ -44,16 +44,14 @@ impl ControlGroup {
         }
     }
 
-    /// How many processes are in it.
+    /// Whether a process is in it.
     #[must_use]
-    pub fn count(&self, home: &Home) -> usize {
-        match &self.directory {
-            Some(directory) => {
-                let list = fs::read_to_string(directory.join("cgroup.procs"));
-                list.map_or(0, |list| list.lines().count())
-            }
-            None => home.processes().len(),
-        }
+    pub fn holds(&self, pid: i32) -> bool {
+        let Some(directory) = &self.directory else {
+            return true;
+        };
+        let list = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+        list.lines().any(|line| line == pid.to_string())
     }
 
     /// SIGKILL to all of them.

@@ -62,7 +62,7 @@ fn everything_is_on_record() {
         let job = home.wait(&id);
         let ended = now_ms();
         assert_eq!(job.state, JobState::Failed, "{job:#?}");
-        assert_eq!((job.attempt, job.failures), (2, 2), "{job:#?}");
+        assert_eq!((job.attempt, job.failures), (2, 1), "{job:#?}");
         assert!(began <= job.submitted_at && job.submitted_at <= ended);
         assert!(job.ended_at.is_some_and(|at| at <= ended), "{job:#?}");
         let numbers: Vec<u32> = job.attempts.iter().map(|one| one.attempt).collect();
@@ -113,8 +113,10 @@ fn check_show(home: &Home, id: &str) {
 #[test]
 fn a_signal_is_on_record() {
     let home = Home::new(env!("CARGO_BIN_EXE_fixture"));
-    for signal in [6, 9, 11, 15] {
-        let job = home.run("Act", &json!({ "deed": { "signal": signal } }));
+    let sent = |signal| (signal, json!({ "signal": signal }));
+    // Rust's own handler takes the first SEGV that somebody sends; a real one ends the process.
+    for (signal, deed) in [sent(6), sent(9), sent(15), (11, json!("null_pointer"))] {
+        let job = home.run("Act", &json!({ "deed": deed }));
         let [attempt] = &job.attempts[..] else {
             panic!("one attempt: {job:#?}")
         };

@@ -6,7 +6,9 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Stdio};
 
 use dispatcher_core::JobState;
-use dispatcher_tests::{ControlGroup, Home, PATIENCE, eventually, hang_up, kill, kill_group, said};
+use dispatcher_tests::{
+    ControlGroup, Home, Kind, PATIENCE, eventually, hang_up, kill, kill_group, said,
+};
 use serde_json::{Value, json};
 
 /// A submitter with its payload on standard input.
@@ -124,12 +126,12 @@ fn a_submitter_may_die_with_its_control_group() {
     give(&mut child, &payload);
     let id = home.stored(0);
     home.wait_running(&id);
-    let all = home.processes();
-    assert_eq!(
-        group.count(&home),
-        4,
-        "submitter, supervisor, keeper, worker: {all:#?}"
-    );
+    for kind in [Kind::Supervisor, Kind::Keeper, Kind::Worker] {
+        let [seen] = &home.of_kind(kind)[..] else {
+            panic!("one {kind:?}, not {:#?}", home.processes())
+        };
+        assert!(group.holds(seen.pid), "{seen:#?} has left the group");
+    }
     group.kill_whole(&home);
     child.wait().expect("it ends");
     eventually("all are dead", PATIENCE, || home.processes().is_empty());
