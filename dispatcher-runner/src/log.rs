@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Write;
+use std::io::Write as _;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -46,7 +47,9 @@ impl Subscriber for Stderr {
             event.metadata().level()
         ));
         event.record(&mut line);
-        eprintln!("{}", line.0);
+        line.0.push('\n');
+        // On a full disk the line is lost; whoever wanted to write it goes on.
+        let _ = std::io::stderr().write_all(line.0.as_bytes());
     }
 
     fn enter(&self, _: &Id) {}

@@ -36,6 +36,17 @@ pub struct Refused {
     pub said: String,
 }
 
+/// Holds the write lock of a state file, and writes nothing.
+#[derive(Debug)]
+pub struct WriteLock(Connection);
+
+impl Drop for WriteLock {
+    fn drop(&mut self) {
+        // Closing the connection lets go of the lock in any case.
+        let _ = self.0.execute_batch("ROLLBACK");
+    }
+}
+
 impl Home {
     /// A new directory for this program: `Home::new(env!("CARGO_BIN_EXE_fixture"))`.
     ///
@@ -88,7 +99,17 @@ impl Home {
     /// The program, with nothing in its environment but what is said here.
     #[must_use]
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(&self.program);
+        self.command_of(&self.program, arguments)
+    }
+
+    /// Another program, with the same environment.
+    #[must_use]
+    pub fn command_of<S: AsRef<OsStr>>(
+        &self,
+        program: impl AsRef<OsStr>,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .current_dir(self.path())
@@ -227,26 +248,38 @@ impl Home {
         record::ids(self.connection())
     }
 
+    /// How many jobs of a dispatcher are unfinished; `None` while there is no state file to look at.
+    #[must_use]
+    pub fn unfinished(&self, dispatcher: &str) -> Option<u32> {
+        let connection = record::open(&self.database())?;
+        record::unfinished(&connection, dispatcher)
+    }
+
+    /// Waits until the n-th job is stored; its id.
+    pub fn stored(&self, nth: usize) -> String {
+        eventually("a job is stored", PATIENCE, || {
+            let there = self.database().exists() && record::is_complete(self.connection());
+            there.then(|| self.ids())?.get(nth).cloned()
+        })
+    }
+
     /// Every row of the state file as text.
     #[must_use]
     pub fn dump(&self) -> Vec<String> {
         record::dump(self.connection())
     }
 
-    /// Holds the write lock of the state file while `during` runs.
+    /// Takes the write lock of the state file, and holds it until the answer is dropped.
     ///
     /// # Panics
     /// When the lock cannot be had.
-    pub fn locked<T>(&self, during: impl FnOnce() -> T) -> T {
+    #[must_use]
+    pub fn lock(&self) -> WriteLock {
         let connection = record::open(&self.database()).expect("there is a state file");
         connection
             .execute_batch("BEGIN IMMEDIATE")
             .expect("the lock is free in time");
-        let value = during();
-        connection
-            .execute_batch("ROLLBACK")
-            .expect("nothing was written");
-        value
+        WriteLock(connection)
     }
 
     fn connection(&self) -> &Connection {
@@ -316,8 +349,13 @@ impl Home {
     /// What supervisors logged.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read(self.state().join("supervisor.log"))
-            .map_or_else(|_| String::new(), |bytes| said(&bytes))
+        fs::read(self.log_file()).map_or_else(|_| String::new(), |bytes| said(&bytes))
+    }
+
+    /// The file in which supervisors log.
+    #[must_use]
+    pub fn log_file(&self) -> PathBuf {
+        self.state().join("supervisor.log")
     }
 
     fn end_everything(&self) -> bool {
@@ -339,7 +377,10 @@ impl Drop for Home {
         }
         let ended = self.end_everything();
         if std::thread::panicking() {
-            eprintln!("log of the supervisors:\n{}", self.log());
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(200)..];
+            eprintln!("end of the supervisors' log:\n{}", last.join("\n"));
         } else {
             assert!(ended, "these do not die: {:#?}", self.processes());
         }

@@ -3,6 +3,8 @@
 //! Tests see what a user sees: processes, exit codes, text and the state file. The one place that
 //! sleeps is [`eventually`]; everything else waits through it.
 
+mod disk;
+mod group;
 mod home;
 mod processes;
 mod random;
@@ -10,8 +12,13 @@ mod record;
 
 use std::time::{Duration, Instant};
 
-pub use home::{Home, Refused, said};
-pub use processes::{Kind, Seen, freeze, is_alive, kill};
+pub use disk::{Ballast, SmallDisk, with_own_mounts};
+pub use group::ControlGroup;
+pub use home::{Home, Refused, WriteLock, said};
+pub use processes::{
+    Frozen, Kind, Seen, freeze, hang_up, is_alive, kill, kill_group, limit_open_files, tag_of,
+    terminate,
+};
 pub use random::Random;
 pub use record::{Attempt, Job};
 

@@ -124,11 +124,27 @@ pub(crate) fn stands(connection: &Connection, id: &str) -> Option<(JobState, u32
         .expect("a job can be read")
 }
 
+/// Whether a new state file has its tables by now.
+pub(crate) fn is_complete(connection: &Connection) -> bool {
+    let count = "SELECT COUNT(*) FROM sqlite_schema WHERE name = 'jobs'";
+    let count: rusqlite::Result<u32> = connection.query_one(count, [], |row| row.get(0));
+    count.is_ok_and(|count| count == 1)
+}
+
 pub(crate) fn ids(connection: &Connection) -> Vec<String> {
     connection
         .prepare_cached("SELECT id FROM jobs ORDER BY key")
         .and_then(|mut found| found.query_map([], |row| row.get(0))?.collect())
         .expect("jobs can be read")
+}
+
+/// How many jobs of a dispatcher are unfinished; `None` before the first is stored.
+pub(crate) fn unfinished(connection: &Connection, dispatcher: &str) -> Option<u32> {
+    const UNFINISHED: &str = "
+SELECT COUNT(*) FROM jobs AS j JOIN dispatchers AS d ON d.id = j.dispatcher
+WHERE d.name = ?1 AND j.state < 2";
+    let mut found = connection.prepare_cached(UNFINISHED).ok()?;
+    found.query_row([dispatcher], |row| row.get(0)).ok()
 }
 
 /// Every row of every table as text.

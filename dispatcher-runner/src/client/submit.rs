@@ -9,7 +9,7 @@ use crate::about::About;
 use crate::client::SpawnError;
 use crate::config::{Config, StoreLocation};
 use crate::store::{
-    Accepted, Build, DispatcherRow, NewJob, StoreClient, Submission, SupervisorRow,
+    Accepted, Build, DispatcherRow, NewJob, StoreClient, StoreError, Submission, SupervisorRow,
 };
 use crate::supervisor::{self, Orders, launch};
 use crate::{app, ids, requirements, testing};
@@ -64,6 +64,7 @@ impl Request {
         let mut shared = (definition.dispatcher_options)();
         config.apply(definition.name, &mut options, &mut shared);
         (definition.check)(&payload, &mut options)?;
+        let payload = definition.stored_payload(payload);
         let origin = format!("pid {} ({})", std::process::id(), app::program_name());
         Ok(Self {
             definition,
@@ -130,6 +131,9 @@ impl Sender<'_> {
         for job in &jobs {
             tracing::debug!(job = %job.id, name = job.dispatcher, "job submitted");
         }
+        let file = self.location.file();
+        launch::prepare(&self.orders(), self.build)
+            .map_err(|source| StoreError::unusable(file, self.location.directory(), source))?;
         let submitted = self.store.submit(Submission { jobs, dispatchers })?;
         let sent = |job: &Accepted| Sent {
             id: job.id,

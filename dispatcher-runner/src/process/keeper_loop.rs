@@ -386,13 +386,13 @@ impl KeeperLoop {
         if !look_closer {
             return Vec::new();
         }
-        let owners = strays::owners(&self.leaders());
+        let kin = strays::kin(&self.leaders());
         for pid in fresh {
-            if let Some(owner) = owners.get(&pid) {
-                self.adopted.insert(pid, *owner);
+            if let Some(kin) = kin.get(&pid).filter(|kin| kin.sure) {
+                self.adopted.insert(pid, kin.owner);
             }
         }
-        let of_worker = owners.iter().filter(|(_, owner)| **owner == own);
+        let of_worker = kin.iter().filter(|(_, kin)| kin.owner == own);
         of_worker.map(|(pid, _)| *pid).collect()
     }
 

@@ -21,6 +21,7 @@ mod signals;
 mod slot;
 mod socket;
 mod spawn;
+mod stat;
 mod strays;
 mod sys;
 mod tag;

@@ -4,7 +4,7 @@
 //! is a socket of the right kind: nobody becomes a keeper by typing.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write as _};
 
 use dispatcher_core::JobId;
 
@@ -110,7 +110,8 @@ fn open_keeper(socket: MessageSocket, name: &str) -> i32 {
 
 /// Stderr of a keeper is its supervisor's log.
 pub(super) fn say(why: &str) -> i32 {
-    eprintln!("dispatcher: {why}");
+    // On a full disk it is said to the supervisor alone.
+    let _ = io::stderr().write_all(format!("dispatcher: {why}\n").as_bytes());
     70
 }
 

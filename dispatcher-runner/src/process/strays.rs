@@ -10,7 +10,9 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use super::{sys, tag};
+use super::stat::Stat;
+use super::sys;
+use super::tag::{self, Mark};
 
 /// A worker as far as ownership is concerned.
 #[derive(Debug, Clone)]
@@ -29,15 +31,12 @@ pub(super) enum Owner {
     Other,
 }
 
-/// A line of `/proc/<pid>/stat`.
+/// What a look tells of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Process {
-    pid: i32,
-    parent: i32,
-    group: i32,
-    session: i32,
-    started: u64,
-    zombie: bool,
+pub(super) struct Kin {
+    pub(super) owner: Owner,
+    /// Whether the process could be asked. If not, a later look may tell otherwise.
+    pub(super) sure: bool,
 }
 
 /// Reads the ids of the keeper's own children.
@@ -69,47 +68,51 @@ impl Children {
 }
 
 /// The living processes below the keeper that are not workers' leaders, by process id.
-pub(super) fn owners(leaders: &[Leader]) -> BTreeMap<i32, Owner> {
+pub(super) fn kin(leaders: &[Leader]) -> BTreeMap<i32, Kin> {
     let processes = snapshot();
-    let own = sys::own_pid();
-    let mut children: BTreeMap<i32, Vec<Process>> = BTreeMap::new();
+    let until = tag::look_until();
+    let mut children: BTreeMap<i32, Vec<&Stat>> = BTreeMap::new();
     for process in processes.values() {
-        children.entry(process.parent).or_default().push(*process);
+        children.entry(process.parent).or_default().push(process);
     }
     let started = |leader: &Leader| processes.get(&leader.pid).map(|process| process.started);
-    let mut owners = BTreeMap::new();
-    let mut waiting: Vec<(Process, Option<Owner>)> = Vec::new();
+    let mut found = BTreeMap::new();
+    let mut waiting: Vec<(&Stat, Option<Owner>)> = Vec::new();
     let below = |pid, owner, waiting: &mut Vec<_>| {
-        let found = children.get(&pid).into_iter().flatten();
-        waiting.extend(found.map(|process| (*process, owner)));
+        let below = children.get(&pid).into_iter().flatten();
+        waiting.extend(below.map(|process| (*process, owner)));
     };
-    below(own, None, &mut waiting);
+    below(sys::own_pid(), None, &mut waiting);
     while let Some((process, parent)) = waiting.pop() {
-        if let Some(leader) = leaders.iter().find(|leader| leader.pid == process.pid) {
-            below(
-                process.pid,
-                Some(Owner::Worker(leader.worker)),
-                &mut waiting,
-            );
+        let pid = process.pid;
+        if let Some(leader) = leaders.iter().find(|leader| leader.pid == pid) {
+            below(pid, Some(Owner::Worker(leader.worker)), &mut waiting);
             continue;
         }
-        let owner = shown(&process, leaders)
-            .or(parent)
-            .unwrap_or_else(|| only_possible(&process, leaders, started));
-        if !process.zombie {
-            owners.insert(process.pid, owner);
+        let mark = tag::mark_of(pid, until);
+        let owner = match &mark {
+            Mark::Value(value) => owner_of_tag(value, leaders),
+            Mark::Nothing | Mark::Unsure => owner_of_group(process, leaders)
+                .or(parent)
+                .unwrap_or_else(|| only_possible(process, leaders, started)),
+        };
+        let ended_meanwhile =
+            mark == Mark::Nothing && Stat::of(pid).is_none_or(|stat| stat.is_over());
+        if !process.is_over() && !ended_meanwhile {
+            let sure = mark != Mark::Unsure;
+            found.insert(pid, Kin { owner, sure });
         }
-        below(process.pid, Some(owner), &mut waiting);
+        below(pid, Some(owner), &mut waiting);
     }
-    owners
+    found
 }
 
-/// The owner that a process itself shows.
-fn shown(process: &Process, leaders: &[Leader]) -> Option<Owner> {
-    if let Some(value) = tag::value_of(process.pid) {
-        let leader = leaders.iter().find(|leader| leader.tag.as_bytes() == value);
-        return Some(leader.map_or(Owner::Other, |leader| Owner::Worker(leader.worker)));
-    }
+fn owner_of_tag(value: &[u8], leaders: &[Leader]) -> Owner {
+    let leader = leaders.iter().find(|leader| leader.tag.as_bytes() == value);
+    leader.map_or(Owner::Other, |leader| Owner::Worker(leader.worker))
+}
+
+fn owner_of_group(process: &Stat, leaders: &[Leader]) -> Option<Owner> {
     leaders
         .iter()
         .find(|leader| process.group == leader.pid || process.session == leader.pid)
@@ -118,7 +121,7 @@ fn shown(process: &Process, leaders: &[Leader]) -> Option<Owner> {
 
 /// The only worker that was there when the process began, if it was the only one.
 fn only_possible(
-    process: &Process,
+    process: &Stat,
     leaders: &[Leader],
     started: impl Fn(&Leader) -> Option<u64>,
 ) -> Owner {
@@ -131,33 +134,14 @@ fn only_possible(
     }
 }
 
-fn snapshot() -> BTreeMap<i32, Process> {
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return BTreeMap::new();
-    };
+fn snapshot() -> BTreeMap<i32, Stat> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten();
     entries
         .filter_map(|entry| {
-            let pid: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
-            let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-            Some((pid, parse(pid, &stat)?))
+            let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            Some((pid, Stat::of(pid)?))
         })
         .collect()
-}
-
-/// The name in the second field may hold anything, so reading begins behind its last bracket.
-fn parse(pid: i32, stat: &[u8]) -> Option<Process> {
-    let end = stat.iter().rposition(|byte| *byte == b')')?;
-    let text = std::str::from_utf8(&stat[end + 1..]).ok()?;
-    let fields: Vec<&str> = text.split_ascii_whitespace().collect();
-    let number = |at: usize| fields.get(at)?.parse::<i32>().ok();
-    Some(Process {
-        pid,
-        parent: number(1)?,
-        group: number(2)?,
-        session: number(3)?,
-        started: fields.get(19)?.parse().ok()?,
-        zombie: matches!(*fields.first()?, "Z" | "X"),
-    })
 }
 
 fn read_all(file: &File) -> io::Result<String> {
@@ -176,15 +160,10 @@ fn read_all(file: &File) -> io::Result<String> {
 mod tests {
     use super::*;
 
-    fn process(pid: i32, group: i32, started: u64) -> Process {
-        Process {
-            pid,
-            parent: 1,
-            group,
-            session: group,
-            started,
-            zombie: false,
-        }
+    fn process(group: i32, started: u64) -> Stat {
+        let mut own = Stat::of(sys::own_pid()).unwrap();
+        (own.group, own.session, own.started) = (group, group, started);
+        own
     }
 
     fn leader(worker: u32, pid: i32) -> Leader {
@@ -196,33 +175,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_brackets_and_spaces_is_skipped() {
-        let stat = b"12 (a) R 1 (b) S 7 8 9 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 555 1 1";
-        let parsed = parse(12, stat).unwrap();
-        assert_eq!((parsed.parent, parsed.group, parsed.session), (7, 8, 9));
-        assert_eq!((parsed.started, parsed.zombie), (555, false));
-        assert_eq!(parse(12, b"12 (a"), None);
-    }
-
-    #[test]
-    fn the_own_process_is_in_the_snapshot() {
-        let own = snapshot()[&sys::own_pid()];
-        assert_eq!(
-            own.parent.unsigned_abs(),
-            std::os::unix::process::parent_id()
-        );
-        assert!(!own.zombie);
-    }
-
-    #[test]
     fn a_process_that_shows_nothing_is_counted_only_when_there_is_no_doubt() {
         let leaders = [leader(1, 100_000_001), leader(2, 100_000_002)];
         let started = |leader: &Leader| Some(u64::from(leader.worker) * 10);
-        let stray = |at| only_possible(&process(100_000_009, 5, at), &leaders, started);
+        let stray = |at| only_possible(&process(5, at), &leaders, started);
         assert_eq!(stray(5), Owner::Other);
         assert_eq!(stray(15), Owner::Worker(1));
         assert_eq!(stray(25), Owner::Other);
-        let mate = process(100_000_009, 100_000_002, 5);
-        assert_eq!(shown(&mate, &leaders), Some(Owner::Worker(2)));
+        let mate = process(100_000_002, 5);
+        assert_eq!(owner_of_group(&mate, &leaders), Some(Owner::Worker(2)));
     }
 }

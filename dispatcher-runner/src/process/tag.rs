@@ -3,13 +3,14 @@
 //! It serves only to find processes that left their group or outlived their keeper; it proves
 //! nothing. A process with another value of the variable belongs to somebody else.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use dispatcher_core::JobId;
 
+use super::stat::{Environment, Stat};
 use super::sys;
 
 /// Name of the variable in every job process.
@@ -24,9 +25,9 @@ pub(super) const TAG_BYTES: usize = JobId::LEN + 1 + 10;
 /// How long killing may take before what is left is given up.
 const KILL_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// How often, and how long apart, a process that starts another image is looked at.
-const EXEC_LOOKS: u32 = 40;
-const EXEC_STEP: Duration = Duration::from_micros(250);
+/// How long to look at processes that show no environment for the moment, and how often.
+const LOOK_TIME_MAX: Duration = Duration::from_millis(100);
+const LOOK_STEP: Duration = Duration::from_micros(250);
 
 /// One attempt of one job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,24 +42,38 @@ impl fmt::Display for Tag {
     }
 }
 
-/// Kills everything that carries the tag, and their process groups, until nothing is found.
-/// Blocks for up to five seconds if something does not die. Returns how many were found.
+/// What a process shows of a tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// The value that it carries, which may be any bytes.
+    Value(Vec<u8>),
+    /// It carries none, is gone, or belongs to somebody who hides it.
+    Nothing,
+    /// It starts another image or is on its way out, so it shows none for the moment.
+    Unsure,
+}
+
+/// Kills everything that carries the tag, and their process groups, until nothing is found and
+/// what was found has ended: its locks are free.
+/// Blocks for up to five seconds if something does not end. Returns how many were found.
 pub(crate) fn kill_tagged(tag: &Tag) -> u32 {
     let give_up = Instant::now() + KILL_TIME_MAX;
     let own_group = sys::group_of(sys::own_pid());
-    let mut killed = std::collections::BTreeSet::new();
+    let mut killed = BTreeSet::new();
     loop {
-        let found = tagged(tag);
-        if found.is_empty() || Instant::now() > give_up {
-            return u32::try_from(killed.len()).unwrap_or(u32::MAX);
-        }
-        for pid in found {
-            killed.insert(pid);
+        let found = look_for(tag);
+        for pid in &found.marked {
+            killed.insert(*pid);
             // Group mates may have dropped the tag. The group was made for the attempt.
-            if let Some(group) = sys::group_of(pid).filter(|group| Some(*group) != own_group) {
+            if let Some(group) = sys::group_of(*pid).filter(|group| Some(*group) != own_group) {
                 let _ = sys::kill_group(group, libc::SIGKILL);
             }
-            let _ = sys::kill(pid, libc::SIGKILL);
+            let _ = sys::kill(*pid, libc::SIGKILL);
+        }
+        let over = |pid: &i32| Stat::of(*pid).is_none_or(|stat| stat.is_over());
+        let done = found.marked.is_empty() && !found.unsure && killed.iter().all(over);
+        if done || Instant::now() > give_up {
+            return u32::try_from(killed.len()).unwrap_or(u32::MAX);
         }
         thread::sleep(Duration::from_millis(1));
     }
@@ -66,52 +81,69 @@ pub(crate) fn kill_tagged(tag: &Tag) -> u32 {
 
 /// How many living processes carry the tag.
 pub(crate) fn count_tagged(tag: &Tag) -> u32 {
-    u32::try_from(tagged(tag).len()).unwrap_or(u32::MAX)
-}
-
-/// The value that a process carries; `None` without one, or if its environment is unreadable.
-///
-/// A process shows no environment for an instant while it starts another image. That would hide
-/// it from a search, so what looks empty is believed only when the kernel says that it is.
-pub(super) fn value_of(pid: i32) -> Option<Vec<u8>> {
-    for _ in 0..EXEC_LOOKS {
-        let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-        if !environ.is_empty() {
-            return value_in(&environ).map(<[u8]>::to_vec);
+    let give_up = Instant::now() + LOOK_TIME_MAX;
+    loop {
+        let found = look_for(tag);
+        if !found.unsure || Instant::now() > give_up {
+            return u32::try_from(found.marked.len()).unwrap_or(u32::MAX);
         }
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        match environment_in(&stat)? {
-            Environment::Empty => return None,
-            // It came between the two reads.
-            Environment::Present => {}
-            Environment::Pending => thread::sleep(EXEC_STEP),
-        }
+        thread::sleep(LOOK_STEP);
     }
-    None
 }
 
-/// What a line of `/proc/<pid>/stat` says of the environment.
-#[derive(Debug, PartialEq, Eq)]
-enum Environment {
-    Empty,
-    Present,
-    /// The process has new memory, and the environment is not in it yet.
-    Pending,
+/// When to stop waiting for what [`mark_of`] looks at.
+pub(super) fn look_until() -> Instant {
+    Instant::now() + LOOK_TIME_MAX
 }
 
-/// Fields 23 (size of the memory), 50 and 51 (bounds of the environment) of proc_pid_stat(5).
-fn environment_in(stat: &str) -> Option<Environment> {
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut fields = fields.split_ascii_whitespace();
-    let memory = fields.nth(20)?;
-    let (start, end) = (fields.nth(26)?, fields.next()?);
-    Some(if memory == "0" || (end != "0" && start == end) {
-        Environment::Empty
-    } else if end == "0" {
-        Environment::Pending
-    } else {
-        Environment::Present
-    })
+/// What a process shows; one that shows nothing for the moment is looked at again until the time
+/// is up.
+pub(super) fn mark_of(pid: i32, until: Instant) -> Mark {
+    loop {
+        let mark = mark(pid);
+        if mark != Mark::Unsure || Instant::now() > until {
+            return mark;
+        }
+        thread::sleep(LOOK_STEP);
+    }
+}
+
+/// One look. What looks empty is believed only when the kernel says that it is.
+fn mark(pid: i32) -> Mark {
+    let environ = std::fs::read(format!("/proc/{pid}/environ"));
+    if let Ok(environ) = &environ
+        && !environ.is_empty()
+    {
+        return carried(environ);
+    }
+    let Some(stat) = Stat::of(pid) else {
+        return Mark::Nothing;
+    };
+    match stat.environment() {
+        Environment::Nothing => Mark::Nothing,
+        Environment::Pending if stat.is_headless() => mark_of_threads(pid),
+        Environment::Pending => Mark::Unsure,
+        Environment::Present => match environ {
+            // It came between the two looks.
+            Ok(_) => Mark::Unsure,
+            Err(_) => Mark::Nothing,
+        },
+    }
+}
+
+/// The first thread of a process may end before others, and shows nothing from then on.
+fn mark_of_threads(pid: i32) -> Mark {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+    let environs = threads.into_iter().flatten().filter_map(|thread| {
+        let environ = std::fs::read(thread.ok()?.path().join("environ")).ok()?;
+        (!environ.is_empty()).then_some(environ)
+    });
+    let mut marks = environs.map(|environ| carried(&environ));
+    marks.next().unwrap_or(Mark::Unsure)
+}
+
+fn carried(environ: &[u8]) -> Mark {
+    value_in(environ).map_or(Mark::Nothing, |value| Mark::Value(value.to_vec()))
 }
 
 fn value_in(environ: &[u8]) -> Option<&[u8]> {
@@ -122,24 +154,38 @@ fn value_in(environ: &[u8]) -> Option<&[u8]> {
     })
 }
 
-fn tagged(tag: &Tag) -> Vec<i32> {
+struct Found {
+    marked: Vec<i32>,
+    /// Whether there are processes that might carry it.
+    unsure: bool,
+}
+
+fn look_for(tag: &Tag) -> Found {
     let wanted = tag.to_string();
     let own = sys::own_pid();
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return Vec::new();
+    let mut found = Found {
+        marked: Vec::new(),
+        unsure: false,
     };
-    entries
-        .filter_map(|entry| {
-            let name = entry.ok()?.file_name();
-            let pid = std::str::from_utf8(name.as_bytes()).ok()?.parse().ok()?;
-            let carries = pid != own && value_of(pid)? == wanted.as_bytes();
-            carries.then_some(pid)
-        })
-        .collect()
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.parse().ok());
+        let Some(pid) = pid.filter(|pid| *pid != own) else {
+            continue;
+        };
+        match mark(pid) {
+            Mark::Value(value) if value == wanted.as_bytes() => found.marked.push(pid),
+            Mark::Value(_) | Mark::Nothing => {}
+            Mark::Unsure => found.unsure = true,
+        }
+    }
+    found
 }
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     #[test]
@@ -152,23 +198,39 @@ mod tests {
     }
 
     #[test]
-    fn an_environment_that_is_not_there_yet_is_told_from_an_empty_one() {
-        let line = |memory: u32, start: u32, end: u32| {
-            let zeros = |count| "0 ".repeat(count);
-            format!(
-                "7 (a) b) S {}{memory} {}{start} {end} 0",
-                zeros(19),
-                zeros(26)
-            )
-        };
-        let told = |memory, start, end| environment_in(&line(memory, start, end)).unwrap();
-        assert_eq!(told(0, 0, 0), Environment::Empty);
-        assert_eq!(told(4096, 0, 0), Environment::Pending);
-        assert_eq!(told(4096, 70, 0), Environment::Pending);
-        assert_eq!(told(4096, 70, 70), Environment::Empty);
-        assert_eq!(told(4096, 70, 90), Environment::Present);
-        let own = std::fs::read_to_string("/proc/self/stat").unwrap();
-        assert_eq!(environment_in(&own), Some(Environment::Present));
+    fn a_process_whose_first_thread_has_ended_still_shows_its_tag() {
+        let program = "import ctypes, threading, time\n\
+             threading.Thread(target=time.sleep, args=(1000,)).start()\n\
+             ctypes.CDLL(None).pthread_exit(None)";
+        let mut child = Command::new("python3")
+            .args(["-c", program])
+            .env(TAG_VARIABLE, "threads.1")
+            .spawn()
+            .unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let give_up = Instant::now() + Duration::from_secs(20);
+        while !Stat::of(pid).unwrap().is_headless() {
+            assert!(Instant::now() < give_up, "its first thread does not end");
+            thread::yield_now();
+        }
+        let mark = mark_of(pid, look_until());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(mark, Mark::Value(b"threads.1".to_vec()));
+    }
+
+    #[test]
+    fn a_cleared_environment_carries_nothing_at_once() {
+        let mut child = Command::new("sleep")
+            .arg("1000")
+            .env_clear()
+            .spawn()
+            .unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let mark = mark_of(pid, look_until());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(mark, Mark::Nothing);
     }
 
     #[test]

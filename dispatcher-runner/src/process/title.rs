@@ -11,6 +11,8 @@ use std::ptr;
 
 use dispatcher_core::JobId;
 
+use super::stat::Stat;
+use super::sys;
 use super::tag::{TAG_BYTES, TAG_VARIABLE, Tag};
 
 /// Where the strings of this process lie.
@@ -35,18 +37,15 @@ impl Title {
     /// Finds the strings. Where the kernel does not tell, titles are not shown and the tag is
     /// set in the ordinary way only.
     pub(super) fn find() -> Self {
-        let regions = std::fs::read("/proc/self/stat")
-            .ok()
-            .and_then(|stat| regions(&stat));
-        let Some((arguments, environment)) = regions else {
+        let Some(stat) = Stat::of(sys::own_pid()) else {
             return Self {
                 arguments: 0..0,
                 tag: None,
             };
         };
         Self {
-            arguments,
-            tag: find_placeholder(&environment),
+            tag: find_placeholder(&stat.environment_region()),
+            arguments: stat.arguments,
         }
     }
 
@@ -99,18 +98,6 @@ pub(super) fn name_process(name: &str) {
     unsafe { libc::prctl(libc::PR_SET_NAME, bytes.as_ptr(), 0, 0, 0) };
 }
 
-/// Fields 48 to 51: where arguments and environment begin and end. All zero when hidden.
-fn regions(stat: &[u8]) -> Option<(Range<usize>, Range<usize>)> {
-    let end = stat.iter().rposition(|byte| *byte == b')')?;
-    let text = std::str::from_utf8(&stat[end + 1..]).ok()?;
-    let mut fields = text.split_ascii_whitespace().skip(45);
-    let mut next = || fields.next()?.parse::<usize>().ok().filter(|at| *at != 0);
-    let arguments = next()?..next()?;
-    let environment = next()?..next()?;
-    (arguments.start < arguments.end && environment.start < environment.end)
-        .then_some((arguments, environment))
-}
-
 /// Address of the placeholder, if the library's environment still points into the kernel's.
 fn find_placeholder(environment: &Range<usize>) -> Option<usize> {
     // SAFETY: called with one thread, before anybody changed the environment; the array ends
@@ -133,19 +120,4 @@ fn find_placeholder(environment: &Range<usize>) -> Option<usize> {
         }
     }
     None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn this_process_has_regions_for_its_strings() {
-        let stat = std::fs::read("/proc/self/stat").unwrap();
-        let (arguments, environment) = regions(&stat).unwrap();
-        let shown = std::fs::read("/proc/self/cmdline").unwrap();
-        assert_eq!(arguments.len(), shown.len());
-        assert!(environment.start >= arguments.end);
-        assert_eq!(regions(b"1 (x) S 1 2"), None);
-    }
 }

@@ -18,7 +18,8 @@ pub(crate) use group::{StoreClient, StoreThread};
 pub(crate) use memory::MemoryStore;
 pub(crate) use sqlite::SqliteStore;
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dispatcher_core::{Counters, DispatcherOptions, JobId, JobState, OnLost, Options, Outcome};
@@ -493,7 +494,7 @@ pub(crate) enum StoreError {
     Directory {
         path: PathBuf,
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The state file lies on a network file system.
     #[error("{} lies on a network file system ({kind}), where SQLite's locks do not hold", path.display())]
@@ -520,6 +521,19 @@ pub(crate) enum StoreError {
 }
 
 impl StoreError {
+    /// What the operating system said about the directory of a state file.
+    pub(crate) fn unusable(file: &Path, directory: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full {
+                path: file.to_owned(),
+            },
+            _ => Self::Directory {
+                path: directory.to_owned(),
+                source,
+            },
+        }
+    }
+
     /// One line of what to do about it.
     pub(crate) fn advice(&self) -> String {
         match self {

@@ -20,8 +20,9 @@ use crate::process::{self, Keeper, KeeperRequest, Limits, Tag};
 use crate::store::{self, ClaimRequest, Record, Serves, StoreClient, SupervisorId};
 
 use super::link::{Link, READ_BYTES};
+use super::open::Home;
 use super::work::{Close, Work};
-use super::{Home, Orders, SupervisorError};
+use super::{Orders, SupervisorError};
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
@@ -34,6 +35,8 @@ pub(super) struct Setup<'a> {
     pub(super) orders: &'a Orders,
     pub(super) build: &'a store::Build,
     pub(super) home: &'a Home,
+    pub(super) slots: Vec<File>,
+    pub(super) live: PathBuf,
     pub(super) keeper: Keeper,
     pub(super) store: StoreClient,
     pub(super) supervisor: SupervisorId,
@@ -73,11 +76,6 @@ struct Ready {
 
 impl<'a> Driver<'a> {
     pub(super) fn new(setup: Setup<'a>) -> Result<Self, SupervisorError> {
-        let live = setup.orders.directory().join("live");
-        std::fs::create_dir_all(&live).map_err(|source| SupervisorError::Directory {
-            path: live.clone(),
-            source,
-        })?;
         let origin = Instant::now();
         let config = EngineConfig {
             slots: setup.orders.slots,
@@ -91,13 +89,12 @@ impl<'a> Driver<'a> {
             dispatchers: setup.dispatchers,
             queues: setup.orders.queues.clone(),
         };
-        let slots = lock_slots(setup.home, setup.orders.slots)?;
         Ok(Self {
             home: setup.home,
-            slots,
+            slots: setup.slots,
             build: setup.build.id.clone(),
             program: setup.orders.program.clone(),
-            live,
+            live: setup.live,
             origin,
             engine: Engine::new(config, now_since(origin)),
             keeper: setup.keeper,
@@ -140,7 +137,9 @@ impl<'a> Driver<'a> {
 
     fn event(&mut self, event: Event) {
         let now = self.now();
-        self.engine.handle(now, event);
+        if let Err(unfit) = self.engine.handle(now, event) {
+            tracing::error!(%unfit, "an event was ignored: this is a bug of Dispatcher");
+        }
     }
 
     fn wait(&self) -> Result<Ready, SupervisorError> {
@@ -369,16 +368,6 @@ fn is_loss(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected
     )
-}
-
-fn lock_slots(home: &Home, slots: u32) -> Result<Vec<File>, SupervisorError> {
-    (0..slots)
-        .map(|slot| process::lock_slot(&home.directory, slot))
-        .collect::<io::Result<Vec<_>>>()
-        .map_err(|source| SupervisorError::Directory {
-            path: home.directory.clone(),
-            source,
-        })
 }
 
 fn interest((fd, write): (BorrowedFd<'_>, bool)) -> PollFd<'_> {

@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::process;
@@ -21,6 +22,18 @@ const LOG_BYTES_MAX: u64 = 1024 * 1024;
 /// Name of the log beside the state file.
 pub(crate) const LOG: &str = "supervisor.log";
 
+/// Makes sure that there can be an election, before a job is stored that would need one.
+///
+/// # Errors
+/// When its lock file cannot be made.
+pub(crate) fn prepare(orders: &Orders, build: &Build) -> io::Result<()> {
+    let path = election_file(orders, build);
+    if path.exists() {
+        return Ok(());
+    }
+    open_election(&path).map(drop)
+}
+
 /// Wakes the supervisor of this build, or starts it.
 ///
 /// # Errors
@@ -34,14 +47,7 @@ pub(crate) fn ensure(
     if wake_open(build, orders, rows) {
         return Ok(());
     }
-    let path = orders
-        .directory()
-        .join(format!("election-{}.lock", build.id));
-    let lock = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)?;
+    let lock = open_election(&election_file(orders, build))?;
     let deadline = Instant::now() + ELECTION_TIME_MAX;
     loop {
         match lock.try_lock() {
@@ -65,6 +71,20 @@ pub(crate) fn ensure(
     }
 }
 
+fn election_file(orders: &Orders, build: &Build) -> PathBuf {
+    orders
+        .directory()
+        .join(format!("election-{}.lock", build.id))
+}
+
+fn open_election(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+}
+
 fn wake_open(build: &Build, orders: &Orders, rows: &[SupervisorRow]) -> bool {
     let ours = rows.iter().find(|row| {
         row.open && row.build == *build && row.program == orders.program && is_alive(&row.directory)
@@ -76,7 +96,8 @@ fn wake_open(build: &Build, orders: &Orders, rows: &[SupervisorRow]) -> bool {
 }
 
 fn start(orders: &Orders, lock: File) -> io::Result<()> {
-    let log = open_log(orders)?;
+    // Without a log it says nothing, and works all the same.
+    let log = open_log(orders).or_else(|_| File::options().write(true).open("/dev/null"))?;
     let orders = serde_json::to_string(orders).map_err(io::Error::other)?;
     process::start_detached(&[ROLE, &orders], lock, log)
 }

@@ -6,6 +6,7 @@
 mod driver;
 pub(crate) mod launch;
 pub(crate) mod link;
+mod open;
 mod upkeep;
 mod wake;
 mod work;
@@ -18,9 +19,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::process;
-use crate::store::{Build, NewSupervisor, SqliteStore, StoreError, StoreThread};
+use crate::store::{Build, StoreError};
 
-pub(crate) use wake::{WakeSocket, wake};
+use open::Opened;
+pub(crate) use wake::wake;
 
 /// First argument of a process that is to be a detached supervisor.
 pub(crate) const ROLE: &str = "dispatcher-supervisor";
@@ -70,35 +72,6 @@ pub(crate) enum SupervisorError {
     Poll(#[source] io::Error),
 }
 
-/// The files of one living supervisor.
-pub(crate) struct Home {
-    pub(crate) directory: PathBuf,
-    /// Held until the process ends; its end is the proof of death.
-    _life: File,
-    pub(crate) wake: WakeSocket,
-}
-
-impl Home {
-    /// Makes a directory of its own under `state/supervisors`, with its lock held.
-    fn make(state: &Path) -> Result<Self, SupervisorError> {
-        let name = format!("{}-{}", std::process::id(), crate::ids::random_hex());
-        let directory = state.join("supervisors").join(name);
-        let failed = |source| SupervisorError::Directory {
-            path: directory.clone(),
-            source,
-        };
-        std::fs::create_dir_all(&directory).map_err(failed)?;
-        let life = File::create(directory.join(LIFE_LOCK)).map_err(failed)?;
-        life.lock().map_err(failed)?;
-        let wake = WakeSocket::bind(&directory).map_err(failed)?;
-        Ok(Self {
-            directory,
-            _life: life,
-            wake,
-        })
-    }
-}
-
 /// Whether the supervisor with this directory is alive.
 pub(crate) fn is_alive(directory: &Path) -> bool {
     match File::open(directory.join(LIFE_LOCK)) {
@@ -113,39 +86,32 @@ pub(crate) fn is_alive(directory: &Path) -> bool {
 /// soon as the row is closed, so that a submitter who sees no open row can start the next one.
 pub(crate) fn run(orders: &Orders, elected: Option<File>) -> Result<(), SupervisorError> {
     let build = process::build_id().map_err(SupervisorError::Poll)?;
-    let home = Home::make(&orders.directory())?;
-    let result = serve(orders, &build, &home, elected);
-    let _ = std::fs::remove_dir_all(&home.directory);
+    let names = crate::app::registry().iter();
+    let serves: Vec<String> = names.map(|definition| definition.name.to_owned()).collect();
+    let opened = Opened::patiently(orders, &build, &serves)?;
+    let directory = opened.home.directory.clone();
+    let result = serve(orders, &build, opened, serves, elected);
+    let _ = std::fs::remove_dir_all(directory);
     result
 }
 
 fn serve(
     orders: &Orders,
     build: &Build,
-    home: &Home,
+    opened: Opened,
+    dispatchers: Vec<String>,
     elected: Option<File>,
 ) -> Result<(), SupervisorError> {
-    let store = StoreThread::spawn(Box::new(SqliteStore::open(&orders.state_file)?))
-        .map_err(SupervisorError::Poll)?;
-    let registry = crate::app::registry();
-    let serves: Vec<String> = registry
-        .iter()
-        .map(|definition| definition.name.to_owned())
-        .collect();
-    let row = NewSupervisor {
-        program: orders.program.clone(),
-        build: build.clone(),
-        pid: std::process::id(),
-        slots: orders.slots,
-        directory: home.directory.clone(),
-        serves: serves.clone(),
-    };
-    let id = store.call(move |store| store.open_supervisor(&row))?;
-    let keeper = process::Keeper::start(&process::KeeperSpec::of_this_program())
-        .map_err(SupervisorError::Keeper)?;
+    let Opened {
+        home,
+        slots,
+        live,
+        store,
+        supervisor,
+    } = opened;
     let _upkeep = upkeep::start(upkeep::Upkeep {
         store: store.clone(),
-        supervisor: id,
+        supervisor,
         program: orders.program.clone(),
         build: build.clone(),
         home: home.directory.clone(),
@@ -154,18 +120,23 @@ fn serve(
             count_per_dispatcher: orders.keep_count,
         },
     });
-    let result = driver::Driver::new(driver::Setup {
-        orders,
-        build,
-        home,
-        keeper,
-        store: store.clone(),
-        supervisor: id,
-        dispatchers: serves,
-    })
-    .and_then(driver::Driver::run);
+    let keeper = process::Keeper::start(&process::KeeperSpec::of_this_program());
+    let result = keeper.map_err(SupervisorError::Keeper).and_then(|keeper| {
+        let driver = driver::Driver::new(driver::Setup {
+            orders,
+            build,
+            home: &home,
+            slots,
+            live,
+            keeper,
+            store: store.clone(),
+            supervisor,
+            dispatchers,
+        })?;
+        driver.run()
+    });
     // Whatever happened, the row says the truth before the lock is let go of.
-    let closed = store.call(move |store| store.close_supervisor(id));
+    let closed = store.call(move |store| store.close_supervisor(supervisor));
     drop(elected);
     result?;
     closed?;

@@ -93,10 +93,7 @@ fn check_library(path: &Path) -> Result<(), StoreError> {
 /// by `mknod`, since closing a descriptor would drop the locks of another connection.
 fn prepare_place(path: &Path) -> Result<(), StoreError> {
     let directory = directory_of(path);
-    let refused = |source: io::Error| StoreError::Directory {
-        path: directory.to_owned(),
-        source,
-    };
+    let refused = |source: io::Error| StoreError::unusable(path, directory, source);
     refuse_network(path, &nearest_existing(directory))?;
     DirBuilder::new()
         .recursive(true)

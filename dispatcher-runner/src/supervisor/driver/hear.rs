@@ -11,9 +11,10 @@ use crate::store::{self, Claim, ProgressNote};
 
 use super::super::SupervisorError;
 use super::super::link::Heard;
+use super::super::open::lock_slots;
 use super::super::upkeep::{SUPERSEDED, prove_dead};
 use super::super::work::{Answer, Unrecorded};
-use super::{Driver, MEMORY_INTERVAL, Ready, lock_slots};
+use super::{Driver, MEMORY_INTERVAL, Ready};
 
 impl Driver<'_> {
     /// Takes in everything that has happened.

@@ -1,0 +1,174 @@
+//! What a supervisor has on disk before it can serve: its directory, its locks, its open row.
+//!
+//! A job may have been acknowledged before its supervisor got this far, and nobody else would come
+//! for it: without space a supervisor waits until there is some, and a mishap is no reason to leave.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::wake::WakeSocket;
+use super::{LIFE_LOCK, Orders, SupervisorError};
+use crate::process;
+use crate::store::{
+    Build, NewSupervisor, SqliteStore, StoreClient, StoreError, StoreThread, SupervisorId,
+};
+
+/// Time between two attempts.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Errors of the moment that are sat out.
+const MISHAPS_MAX: u32 = 10;
+
+/// Everything that a supervisor has once its row is open.
+pub(super) struct Opened {
+    pub(super) home: Home,
+    /// The slot locks.
+    pub(super) slots: Vec<File>,
+    /// Where the output of running jobs can be followed.
+    pub(super) live: PathBuf,
+    pub(super) store: StoreClient,
+    pub(super) supervisor: SupervisorId,
+}
+
+/// The files of one living supervisor.
+pub(super) struct Home {
+    pub(super) directory: PathBuf,
+    /// Held until the process ends; its end is the proof of death.
+    _life: File,
+    pub(super) wake: WakeSocket,
+}
+
+impl Opened {
+    /// Opens everything, however long it takes to find the space for it.
+    ///
+    /// # Errors
+    /// When something else than space is wrong, and stays wrong.
+    pub(super) fn patiently(
+        orders: &Orders,
+        build: &Build,
+        serves: &[String],
+    ) -> Result<Self, SupervisorError> {
+        let mut mishaps = 0;
+        let mut said = String::new();
+        loop {
+            let error = match Self::open(orders, build, serves) {
+                Ok(opened) => return Ok(opened),
+                Err(error) => error,
+            };
+            match error.hope() {
+                Hope::Space => {}
+                Hope::Mishap if mishaps < MISHAPS_MAX => mishaps += 1,
+                Hope::Mishap | Hope::None => return Err(error),
+            }
+            let text = crate::log::chain(&error);
+            if said != text {
+                tracing::error!(error = text, "the supervisor cannot begin yet");
+                said = text;
+            }
+            std::thread::sleep(INTERVAL);
+        }
+    }
+
+    fn open(orders: &Orders, build: &Build, serves: &[String]) -> Result<Self, SupervisorError> {
+        let directory = own_directory(&orders.directory());
+        let opened = Self::open_in(&directory, orders, build, serves);
+        if opened.is_err() {
+            let _ = std::fs::remove_dir_all(&directory);
+        }
+        opened
+    }
+
+    fn open_in(
+        directory: &Path,
+        orders: &Orders,
+        build: &Build,
+        serves: &[String],
+    ) -> Result<Self, SupervisorError> {
+        let home = Home::make(directory).map_err(unusable(directory))?;
+        let slots = lock_slots(&home, orders.slots)?;
+        let live = orders.directory().join("live");
+        std::fs::create_dir_all(&live).map_err(unusable(&live))?;
+        let store = StoreThread::spawn(Box::new(SqliteStore::open(&orders.state_file)?))
+            .map_err(SupervisorError::Poll)?;
+        let row = NewSupervisor {
+            program: orders.program.clone(),
+            build: build.clone(),
+            pid: std::process::id(),
+            slots: orders.slots,
+            directory: home.directory.clone(),
+            serves: serves.to_vec(),
+        };
+        let supervisor = store.call(move |store| store.open_supervisor(&row))?;
+        Ok(Self {
+            home,
+            slots,
+            live,
+            store,
+            supervisor,
+        })
+    }
+}
+
+impl Home {
+    /// Makes the directory, with its lock held.
+    fn make(directory: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(directory)?;
+        let life = File::create(directory.join(LIFE_LOCK))?;
+        life.lock()?;
+        Ok(Self {
+            wake: WakeSocket::bind(directory)?,
+            directory: directory.to_owned(),
+            _life: life,
+        })
+    }
+}
+
+/// The locks that prove a worker dead.
+pub(super) fn lock_slots(home: &Home, slots: u32) -> Result<Vec<File>, SupervisorError> {
+    (0..slots)
+        .map(|slot| process::lock_slot(&home.directory, slot))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(unusable(&home.directory))
+}
+
+/// What may make it work the next time.
+enum Hope {
+    /// Somebody makes room, sooner or later.
+    Space,
+    /// It may have been a matter of the moment.
+    Mishap,
+    /// Nothing but a person.
+    None,
+}
+
+impl SupervisorError {
+    fn hope(&self) -> Hope {
+        match self {
+            Self::Store(StoreError::Full { .. }) => Hope::Space,
+            Self::Directory { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Hope::Space,
+                _ => Hope::None,
+            },
+            Self::Store(StoreError::Busy { .. } | StoreError::Database { .. }) => Hope::Mishap,
+            Self::Store(
+                StoreError::Directory { .. }
+                | StoreError::NetworkFileSystem { .. }
+                | StoreError::NewerSchema { .. }
+                | StoreError::Corrupt { .. },
+            )
+            | Self::Keeper(_)
+            | Self::Poll(_) => Hope::None,
+        }
+    }
+}
+
+fn own_directory(state: &Path) -> PathBuf {
+    let name = format!("{}-{}", std::process::id(), crate::ids::random_hex());
+    state.join("supervisors").join(name)
+}
+
+fn unusable(path: &Path) -> impl FnOnce(io::Error) -> SupervisorError {
+    let path = path.to_owned();
+    |source| SupervisorError::Directory { path, source }
+}

@@ -1,0 +1,198 @@
+//! What Dispatcher itself takes.
+
+use std::error::Error;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use dispatcher_core::{Context, Dispatcher, Failure, Process};
+use dispatcher_runner::{Dispatch, JobHandle, SpawnError, spawn_all};
+use serde::{Deserialize, Serialize};
+
+use crate::baseline::DurableInsert;
+use crate::figures::{Report, Samples, micros};
+
+type Done = Result<(), Box<dyn Error>>;
+
+/// Jobs are submitted in groups of this size.
+const GROUP: usize = 1_000;
+
+/// Does nothing, forked.
+#[derive(Dispatcher, Serialize, Deserialize)]
+#[dispatcher(max_queue = 0, concurrency = 0)]
+pub(crate) struct Forked {
+    number: usize,
+}
+
+/// Does nothing, in a fresh image.
+#[derive(Dispatcher, Serialize, Deserialize)]
+#[dispatcher(max_queue = 0, concurrency = 0, isolation = "exec")]
+pub(crate) struct Execed {
+    number: usize,
+}
+
+/// Waits for longer than anybody measures.
+#[derive(Dispatcher, Serialize, Deserialize)]
+#[dispatcher(max_queue = 0, delay = "10d")]
+struct Filler {
+    number: usize,
+}
+
+/// Waits as long, in a queue with a limit.
+#[derive(Dispatcher, Serialize, Deserialize)]
+#[dispatcher(max_queue = 1_000_000, delay = "10d")]
+struct Limited {
+    number: usize,
+}
+
+/// Tells when it began.
+#[derive(Dispatcher, Serialize, Deserialize)]
+struct Clock;
+
+impl Process for Forked {
+    fn process(&mut self, _: &mut Context) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+impl Process for Execed {
+    fn process(&mut self, _: &mut Context) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+impl Process for Filler {
+    fn process(&mut self, _: &mut Context) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+impl Process for Limited {
+    fn process(&mut self, _: &mut Context) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+impl Process for Clock {
+    fn process(&mut self, cx: &mut Context) -> Result<(), Failure> {
+        cx.output(&monotonic_ns())
+    }
+}
+
+pub(crate) trait Numbered: Dispatcher {
+    fn number(number: usize) -> Self;
+}
+
+impl Numbered for Forked {
+    fn number(number: usize) -> Self {
+        Self { number }
+    }
+}
+
+impl Numbered for Execed {
+    fn number(number: usize) -> Self {
+        Self { number }
+    }
+}
+
+/// Opens the store and starts a supervisor: reported apart.
+pub(crate) fn first_submission(report: &mut Report) -> Done {
+    let start = Instant::now();
+    let job = Forked { number: 0 }.spawn_process()?;
+    let submitted = start.elapsed();
+    job.wait()?;
+    report.note(&format!(
+        "first submission (opens the store, starts a supervisor): {}, its end after {}",
+        micros(submitted),
+        micros(start.elapsed())
+    ));
+    Ok(())
+}
+
+/// From the moment a submission is acknowledged to the first line of the job, one at a time.
+pub(crate) fn idle_to_running(report: &mut Report, count: usize) -> Done {
+    let mut times = Vec::new();
+    for _ in 0..count {
+        let job = Clock.spawn_process()?;
+        let acknowledged = monotonic_ns();
+        let began: u64 = job.wait()?.output()?.ok_or("the job told no time")?;
+        times.push(Duration::from_nanos(began.saturating_sub(acknowledged)));
+    }
+    report.latency("idle -> running", &Samples::new(times), None);
+    Ok(())
+}
+
+/// From the first submission to the last end on record, synced, both cores in use.
+pub(crate) fn end_to_end<T: Numbered>(
+    report: &mut Report,
+    how: &str,
+    count: usize,
+    beside: &Samples,
+) -> Done {
+    let start = Instant::now();
+    let mut handles: Vec<JobHandle<T>> = Vec::new();
+    for group in 0..count.div_ceil(GROUP) {
+        let numbers = group * GROUP..((group + 1) * GROUP).min(count);
+        handles.extend(spawn_all(numbers.map(T::number))?);
+    }
+    // The first ended long ago, and the last are likely the last to end.
+    for handle in handles.iter().rev() {
+        let ended = handle.wait()?;
+        if !ended.is_success() {
+            return Err(format!("job {} ended as {:?}", ended.id, ended.outcome).into());
+        }
+    }
+    let what = format!("{count} no-op jobs, {how}, end to end");
+    report.rate(&what, count, start.elapsed(), ("its baseline", beside));
+    Ok(())
+}
+
+/// Warm client, live supervisor, with and without a queue limit, at a number of queued rows.
+pub(crate) fn submission(
+    report: &mut Report,
+    rows: usize,
+    count: usize,
+    insert: &mut DurableInsert,
+) -> Done {
+    fill(rows)?;
+    let mut time = |limit, submit: fn() -> Result<(), SpawnError>| -> Done {
+        let (samples, inserts) = Samples::by_turns(count, submit, || insert.step())?;
+        let what = format!("spawn_process(), max_queue {limit}, {rows} rows");
+        report.latency(&what, &samples, Some(("a durable insert", &inserts)));
+        Ok(())
+    };
+    time(0, || Filler { number: 0 }.spawn_process().map(drop))?;
+    time(1_000_000, || {
+        Limited { number: 0 }.spawn_process().map(drop)
+    })
+}
+
+/// Ends the supervisors of this run; what still waits goes with its state file.
+pub(crate) fn end_supervisors(state: &Path) -> Done {
+    let connection = rusqlite::Connection::open(state)?;
+    let mut open = connection.prepare("SELECT pid FROM supervisors WHERE open = 1")?;
+    let pids = open.query_map([], |row| row.get::<_, i32>(0))?;
+    for pid in pids {
+        if let Some(pid) = rustix::process::Pid::from_raw(pid?) {
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        }
+    }
+    Ok(())
+}
+
+fn fill(rows: usize) -> Done {
+    static FILLED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let filled = FILLED.swap(rows, std::sync::atomic::Ordering::Relaxed);
+    for group in (filled..rows).step_by(GROUP) {
+        let numbers = group..(group + GROUP).min(rows);
+        let jobs = numbers.map(|number| Filler { number });
+        spawn_all(jobs)?;
+    }
+    Ok(())
+}
+
+/// The same clock in every process of this machine.
+fn monotonic_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
+        + u64::try_from(time.tv_nsec).unwrap_or(0)
+}

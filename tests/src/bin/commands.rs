@@ -1,0 +1,38 @@
+//! A program whose `main` is Dispatcher's command line, with dispatchers to mistype.
+
+use std::process::ExitCode;
+
+use dispatcher_core::{Context, Dispatcher, Failure, Process};
+use serde::{Deserialize, Serialize};
+
+/// Renews one certificate.
+#[derive(Dispatcher, Serialize, Deserialize)]
+#[dispatcher(max_queue = 0, alias = "certs.renew")]
+#[serde(deny_unknown_fields)]
+struct RenewCertificate {
+    domain: String,
+    #[serde(default)]
+    days: u32,
+}
+
+impl Process for RenewCertificate {
+    fn process(&mut self, cx: &mut Context) -> Result<(), Failure> {
+        cx.output(&format!("{} for {} days", self.domain, self.days))?;
+        Ok(())
+    }
+}
+
+/// Answers.
+#[derive(Dispatcher, Serialize, Deserialize)]
+#[dispatcher(max_queue = 0)]
+struct Ping;
+
+impl Process for Ping {
+    fn process(&mut self, _: &mut Context) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+fn main() -> ExitCode {
+    dispatcher_runner::main()
+}
