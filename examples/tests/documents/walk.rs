@@ -56,6 +56,7 @@ pub(crate) fn walk(new: &str, document: &str) {
         .envs([
             ("XDG_STATE_HOME", folder.path().join("state")),
             ("XDG_CONFIG_HOME", folder.path().join("config")),
+            ("TMPDIR", folder.path().to_owned()),
             ("WORKSPACE", workspace),
             ("TARGET", target()),
         ])
