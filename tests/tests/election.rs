@@ -18,7 +18,10 @@ fn odd() -> Home {
 
 /// Submits a job by its command and returns its id.
 fn submit(home: &Home, name: &str, gate: Option<&str>) -> String {
-    let payload = serde_json::json!({ "gate": gate }).to_string();
+    let payload = match gate {
+        Some(gate) => serde_json::json!({ "gate": gate }).to_string(),
+        None => "{}".to_owned(),
+    };
     let output = home.output(["notifydispatcher", "--detach", name, &payload], b"");
     assert!(output.status.success(), "{}", said(&output.stderr));
     said(&output.stdout).trim().to_owned()
@@ -70,7 +73,7 @@ fn leave_and_submit(number: u32) {
     let before = LINGER - Duration::from_millis(300) + number * Duration::from_millis(60);
     dispatcher_tests::pass(before);
     let lock = home.lock();
-    let child = home.start(["notifydispatcher", "--detach", "Gate", "{\"gate\":null}"]);
+    let child = home.start(["notifydispatcher", "--detach", "Gate", "{}"]);
     dispatcher_tests::pass(Duration::from_millis(700));
     drop(lock);
     let output = child.wait_with_output().expect("it ends");
@@ -128,7 +131,7 @@ fn a_replaced_program_whose_old_copy_still_submits() {
         assert!(output.status.success(), "{}", said(&output.stderr));
         said(&output.stdout).trim().to_owned()
     };
-    let new = run(&["notifydispatcher", "--detach", "Gate", "{\"gate\":null}"]);
+    let new = run(&["notifydispatcher", "--detach", "Gate", "{}"]);
     succeeds(&old, &new);
     eventually("the old one hands over", PATIENCE, || {
         old.log().contains("newer build")
@@ -199,6 +202,22 @@ fn a_deleted_state_directory_ends_everything() {
     let fresh = submit(&home, "Gate", Some("long"));
     home.open_gate("long");
     began(&home, &fresh);
+}
+
+/// A long-lived program goes on with a fresh state, and no job of its vanishes in a deleted file.
+#[test]
+fn a_program_whose_state_was_deleted_goes_on() {
+    let home = odd();
+    let child = home.start(["twice", "go-on"]);
+    home.stored(0);
+    fs::remove_dir_all(home.state()).expect("the state can be deleted");
+    home.open_gate("go-on");
+    let output = child.wait_with_output().expect("it ends");
+    let said = said(&output.stderr);
+    assert!(
+        output.status.success() && said.trim().ends_with("succeeded"),
+        "{said}"
+    );
 }
 
 /// Somebody deletes only the files of a living supervisor: it leaves, its job is run again.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use dispatcher_core::{Context, Dispatcher, Failure, Process, Registry};
-use dispatcher_runner::Dispatch as _;
+use dispatcher_runner::{Dispatch as _, SpawnError};
 use dispatcher_tests::{PATIENCE, eventually};
 use serde::{Deserialize, Serialize};
 
@@ -66,19 +66,35 @@ fn main() -> ExitCode {
     dispatcher_runner::init_with(dispatchers());
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match words[..] {
-        ["only-by-value"] => match Only.dispatch().delay(Duration::from_secs(3600)).spawn() {
-            Ok(job) => {
-                eprintln!("{} {}", job.id(), job.is_duplicate());
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                eprintln!("error: {error}");
-                ExitCode::FAILURE
-            }
-        },
-        _ => dispatcher_runner::main(),
+    let sent = match words[..] {
+        ["only-by-value"] => only_by_value(),
+        ["twice", file] => twice(file),
+        _ => return dispatcher_runner::main(),
+    };
+    match sent {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
     }
+}
+
+fn only_by_value() -> Result<(), SpawnError> {
+    let job = Only.dispatch().delay(Duration::from_secs(3600)).spawn()?;
+    eprintln!("{} {}", job.id(), job.is_duplicate());
+    Ok(())
+}
+
+/// Sends a job, waits for a file, and sends another one.
+fn twice(file: &str) -> Result<(), SpawnError> {
+    let send = || Gate { gate: None }.spawn_process();
+    eprintln!("{}", send()?.id());
+    let file = home().join(file);
+    eventually("the test goes on", 5 * PATIENCE, || file.exists());
+    let ended = send()?.wait().map_err(SpawnError::Store)?;
+    eprintln!("{} {}", ended.id, ended.state);
+    Ok(())
 }
 
 fn dispatchers() -> dispatcher_core::RegistryBuilder {
