@@ -93,6 +93,10 @@ fn whoever_drains_takes_nothing_new_and_holds_up_nobody() {
     began(&home, &long);
     let first = only_supervisor(&home);
     terminate(first.pid.cast_unsigned());
+    // What is sent before that is left waiting, like everything that waited before.
+    eventually("its row is closed", PATIENCE, || {
+        home.log().contains("takes nothing new")
+    });
     for _ in 0..3 {
         let id = submit(&home, "Gate", None);
         let ended = within(Duration::from_secs(20), || home.stands(&id).0.is_terminal());
@@ -134,7 +138,7 @@ fn a_replaced_program_whose_old_copy_still_submits() {
     let new = run(&["notifydispatcher", "--detach", "Gate", "{}"]);
     succeeds(&old, &new);
     eventually("the old one hands over", PATIENCE, || {
-        old.log().contains("newer build")
+        old.log().contains("heir=")
     });
     let late = submit(&old, "Gate", None);
     let ended = within(Duration::from_secs(20), || {
@@ -174,7 +178,7 @@ fn a_replaced_program_that_has_dropped_a_dispatcher() {
     let new = said(&output.stdout).trim().to_owned();
     began(&home, &new);
     eventually("the old one hands over", PATIENCE, || {
-        home.log().contains("newer build")
+        home.log().contains("a newer build")
     });
     let late = submit(&home, "Gate", None);
     succeeds(&home, &late);

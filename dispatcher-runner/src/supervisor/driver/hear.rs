@@ -102,9 +102,12 @@ impl Driver<'_> {
         let closed = match closed {
             Closed::No => false,
             Closed::Yes => {
-                if self.heir.is_some() {
-                    tracing::info!("a newer build of the program takes over");
-                }
+                let heir = self.heir.map(|newer| newer.0);
+                tracing::info!(
+                    heir,
+                    attempts = self.links.len(),
+                    "supervisor takes nothing new"
+                );
                 *self.elected = None;
                 true
             }
