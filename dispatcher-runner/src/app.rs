@@ -180,7 +180,9 @@ fn become_supervisor(orders: &str) -> i32 {
         return 64;
     };
     crate::log::to_stderr();
-    let elected = process::detach().and_then(|()| take_election_lock());
+    let elected = process::take_own_name()
+        .and_then(|()| process::detach())
+        .and_then(|()| take_election_lock());
     let result = match elected {
         Ok(elected) => supervisor::run(&orders, Some(elected)),
         Err(source) => Err(supervisor::SupervisorError::Directory {
