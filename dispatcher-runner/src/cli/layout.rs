@@ -175,11 +175,15 @@ impl Table {
                 if column.kind != kind {
                     continue;
                 }
-                let left = widths[index].saturating_sub(excess(widths, limit));
+                let whole = widths[index];
+                let left = whole.saturating_sub(excess(widths, limit));
                 widths[index] = match kind {
-                    _ if left == widths[index] => left,
-                    ColumnKind::Spare if left < COLUMN_CHARS_MIN => 0,
-                    _ => left.max(COLUMN_CHARS_MIN),
+                    ColumnKind::Spare if left < whole.min(COLUMN_CHARS_MIN) => 0,
+                    ColumnKind::Wrapped => left.max(whole.min(COLUMN_CHARS_MIN)),
+                    ColumnKind::Spare
+                    | ColumnKind::Fixed
+                    | ColumnKind::Number
+                    | ColumnKind::Elastic => left,
                 };
             }
         }
