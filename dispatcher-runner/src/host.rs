@@ -139,7 +139,8 @@ fn refused(error: &SpawnError, location: &StoreLocation) -> CliError {
         SpawnError::PayloadTooLarge { .. }
         | SpawnError::Payload(_)
         | SpawnError::Unknown(_)
-        | SpawnError::NotInitialised => exit::USAGE,
+        | SpawnError::NotInitialised
+        | SpawnError::ThreadsBeforeInit { .. } => exit::USAGE,
         SpawnError::Store(_) => exit::STORE,
     };
     let why = match error {
@@ -154,7 +155,10 @@ fn refused(error: &SpawnError, location: &StoreLocation) -> CliError {
         | SpawnError::PayloadTooLarge { .. }
         | SpawnError::Payload(_)
         | SpawnError::Unknown(_)
-        | SpawnError::NotInitialised => "the job was checked before anything was stored".to_owned(),
+        | SpawnError::NotInitialised
+        | SpawnError::ThreadsBeforeInit { .. } => {
+            "the job was checked before anything was stored".to_owned()
+        }
     };
     CliError::new(exit, error.to_string(), why, error.advice())
 }

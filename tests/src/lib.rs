@@ -11,7 +11,7 @@ mod record;
 
 use std::time::{Duration, Instant};
 
-pub use disk::{Ballast, SmallDisk, with_own_mounts};
+pub use disk::{Ballast, ReadOnly, SmallDisk, read_only, with_own_mounts};
 pub use home::{Home, Refused, said};
 pub use processes::{Kind, Seen, freeze, is_alive, kill};
 pub use random::Random;

@@ -36,7 +36,7 @@ pub(crate) use keeper::{Keeper, KeeperSpec};
 pub(crate) use memory::tree_rss_bytes;
 pub(crate) use programs::{find_program, succeeds};
 pub(crate) use replace::replace_with;
-pub(crate) use role::become_role_if_asked;
+pub(crate) use role::{become_role_if_asked, other_threads};
 pub(crate) use signals::StopSignals;
 pub(crate) use slot::{lock_slot, renew_slot, try_take_slot};
 pub(crate) use tag::{NO_ATTEMPT, TAG_VARIABLE, Tag, count_tagged, kill_tagged};

@@ -101,14 +101,20 @@ impl Upkeep {
     }
 
     fn rescue_if_dead(&self, row: &SupervisorRow) -> Result<(), StoreError> {
-        // Held to the end, so that two rescuers exclude each other.
-        let _life = match File::open(row.directory.join(LIFE_LOCK)) {
+        match File::open(row.directory.join(LIFE_LOCK)) {
+            // Let go of at once: whoever holds it passes for the living supervisor.
             Ok(life) if life.try_lock().is_err() => return Ok(()),
-            Ok(life) => Some(life),
+            Ok(_) => {}
             // It removes its directory as its last act, or somebody cleaned up by hand.
             Err(_) if Path::new("/proc").join(row.pid.to_string()).exists() && row.open => {
                 return Ok(());
             }
+            Err(_) => {}
+        }
+        // Held to the end, so that two rescuers exclude each other.
+        let _rescue = match File::open(&row.directory) {
+            Ok(directory) if directory.try_lock().is_err() => return Ok(()),
+            Ok(directory) => Some(directory),
             Err(_) => None,
         };
         let id = row.id;
