@@ -16,6 +16,7 @@ pub use crate::{
     Missed, OnDuplicate, OnLost, Options, Overlap, Place, ScheduleOptions,
 };
 
+use crate::definition::EMPTY_PAYLOADS;
 use crate::{Context, Failure, PayloadError, Process};
 
 /// One registered dispatcher; collected by the linker.
@@ -152,14 +153,18 @@ pub fn texts(texts: &[&str]) -> Vec<String> {
 }
 
 fn decode<T: Dispatcher>(payload: &str) -> Result<T, PayloadError> {
-    // `{}` is what the command line sends when no payload was typed; a unit struct takes it as well.
-    match serde_json::from_str(payload) {
-        Ok(value) => Ok(value),
-        Err(_) if payload.trim() == "{}" && T::definition().fields.is_empty() => {
-            serde_json::from_str("null").map_err(|error| refused::<T>(&error))
+    let error = match serde_json::from_str(payload) {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
+    };
+    // A struct without fields is `null`, `{}` or `[]` to serde, by how it is written in the source.
+    if T::definition().is_empty_payload(payload) {
+        let read = |text: &&str| serde_json::from_str(text).ok();
+        if let Some(value) = EMPTY_PAYLOADS.iter().find_map(read) {
+            return Ok(value);
         }
-        Err(error) => Err(refused::<T>(&error)),
     }
+    Err(refused::<T>(&error))
 }
 
 fn refused<T: Dispatcher>(error: &serde_json::Error) -> PayloadError {

@@ -1,6 +1,9 @@
 //! What the derive records about a dispatcher, as data that a `static` can hold.
 
-use crate::{Context, DispatcherOptions, Failure, Options, PayloadError};
+use crate::{Context, DispatcherOptions, Failure, Options, PayloadError, canonical};
+
+/// Payloads of a struct without fields; the first is the one that is stored.
+pub(crate) const EMPTY_PAYLOADS: [&str; 3] = ["{}", "null", "[]"];
 
 /// Everything known about a dispatcher at compile time.
 #[derive(Debug)]
@@ -27,6 +30,39 @@ pub struct Definition {
     pub check: fn(payload: &str, options: &mut Options) -> Result<(), PayloadError>,
     /// Runs one job in this very process.
     pub run: Run,
+}
+
+impl Definition {
+    /// The payload as it is stored, so that one job has one identity: a struct without fields is
+    /// always `{}`, whether a value, a person or nobody wrote `null`, `[]` or `{ }`.
+    ///
+    /// ```
+    /// use dispatcher_core::{Context, Dispatcher, Failure, Process};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Dispatcher, Serialize, Deserialize)]
+    /// struct Reload;
+    ///
+    /// impl Process for Reload {
+    ///     fn process(&mut self, _: &mut Context) -> Result<(), Failure> { Ok(()) }
+    /// }
+    ///
+    /// assert_eq!(Reload::definition().stored_payload("null".into()), "{}");
+    /// ```
+    #[must_use]
+    pub fn stored_payload(&self, payload: String) -> String {
+        if self.is_empty_payload(&payload) {
+            EMPTY_PAYLOADS[0].to_owned()
+        } else {
+            payload
+        }
+    }
+
+    /// Whether a payload says no more than that the struct has no fields.
+    pub(crate) fn is_empty_payload(&self, payload: &str) -> bool {
+        let empty = |text: String| EMPTY_PAYLOADS.contains(&text.as_str());
+        self.fields.is_empty() && canonical(payload).is_ok_and(empty)
+    }
 }
 
 /// Runs one job; the outer error says that the payload does not fit.

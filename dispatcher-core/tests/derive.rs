@@ -215,16 +215,36 @@ fn defaults_are_the_documented_ones() {
     );
 }
 
-#[test]
-fn a_unit_struct_takes_an_empty_object() {
-    let definition = Unit::definition();
-    for payload in ["{}", " {} ", "null"] {
-        (definition.check)(payload, &mut Options::default()).expect(payload);
-        (definition.run)(payload, &mut context())
-            .expect(payload)
-            .expect("it always succeeds");
+#[derive(Dispatcher, Serialize, Deserialize)]
+struct EmptyTuple();
+
+impl Process for EmptyTuple {
+    fn process(&mut self, _cx: &mut Context) -> Result<(), Failure> {
+        Ok(())
     }
-    assert!((definition.check)("[1]", &mut Options::default()).is_err());
+}
+
+#[test]
+fn a_struct_without_fields_takes_every_empty_payload_and_stores_one() {
+    for definition in [
+        Unit::definition(),
+        Declared::definition(),
+        EmptyTuple::definition(),
+    ] {
+        for payload in ["{}", " { } ", "null", "[]"] {
+            let what = format!("{} {payload}", definition.name);
+            (definition.check)(payload, &mut Options::default()).expect(&what);
+            (definition.run)(payload, &mut context())
+                .expect(&what)
+                .expect("it always succeeds");
+            assert_eq!(definition.stored_payload(payload.to_owned()), "{}");
+        }
+        assert!((definition.check)("[1]", &mut Options::default()).is_err());
+        assert!((definition.check)("", &mut Options::default()).is_err());
+        assert_eq!(definition.stored_payload("[1]".to_owned()), "[1]");
+    }
+    let other = AllOptions::definition();
+    assert_eq!(other.stored_payload("null".to_owned()), "null");
 }
 
 /// A tuple.
@@ -309,7 +329,7 @@ fn all_are_registered_once() {
         .map(|registration| definition_of(registration).name)
         .collect();
     names.sort_unstable();
-    let mut expected = vec!["Declared", "Tuple", "Unit", "all.options"];
+    let mut expected = vec!["Declared", "EmptyTuple", "Tuple", "Unit", "all.options"];
     if cfg!(feature = "schema") {
         expected.insert(1, "Described");
     }

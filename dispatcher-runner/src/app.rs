@@ -14,6 +14,7 @@ use crate::config::{Config, StoreLocation};
 use crate::process;
 use crate::store::{Build, SqliteStore, StoreClient, StoreError, StoreThread};
 use crate::supervisor::{self, Orders};
+use crate::testing;
 
 static REGISTRY: OnceLock<Registry> = OnceLock::new();
 static CONFIG: OnceLock<Config> = OnceLock::new();
@@ -127,13 +128,16 @@ pub(crate) fn location() -> Result<&'static StoreLocation, SpawnError> {
     Ok(LOCATION.get_or_init(|| location))
 }
 
-/// The store of this process, opened at the first use.
-pub(crate) fn store() -> Result<&'static StoreClient, SpawnError> {
+/// The store of this process, opened at the first use; that of a test's recorder if there is one.
+pub(crate) fn store() -> Result<StoreClient, SpawnError> {
+    if let Some(recording) = testing::current() {
+        return Ok(recording.store.clone());
+    }
     if let Some(store) = STORE.get() {
-        return Ok(store);
+        return Ok(store.clone());
     }
     let store = open(location()?.file())?;
-    Ok(STORE.get_or_init(|| store))
+    Ok(STORE.get_or_init(|| store).clone())
 }
 
 /// Opens the state file, with a thread of its own.

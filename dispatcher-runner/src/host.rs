@@ -143,7 +143,24 @@ fn refused(error: &SpawnError, location: &StoreLocation) -> CliError {
         | SpawnError::ThreadsBeforeInit { .. } => exit::USAGE,
         SpawnError::Store(_) => exit::STORE,
     };
-    let why = match error {
+    let (what, why) = match error {
+        SpawnError::Payload(refused) => {
+            let what = format!("the payload does not fit {}", refused.dispatcher);
+            (what, format!("{}; nothing was stored", refused.reason))
+        }
+        SpawnError::QueueFull { .. }
+        | SpawnError::Store(_)
+        | SpawnError::MissingRequirement { .. }
+        | SpawnError::Config(_)
+        | SpawnError::PayloadTooLarge { .. }
+        | SpawnError::Unknown(_)
+        | SpawnError::NotInitialised => (error.to_string(), why_refused(error, location)),
+    };
+    CliError::new(exit, what, why, error.advice())
+}
+
+fn why_refused(error: &SpawnError, location: &StoreLocation) -> String {
+    match error {
         SpawnError::QueueFull { .. } => {
             "nothing was stored; its unfinished jobs come first".to_owned()
         }
@@ -159,6 +176,5 @@ fn refused(error: &SpawnError, location: &StoreLocation) -> CliError {
         | SpawnError::ThreadsBeforeInit { .. } => {
             "the job was checked before anything was stored".to_owned()
         }
-    };
-    CliError::new(exit, error.to_string(), why, error.advice())
+    }
 }

@@ -20,6 +20,7 @@ mod process;
 mod requirements;
 mod store;
 mod supervisor;
+pub mod testing;
 
 pub use app::{SetupError, init, init_with, setup};
 pub use client::{
@@ -28,3 +29,10 @@ pub use client::{
 };
 pub use config::{Config, ConfigError, ConfigProblem, OptionValue, StoreLocation, StoreOrigin};
 pub use host::main;
+
+/// The code of the README is compiled, and that of the guide is run.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+}

@@ -36,6 +36,17 @@ pub struct Refused {
     pub said: String,
 }
 
+/// Holds the write lock of a state file, and writes nothing.
+#[derive(Debug)]
+pub struct WriteLock(Connection);
+
+impl Drop for WriteLock {
+    fn drop(&mut self) {
+        // Closing the connection lets go of the lock in any case.
+        let _ = self.0.execute_batch("ROLLBACK");
+    }
+}
+
 impl Home {
     /// A new directory for this program: `Home::new(env!("CARGO_BIN_EXE_fixture"))`.
     ///
@@ -244,26 +255,31 @@ impl Home {
         record::unfinished(&connection, dispatcher)
     }
 
+    /// Waits until the n-th job is stored; its id.
+    pub fn stored(&self, nth: usize) -> String {
+        eventually("a job is stored", PATIENCE, || {
+            let there = self.database().exists() && record::is_complete(self.connection());
+            there.then(|| self.ids())?.get(nth).cloned()
+        })
+    }
+
     /// Every row of the state file as text.
     #[must_use]
     pub fn dump(&self) -> Vec<String> {
         record::dump(self.connection())
     }
 
-    /// Holds the write lock of the state file while `during` runs.
+    /// Takes the write lock of the state file, and holds it until the answer is dropped.
     ///
     /// # Panics
     /// When the lock cannot be had.
-    pub fn locked<T>(&self, during: impl FnOnce() -> T) -> T {
+    #[must_use]
+    pub fn lock(&self) -> WriteLock {
         let connection = record::open(&self.database()).expect("there is a state file");
         connection
             .execute_batch("BEGIN IMMEDIATE")
             .expect("the lock is free in time");
-        let value = during();
-        connection
-            .execute_batch("ROLLBACK")
-            .expect("nothing was written");
-        value
+        WriteLock(connection)
     }
 
     fn connection(&self) -> &Connection {
@@ -361,7 +377,10 @@ impl Drop for Home {
         }
         let ended = self.end_everything();
         if std::thread::panicking() {
-            eprintln!("log of the supervisors:\n{}", self.log());
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(200)..];
+            eprintln!("end of the supervisors' log:\n{}", last.join("\n"));
         } else {
             assert!(ended, "these do not die: {:#?}", self.processes());
         }

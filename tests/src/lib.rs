@@ -4,6 +4,7 @@
 //! sleeps is [`eventually`]; everything else waits through it.
 
 mod disk;
+mod group;
 mod home;
 mod processes;
 mod random;
@@ -12,8 +13,12 @@ mod record;
 use std::time::{Duration, Instant};
 
 pub use disk::{Ballast, ReadOnly, SmallDisk, read_only, with_own_mounts};
-pub use home::{Home, Refused, said};
-pub use processes::{Kind, Seen, freeze, is_alive, kill};
+pub use group::ControlGroup;
+pub use home::{Home, Refused, WriteLock, said};
+pub use processes::{
+    Frozen, Kind, Seen, freeze, hang_up, is_alive, kill, kill_group, limit_open_files, tag_of,
+    terminate,
+};
 pub use random::Random;
 pub use record::{Attempt, Job};
 

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, getrlimit, kill_process, kill_process_group, prlimit,
+    test_kill_process,
+};
 
 /// What a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,16 +70,26 @@ pub(crate) fn with_environment(entry: &str) -> Vec<Seen> {
         .collect()
 }
 
+/// The attempt that a process belongs to, if it says so by now.
+#[must_use]
+pub fn tag_of(pid: i32) -> Option<String> {
+    tag_in(&strings(pid, "environ")?)
+}
+
+fn tag_in(environment: &[String]) -> Option<String> {
+    environment
+        .iter()
+        .find_map(|one| one.strip_prefix("DISPATCHER_ATTEMPT="))
+        .filter(|tag| tag.contains('.'))
+        .map(str::to_owned)
+}
+
 fn look(pid: i32, entry: &str) -> Option<Seen> {
     let environment = strings(pid, "environ")?;
     if !environment.iter().any(|one| one == entry) {
         return None;
     }
-    let tag = environment
-        .iter()
-        .find_map(|one| one.strip_prefix("DISPATCHER_ATTEMPT="))
-        .filter(|tag| tag.contains('.'))
-        .map(str::to_owned);
+    let tag = tag_in(&environment);
     let arguments = strings(pid, "cmdline")?;
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let kind = match words[..] {
@@ -110,21 +123,68 @@ fn parent(pid: i32) -> Option<i32> {
 
 /// The fields behind the name: state, parent, group, session, …
 fn stat(pid: i32) -> Option<Vec<String>> {
-    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    fields(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+fn fields(text: &[u8]) -> Option<Vec<String>> {
     let end = text.iter().rposition(|byte| *byte == b')')?;
     let text = String::from_utf8_lossy(&text[end + 1..]).into_owned();
     Some(text.split_ascii_whitespace().map(str::to_owned).collect())
 }
 
-/// Whether a process exists and is no zombie.
+/// Whether any thread of a process is more than a zombie. One that was killed in the middle of a
+/// write to the disk keeps its locks until that is done.
 #[must_use]
 pub fn is_alive(pid: i32) -> bool {
-    stat(pid).is_some_and(|fields| !matches!(fields[0].as_str(), "Z" | "X"))
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return false;
+    };
+    threads.flatten().any(|thread| {
+        let state = fs::read(thread.path().join("stat")).ok();
+        state.as_deref().and_then(fields).is_some_and(is_more)
+    })
+}
+
+fn is_more(fields: Vec<String>) -> bool {
+    !matches!(fields[0].as_str(), "Z" | "X")
 }
 
 /// Sends SIGKILL. Whoever is gone already is as well.
 pub fn kill(pid: i32) {
     signal(pid, Signal::KILL);
+}
+
+/// Sends SIGTERM.
+pub fn terminate(pid: u32) {
+    signal(pid.cast_signed(), Signal::TERM);
+}
+
+/// Sends SIGHUP, as a terminal that is closed does.
+pub fn hang_up(pid: u32) {
+    signal(pid.cast_signed(), Signal::HUP);
+}
+
+/// Sends SIGKILL to a process group.
+///
+/// # Panics
+/// When there is none.
+pub fn kill_group(leader: u32) {
+    let leader = Pid::from_raw(leader.cast_signed()).expect("an id");
+    kill_process_group(leader, Signal::KILL).expect("there is a group");
+}
+
+/// Lowers or raises how many descriptors a process may have; gives the number before.
+///
+/// # Panics
+/// When the kernel refuses.
+pub fn limit_open_files(pid: i32, count: u64) -> u64 {
+    let limit = Rlimit {
+        current: Some(count),
+        maximum: getrlimit(Resource::Nofile).maximum,
+    };
+    let before =
+        prlimit(Pid::from_raw(pid), Resource::Nofile, limit).expect("its limits can be set");
+    before.current.unwrap_or(u64::MAX)
 }
 
 /// Freezes a process with SIGSTOP and waits until it stands still; the guard lets it go on.

@@ -124,6 +124,13 @@ pub(crate) fn stands(connection: &Connection, id: &str) -> Option<(JobState, u32
         .expect("a job can be read")
 }
 
+/// Whether a new state file has its tables by now.
+pub(crate) fn is_complete(connection: &Connection) -> bool {
+    let count = "SELECT COUNT(*) FROM sqlite_schema WHERE name = 'jobs'";
+    let count: rusqlite::Result<u32> = connection.query_one(count, [], |row| row.get(0));
+    count.is_ok_and(|count| count == 1)
+}
+
 pub(crate) fn ids(connection: &Connection) -> Vec<String> {
     connection
         .prepare_cached("SELECT id FROM jobs ORDER BY key")

@@ -9,8 +9,8 @@ use crate::{Cause, ExitStatus, Leftovers, Outcome, Usage, backoff_delay};
 
 use super::classify::{Evidence, LinkKind, StopReason, classify};
 use super::{
-    Assignment, Effect, EngineConfig, Event, MemoryVerdict, Next, Now, Strays, Verdict, Word,
-    WorkerId, store_retry,
+    Assignment, Effect, EngineConfig, Event, MemoryVerdict, Next, Now, Strays, Unfit, Verdict,
+    Word, WorkerId, store_retry,
 };
 
 /// Tries to make a process while resources are short, before the attempt counts as failed.
@@ -37,12 +37,17 @@ pub(super) struct Attempt {
     ended: Option<Now>,
     hello: bool,
     result: Option<WorkResult>,
+    result_at: Option<Duration>,
     output: Option<String>,
     stop: Option<StopReason>,
+    /// It is not given its grace.
+    hurry: bool,
     spawn_errno: Option<i32>,
     exit: Option<(ExitStatus, Usage, MemoryVerdict)>,
     left: u32,
     leaked: bool,
+    /// Made once, so that a record that is told again says the same.
+    verdict: Option<Verdict>,
 }
 
 /// Where an attempt stands.
@@ -52,8 +57,8 @@ pub(super) enum Life {
     Starting { tries: u32 },
     /// Resources were short; a process is made at this time.
     Waiting { tries: u32, at: Duration },
-    /// The process exists. `limit` is when it is stopped for not saying hello or taking too long.
-    Running { limit: Option<Duration> },
+    /// The process exists.
+    Running,
     /// It was told to stop; KILL follows at this time, again and again.
     Terminating { kill_at: Duration },
     /// It is dead; the open answers are counted.
@@ -76,12 +81,15 @@ impl Attempt {
             ended: None,
             hello: false,
             result: None,
+            result_at: None,
             output: None,
             stop: None,
+            hurry: false,
             spawn_errno: None,
             exit: None,
             left: 0,
             leaked: false,
+            verdict: None,
         }
     }
 
@@ -95,7 +103,7 @@ impl Attempt {
         match self.life {
             Life::Starting { .. } | Life::Draining { .. } => None,
             Life::Waiting { at, .. } => Some(at),
-            Life::Running { limit } => limit,
+            Life::Running => self.limit(),
             Life::Terminating { kill_at } => Some(kill_at),
             Life::Recording { again, .. } => again,
         }
@@ -105,10 +113,10 @@ impl Attempt {
     pub(super) fn spawn(&mut self, now: Now, out: &mut Out<'_>) {
         let tries = match self.life {
             Life::Starting { tries } | Life::Waiting { tries, .. } => tries,
-            Life::Running { .. }
+            Life::Running
             | Life::Terminating { .. }
             | Life::Draining { .. }
-            | Life::Recording { .. } => unreachable!("a process is made before it runs"),
+            | Life::Recording { .. } => return,
         };
         self.life = Life::Starting { tries: tries + 1 };
         let deadline_wall_ms = self
@@ -124,14 +132,17 @@ impl Attempt {
     }
 
     /// Takes in an event about this worker.
-    pub(super) fn handle(&mut self, now: Now, event: Event, out: &mut Out<'_>) {
+    pub(super) fn handle(
+        &mut self,
+        now: Now,
+        event: Event,
+        out: &mut Out<'_>,
+    ) -> Result<(), Unfit> {
         match event {
-            Event::Spawned { .. } => self.spawned(now, out),
+            Event::Spawned { .. } => return self.spawned(now, out),
             Event::SpawnFailed {
                 errno, transient, ..
-            } => {
-                self.spawn_failed(now, errno, transient, out);
-            }
+            } => return self.spawn_failed(now, errno, transient, out),
             Event::Said { word, .. } => self.said(now, word),
             Event::LinkBroken { what, .. } => {
                 if self.result.is_none() {
@@ -149,27 +160,10 @@ impl Attempt {
                 strays,
                 memory,
                 ..
-            } => {
-                self.exited(now, status, usage, memory, strays, out);
-            }
-            Event::Buried { left, .. } => {
-                self.left = left;
-                self.one_answer(now, |buried, _| *buried = true, out);
-            }
-            Event::Drained { leaked, .. } => {
-                self.leaked = leaked;
-                self.one_answer(now, |_, drained| *drained = true, out);
-            }
-            Event::RecordFailed { .. } => {
-                let Life::Recording { failures, .. } = self.life else {
-                    unreachable!("only a recording attempt is told of a failed record")
-                };
-                let again = Some(now.monotonic + store_retry(failures));
-                self.life = Life::Recording {
-                    failures: failures + 1,
-                    again,
-                };
-            }
+            } => return self.exited(now, (status, usage, memory), strays, out),
+            Event::Buried { left, .. } => return self.buried(now, left, out),
+            Event::Drained { leaked, .. } => return self.drained(now, leaked, out),
+            Event::RecordFailed { .. } => return self.record_failed(now),
             Event::Signalled { .. } => {}
             Event::Woken
             | Event::Claimed { .. }
@@ -178,27 +172,25 @@ impl Attempt {
             | Event::CancelRequested { .. }
             | Event::KeeperLost
             | Event::ShutdownRequested(_)
-            | Event::CloseAnswered { .. } => unreachable!("no event about a worker"),
+            | Event::CloseAnswered { .. } => return Err(Unfit("about no worker")),
         }
+        Ok(())
     }
 
     /// Something is due.
     pub(super) fn timeout(&mut self, now: Now, out: &mut Out<'_>) {
         match self.life {
             Life::Waiting { .. } => self.spawn(now, out),
-            Life::Running { .. } if !self.hello && !self.run_time_is_over(now) => {
+            // It has given its result and does not end: that changes nothing about the result.
+            Life::Running if self.result.is_some() => self.kill_now(now, out),
+            Life::Running if self.run_time_is_over(now) => {
+                self.stop(now, StopReason::TimedOut, out);
+            }
+            Life::Running => {
                 let what = format!("no hello within {:?}", self.hello_timeout);
                 self.stop(now, StopReason::Protocol { what }, out);
                 self.kill_now(now, out);
             }
-            Life::Running { .. } if self.result.is_some() => {
-                // It has given its result and does not end: that changes nothing about the result.
-                self.life = Life::Terminating {
-                    kill_at: now.monotonic,
-                };
-                self.kill_now(now, out);
-            }
-            Life::Running { .. } => self.stop(now, StopReason::TimedOut, out),
             Life::Terminating { .. } => self.kill_now(now, out),
             Life::Recording { failures, .. } => self.record(now, failures, out),
             Life::Starting { .. } | Life::Draining { .. } => {}
@@ -214,14 +206,15 @@ impl Attempt {
                 self.record(now, 0, out);
             }
             // The answer to the spawn comes first; then the reason is found.
-            Life::Starting { .. } => {
+            Life::Starting { .. } if self.result.is_none() => {
                 self.stop.get_or_insert(reason);
             }
-            Life::Running { .. } if self.result.is_none() => {
+            Life::Running if self.result.is_none() => {
                 self.stop.get_or_insert(reason);
                 self.terminate(now, out);
             }
-            Life::Running { .. }
+            Life::Starting { .. }
+            | Life::Running
             | Life::Terminating { .. }
             | Life::Draining { .. }
             | Life::Recording { .. } => {}
@@ -231,26 +224,24 @@ impl Attempt {
     /// Skips what is left of the grace.
     pub(super) fn kill_now(&mut self, now: Now, out: &mut Out<'_>) {
         match self.life {
-            Life::Running { .. } | Life::Terminating { .. } => {
+            Life::Running | Life::Terminating { .. } => {
                 self.life = Life::Terminating {
                     kill_at: now.monotonic + KILL_AGAIN,
                 };
                 out.effects.push_back(Effect::Kill { worker: out.worker });
             }
-            Life::Starting { .. }
-            | Life::Waiting { .. }
-            | Life::Draining { .. }
-            | Life::Recording { .. } => {}
+            Life::Starting { .. } => self.hurry = true,
+            Life::Waiting { .. } | Life::Draining { .. } | Life::Recording { .. } => {}
         }
     }
 
     /// The keeper is gone and this worker is proved dead.
     pub(super) fn keeper_lost(&mut self, now: Now, out: &mut Out<'_>) {
         match self.life {
-            Life::Recording { .. } => {}
+            // It was not the keeper's.
+            Life::Waiting { .. } | Life::Recording { .. } => {}
             Life::Starting { .. }
-            | Life::Waiting { .. }
-            | Life::Running { .. }
+            | Life::Running
             | Life::Terminating { .. }
             | Life::Draining { .. } => {
                 self.ended.get_or_insert(now);
@@ -259,60 +250,56 @@ impl Attempt {
         }
     }
 
-    fn spawned(&mut self, now: Now, out: &mut Out<'_>) {
-        assert!(
-            matches!(self.life, Life::Starting { .. }),
-            "a spawn is answered once"
-        );
+    fn spawned(&mut self, now: Now, out: &mut Out<'_>) -> Result<(), Unfit> {
+        let Life::Starting { .. } = self.life else {
+            return Err(Unfit("spawned, without being asked for"));
+        };
         self.started = Some(now);
-        let hello = now.monotonic + self.hello_timeout;
-        let limit = self.run_limit(now).map_or(hello, |limit| limit.min(hello));
-        self.life = Life::Running { limit: Some(limit) };
-        if let Some(reason) = &self.stop {
-            let kill = matches!(
-                reason,
-                StopReason::MemoryLimit | StopReason::Protocol { .. }
-            );
+        self.life = Life::Running;
+        if self.stop.is_some() {
             self.terminate(now, out);
-            if kill {
-                self.kill_now(now, out);
-            }
         }
+        if self.hurry {
+            self.kill_now(now, out);
+        }
+        Ok(())
     }
 
-    fn spawn_failed(&mut self, now: Now, errno: i32, transient: bool, out: &mut Out<'_>) {
+    fn spawn_failed(
+        &mut self,
+        now: Now,
+        errno: i32,
+        transient: bool,
+        out: &mut Out<'_>,
+    ) -> Result<(), Unfit> {
         let Life::Starting { tries } = self.life else {
-            unreachable!("a spawn is answered once")
+            return Err(Unfit("a spawn failed, without being asked for"));
         };
         if transient && self.stop.is_none() && tries < SPAWN_TRIES_MAX {
             let at = now.monotonic + SPAWN_RETRY_MIN * (1 << tries);
             self.life = Life::Waiting { tries, at };
-            return;
+            return Ok(());
         }
         self.spawn_errno = Some(errno);
         self.ended = Some(now);
         self.record(now, 0, out);
+        Ok(())
     }
 
+    /// What it says counts as long as its end was not reported; it may be heard before its start.
     fn said(&mut self, now: Now, word: Word) {
+        match self.life {
+            Life::Starting { .. } | Life::Running | Life::Terminating { .. } => {}
+            Life::Waiting { .. } | Life::Draining { .. } | Life::Recording { .. } => return,
+        }
         match word {
-            Word::Hello => {
-                self.hello = true;
-                if let (Life::Running { .. }, Some(started)) = (self.life, self.started) {
-                    self.life = Life::Running {
-                        limit: self.run_limit(started),
-                    };
-                }
-            }
+            Word::Hello => self.hello = true,
             Word::Output(value) => self.output = Some(value),
             Word::Result(result) => {
                 // After a reason of ours the result comes too late; the first result counts.
                 if self.stop.is_none() && self.result.is_none() {
                     self.result = Some(result);
-                    if let Life::Running { .. } = self.life {
-                        let limit = Some(now.monotonic + self.assignment.options.grace);
-                        self.life = Life::Running { limit };
-                    }
+                    self.result_at = Some(now.monotonic);
                 }
             }
         }
@@ -321,18 +308,20 @@ impl Attempt {
     fn exited(
         &mut self,
         now: Now,
-        status: ExitStatus,
-        usage: Usage,
-        memory: MemoryVerdict,
+        exit: (ExitStatus, Usage, MemoryVerdict),
         strays: u32,
         out: &mut Out<'_>,
-    ) {
-        assert!(
-            matches!(self.life, Life::Running { .. } | Life::Terminating { .. }),
-            "a process ends once, after it was made"
-        );
+    ) -> Result<(), Unfit> {
+        match self.life {
+            // Whoever ends has started, though nobody said so.
+            Life::Starting { .. } | Life::Running | Life::Terminating { .. } => {}
+            Life::Waiting { .. } | Life::Draining { .. } | Life::Recording { .. } => {
+                return Err(Unfit("an end of what did not run"));
+            }
+        }
+        self.started.get_or_insert(now);
         self.ended = Some(now);
-        self.exit = Some((status, usage, memory));
+        self.exit = Some(exit);
         if strays > 0 {
             let leave = self.assignment.options.leftovers == Leftovers::Leave
                 && self.cause() == Cause::Succeeded;
@@ -351,26 +340,71 @@ impl Attempt {
             worker: out.worker,
             until,
         });
+        Ok(())
     }
 
-    fn one_answer(
-        &mut self,
-        now: Now,
-        answer: impl FnOnce(&mut bool, &mut bool),
-        out: &mut Out<'_>,
-    ) {
-        let Life::Draining { buried, drained } = &mut self.life else {
-            unreachable!("a dead worker is buried and drained once")
+    fn buried(&mut self, now: Now, left: u32, out: &mut Out<'_>) -> Result<(), Unfit> {
+        let Life::Draining {
+            buried: false,
+            drained,
+        } = self.life
+        else {
+            return Err(Unfit("buried, without being asked for"));
         };
-        answer(buried, drained);
-        if *buried && *drained {
+        self.left = left;
+        self.life = Life::Draining {
+            buried: true,
+            drained,
+        };
+        self.record_when_over(now, out);
+        Ok(())
+    }
+
+    fn drained(&mut self, now: Now, leaked: bool, out: &mut Out<'_>) -> Result<(), Unfit> {
+        let Life::Draining {
+            buried,
+            drained: false,
+        } = self.life
+        else {
+            return Err(Unfit("drained, without being asked for"));
+        };
+        self.leaked = leaked;
+        self.life = Life::Draining {
+            buried,
+            drained: true,
+        };
+        self.record_when_over(now, out);
+        Ok(())
+    }
+
+    fn record_when_over(&mut self, now: Now, out: &mut Out<'_>) {
+        if let Life::Draining {
+            buried: true,
+            drained: true,
+        } = self.life
+        {
             self.record(now, 0, out);
         }
     }
 
+    fn record_failed(&mut self, now: Now) -> Result<(), Unfit> {
+        let Life::Recording {
+            failures,
+            again: None,
+        } = self.life
+        else {
+            return Err(Unfit("a record failed, without being asked for"));
+        };
+        self.life = Life::Recording {
+            failures: failures.saturating_add(1),
+            again: Some(now.monotonic + store_retry(failures)),
+        };
+        Ok(())
+    }
+
     fn terminate(&mut self, now: Now, out: &mut Out<'_>) {
         self.life = Life::Terminating {
-            kill_at: now.monotonic + self.assignment.options.grace,
+            kill_at: now.monotonic.saturating_add(self.assignment.options.grace),
         };
         out.effects.push_back(Effect::Stop { worker: out.worker });
     }
@@ -380,14 +414,18 @@ impl Attempt {
             failures,
             again: None,
         };
-        let verdict = Box::new(self.verdict(now, out.random));
+        let verdict = match self.verdict.take() {
+            Some(verdict) => verdict,
+            None => self.judge(now, out.random),
+        };
+        self.verdict = Some(verdict.clone());
         out.effects.push_back(Effect::Record {
             worker: out.worker,
-            verdict,
+            verdict: Box::new(verdict),
         });
     }
 
-    fn verdict(&self, now: Now, random: &mut u64) -> Verdict {
+    fn judge(&self, now: Now, random: &mut u64) -> Verdict {
         let cause = self.cause();
         let ended = self.ended.unwrap_or(now);
         let (exit_status, usage) = match self.exit {
@@ -494,7 +532,22 @@ impl Attempt {
         self.assignment
             .options
             .timeout
-            .map(|time| started.monotonic + time)
+            .map(|time| started.monotonic.saturating_add(time))
+    }
+
+    /// When a running worker is stopped: for taking too long, for not saying hello, or for not
+    /// ending after its result.
+    fn limit(&self) -> Option<Duration> {
+        let started = self.started?;
+        if let Some(at) = self.result_at {
+            return Some(at.saturating_add(self.assignment.options.grace));
+        }
+        let run = self.run_limit(started);
+        if self.hello {
+            return run;
+        }
+        let hello = started.monotonic.saturating_add(self.hello_timeout);
+        Some(run.map_or(hello, |run| run.min(hello)))
     }
 
     fn run_time_is_over(&self, now: Now) -> bool {

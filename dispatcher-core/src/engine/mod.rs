@@ -24,326 +24,21 @@
 
 mod attempt;
 mod classify;
+mod protocol;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::message::WorkResult;
-use crate::{Counters, ExitStatus, JobId, OnLost, Options, Outcome, Usage};
+use crate::JobId;
 use attempt::{Attempt, Life};
 
 pub use classify::{Evidence, LinkKind, StopReason, classify};
-
-/// An instant: the driver's monotonic clock, and what its wall clock shows then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
-    /// Time since an origin that stays fixed while the engine lives.
-    pub monotonic: Duration,
-    /// Milliseconds since 1970-01-01 UTC; may jump.
-    pub wall_ms: i64,
-}
-
-/// Names one worker process during the life of an engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WorkerId(pub u32);
-
-/// What an engine is told at its start.
-#[derive(Debug, Clone)]
-pub struct EngineConfig {
-    /// Workers alive at once.
-    pub slots: u32,
-    /// Longest time between two claims while a slot is free: the backstop of lost wake-ups.
-    pub poll_interval: Duration,
-    /// Idle time after which the supervisor offers to leave; `None` stays for ever.
-    pub linger: Option<Duration>,
-    /// Time for a worker's hello.
-    pub hello_timeout: Duration,
-    /// Time that the capture is read after the end of a worker.
-    pub drain_timeout: Duration,
-    /// Seed of the jitter.
-    pub seed: u64,
-}
-
-/// A claimed job, bound to a slot.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Assignment {
-    /// The job.
-    pub job: JobId,
-    /// The slot that the store bound it to.
-    pub slot: u32,
-    /// Name of the dispatcher.
-    pub dispatcher: String,
-    /// JSON text.
-    pub payload: Arc<str>,
-    /// Frozen options of the job.
-    pub options: Arc<Options>,
-    /// Counters after the claim.
-    pub counters: Counters,
-    /// Snoozes so far.
-    pub snoozes: u32,
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// Something in the store may have changed.
-    Woken,
-    /// The store gave work.
-    Claimed {
-        /// At most one for each slot that was asked for.
-        jobs: Vec<Assignment>,
-        /// Time until the next queued job is due.
-        next_due: Option<Duration>,
-    },
-    /// The store could not be asked.
-    ClaimFailed,
-    /// The worker's process exists.
-    Spawned {
-        /// Which.
-        worker: WorkerId,
-    },
-    /// No process could be made.
-    SpawnFailed {
-        /// Which.
-        worker: WorkerId,
-        /// The operating system's error number.
-        errno: i32,
-        /// It is about resources that may be there again in a moment.
-        transient: bool,
-    },
-    /// The worker said hello, gave an output, or its result.
-    Said {
-        /// Which.
-        worker: WorkerId,
-        /// What.
-        word: Word,
-    },
-    /// The worker broke the protocol.
-    LinkBroken {
-        /// Which.
-        worker: WorkerId,
-        /// How.
-        what: String,
-    },
-    /// The worker's process ended; everything it had said was delivered before.
-    Exited {
-        /// Which.
-        worker: WorkerId,
-        /// How.
-        status: ExitStatus,
-        /// What it used.
-        usage: Usage,
-        /// Processes of its tree that still live.
-        strays: u32,
-        /// What the kernel says about memory.
-        memory: MemoryVerdict,
-    },
-    /// The strays were dealt with and the worker was reaped.
-    Buried {
-        /// Which.
-        worker: WorkerId,
-        /// Processes left alive.
-        left: u32,
-    },
-    /// The signals were sent, or there was nobody left to send them to.
-    Signalled {
-        /// Which.
-        worker: WorkerId,
-    },
-    /// The capture was read to its end or its deadline.
-    Drained {
-        /// Which.
-        worker: WorkerId,
-        /// Somebody still holds the pipe.
-        leaked: bool,
-    },
-    /// The store has the end of the attempt (or knows better: a stale token changes nothing).
-    Recorded {
-        /// Which.
-        worker: WorkerId,
-    },
-    /// The store could not be told.
-    RecordFailed {
-        /// Which.
-        worker: WorkerId,
-    },
-    /// A cancellation of a running job was acknowledged.
-    CancelRequested {
-        /// The job.
-        job: JobId,
-        /// The claim it is about.
-        token: u64,
-        /// Who asked.
-        by: String,
-    },
-    /// The sampler found a worker's tree over its limit.
-    LimitExceeded {
-        /// Which.
-        worker: WorkerId,
-    },
-    /// The keeper is gone and all of its workers are proved dead.
-    KeeperLost,
-    /// Somebody wants the supervisor to end.
-    ShutdownRequested(Shutdown),
-    /// Answer to an offer or a wish to leave.
-    CloseAnswered {
-        /// The row is closed.
-        closed: bool,
-    },
-}
-
-/// What a worker says that decides something.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Word {
-    /// It runs.
-    Hello,
-    /// A value to keep with the job.
-    Output(String),
-    /// How the job ended.
-    Result(WorkResult),
-}
-
-/// What the kernel says about a dead worker's memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum MemoryVerdict {
-    /// Nothing.
-    #[default]
-    Silent,
-    /// The machine's OOM counter moved meanwhile: a hint.
-    Suspected,
-    /// `memory.events` of the worker's own group counted an OOM kill: proof.
-    Killed,
-}
-
-/// How to end a supervisor. Later requests only ever make it faster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Shutdown {
-    /// Take nothing new; let everything finish, however long it takes.
-    Finish,
-    /// Take nothing new; what still runs after this time is stopped and re-queued.
-    Drain(Duration),
-    /// Kill everything now; it is re-queued.
-    Now,
-}
-
-/// What to do.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
-    /// Ask the store for work.
-    Claim {
-        /// Free slots.
-        slots: Vec<u32>,
-    },
-    /// Make a worker and hand it the job.
-    Spawn {
-        /// Its name from now on.
-        worker: WorkerId,
-        /// The job.
-        assignment: Assignment,
-        /// When it will be stopped, in milliseconds since 1970.
-        deadline_wall_ms: Option<i64>,
-    },
-    /// Ask a worker to stop: cancel frame, and TERM to its group.
-    Stop {
-        /// Which.
-        worker: WorkerId,
-    },
-    /// KILL to its group.
-    Kill {
-        /// Which.
-        worker: WorkerId,
-    },
-    /// Deal with the strays of a dead worker and reap it.
-    Bury {
-        /// Which.
-        worker: WorkerId,
-        /// What to do with them.
-        strays: Strays,
-    },
-    /// Read what is left of the capture.
-    Drain {
-        /// Which.
-        worker: WorkerId,
-        /// Monotonic time to give up at.
-        until: Duration,
-    },
-    /// Store how an attempt ended. Takes effect before any later [`Effect::Claim`].
-    Record {
-        /// Which.
-        worker: WorkerId,
-        /// What.
-        verdict: Box<Verdict>,
-    },
-    /// Close the supervisor's row if nothing is unfinished.
-    CloseIfIdle,
-    /// Close the supervisor's row.
-    Close,
-    /// Leave.
-    Finish,
-}
-
-/// What becomes of processes that a worker left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strays {
-    /// They stay.
-    Leave,
-    /// They are killed.
-    Kill,
-}
-
-/// The end of an attempt, and what its job does next.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Verdict {
-    /// The job.
-    pub job: JobId,
-    /// The fence.
-    pub token: u64,
-    /// Number of the attempt.
-    pub attempt: u32,
-    /// When its process started; `None` if none did.
-    pub started_wall_ms: Option<i64>,
-    /// When it ended.
-    pub ended_wall_ms: i64,
-    /// Run time by the monotonic clock.
-    pub run_time: Duration,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// Last value given to `Context::output`.
-    pub output: Option<String>,
-    /// What the job does next.
-    pub next: Next,
-}
-
-/// What a job does after an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// It succeeded.
-    Succeed,
-    /// It failed for good.
-    Fail,
-    /// It is cancelled.
-    Cancel,
-    /// Counts a failure, runs again after this time, at the end of the queue.
-    Retry {
-        /// The back-off.
-        after: Duration,
-    },
-    /// Runs again after this time, at the end of the queue; counts a snooze only.
-    Snooze {
-        /// As asked.
-        after: Duration,
-    },
-    /// Back to its old place, without a failure (shutdown).
-    Release,
-    /// Its worker was lost through no fault of its own.
-    Lost {
-        /// What the job's options say about that.
-        on_lost: OnLost,
-    },
-}
+pub use protocol::{
+    Assignment, Effect, EngineConfig, Event, MemoryVerdict, Next, Now, Shutdown, Strays, Unfit,
+    Verdict, Word, WorkerId,
+};
 
 /// The pure engine. See the module's documentation for its protocol.
 #[derive(Debug)]
@@ -380,9 +75,24 @@ enum Phase {
     Stopping {
         request: Shutdown,
         stop_at: Option<Duration>,
-        closing: bool,
+        closing: Closing,
     },
     Finished,
+}
+
+/// How far the closing of the row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    NotYet,
+    /// The store is asked, after so many failures.
+    Asked {
+        failures: u32,
+    },
+    /// The store could not do it; it is asked again at this time.
+    Waiting {
+        failures: u32,
+        at: Duration,
+    },
 }
 
 /// What an engine is doing, for `status` and tests.
@@ -400,6 +110,8 @@ pub struct Snapshot {
 const RECORDING_PER_SLOT_MAX: usize = 4;
 const STORE_RETRY_MIN: Duration = Duration::from_millis(100);
 const STORE_RETRY_MAX: Duration = Duration::from_secs(5);
+/// Tries to close the row before it is left to whoever rescues it.
+const CLOSE_TRIES_MAX: u32 = 5;
 
 impl Engine {
     /// An engine that takes work from its first event on.
@@ -431,25 +143,20 @@ impl Engine {
 
     /// Takes in one event.
     ///
-    /// # Panics
-    /// When the driver breaks the protocol (an answer without its effect): that is a bug.
-    pub fn handle(&mut self, now: Now, event: Event) {
+    /// # Errors
+    /// When the driver breaks the protocol (an answer without its effect): that is a bug of its,
+    /// but none that running jobs should pay for, so the engine stays as it was.
+    pub fn handle(&mut self, now: Now, event: Event) -> Result<(), Unfit> {
+        let mut fits = Ok(());
         match event {
             Event::Woken => self.claim.wanted = true,
-            Event::Claimed { jobs, next_due } => self.claimed(now, jobs, next_due),
-            Event::ClaimFailed => self.claim_failed(now),
+            Event::Claimed { jobs, next_due } => fits = self.claimed(now, jobs, next_due),
+            Event::ClaimFailed => fits = self.claim_failed(now),
             Event::CancelRequested { job, token, by } => self.cancel(now, job, token, by),
             Event::KeeperLost => self.keeper_lost(now),
             Event::ShutdownRequested(request) => self.shutdown(now, request),
-            Event::CloseAnswered { closed } => self.close_answered(now, closed),
-            Event::Recorded { worker } => {
-                let attempt = self.attempts.remove(&worker);
-                assert!(
-                    attempt.is_some_and(|attempt| matches!(attempt.life, Life::Recording { .. })),
-                    "an attempt is recorded once, after it ended"
-                );
-                self.idle_since = now.monotonic;
-            }
+            Event::CloseAnswered { closed } => fits = self.close_answered(now, closed),
+            Event::Recorded { worker } => fits = self.recorded(now, worker),
             Event::Spawned { worker }
             | Event::SpawnFailed { worker, .. }
             | Event::Said { worker, .. }
@@ -459,9 +166,10 @@ impl Engine {
             | Event::Signalled { worker }
             | Event::Drained { worker, .. }
             | Event::RecordFailed { worker }
-            | Event::LimitExceeded { worker } => self.about_worker(now, worker, event),
+            | Event::LimitExceeded { worker } => fits = self.about_worker(now, worker, event),
         }
         self.advance(now);
+        fits
     }
 
     /// Lets time pass: whatever is due at `now` is decided.
@@ -496,8 +204,7 @@ impl Engine {
     /// Monotonic time at which [`Engine::handle_timeout`] wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
-        let claim = (self.may_claim() || self.phase == Phase::Serving && self.claim.failures > 0)
-            .then_some(self.claim.at);
+        let claim = self.may_claim().then_some(self.claim.at);
         let leave = match (self.phase, self.config.linger) {
             (Phase::Serving, Some(linger)) if self.attempts.is_empty() && !self.claim.in_flight => {
                 Some(self.idle_since + linger)
@@ -508,8 +215,18 @@ impl Engine {
             Phase::Stopping { stop_at, .. } => stop_at,
             Phase::Serving | Phase::Offering | Phase::Finished => None,
         };
+        let close = match self.phase {
+            Phase::Stopping {
+                closing: Closing::Waiting { at, .. },
+                ..
+            } => Some(at),
+            Phase::Stopping { .. } | Phase::Serving | Phase::Offering | Phase::Finished => None,
+        };
         let attempts = self.attempts.values().filter_map(Attempt::timer).min();
-        [claim, leave, stop, attempts].into_iter().flatten().min()
+        [claim, leave, stop, close, attempts]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What it is doing.
@@ -528,8 +245,16 @@ impl Engine {
         }
     }
 
-    fn claimed(&mut self, now: Now, jobs: Vec<Assignment>, next_due: Option<Duration>) {
-        assert!(self.claim.in_flight, "a claim is answered once");
+    fn claimed(
+        &mut self,
+        now: Now,
+        jobs: Vec<Assignment>,
+        next_due: Option<Duration>,
+    ) -> Result<(), Unfit> {
+        let mut fits = Ok(());
+        if !self.claim.in_flight {
+            fits = Err(Unfit("claimed, without a claim"));
+        }
         self.claim.in_flight = false;
         self.claim.failures = 0;
         let wait = next_due
@@ -540,11 +265,17 @@ impl Engine {
             self.claim.wanted = true;
         }
         for assignment in jobs {
-            let position = self.free.iter().position(|slot| *slot == assignment.slot);
-            let position = position.expect("invariant: a job is bound to a slot that was free");
-            self.free.remove(position);
             let worker = self.name_worker();
-            let attempt = Attempt::new(assignment, &self.config);
+            let position = self.free.iter().position(|slot| *slot == assignment.slot);
+            let mut attempt = Attempt::new(assignment, &self.config);
+            let Some(position) = position else {
+                // Nobody would ever run it: it goes back to its place.
+                attempt.stop(now, StopReason::Shutdown, &mut self.out(worker));
+                self.attempts.insert(worker, attempt);
+                fits = Err(Unfit("claimed, for a slot that is not free"));
+                continue;
+            };
+            self.free.remove(position);
             self.attempts.insert(worker, attempt);
             if self.phase == Phase::Serving {
                 self.with_attempt(now, worker, |attempt, out| attempt.spawn(now, out));
@@ -554,14 +285,28 @@ impl Engine {
                 });
             }
         }
+        fits
     }
 
-    fn claim_failed(&mut self, now: Now) {
-        assert!(self.claim.in_flight, "a claim is answered once");
+    fn claim_failed(&mut self, now: Now) -> Result<(), Unfit> {
+        if !self.claim.in_flight {
+            return Err(Unfit("a claim failed, without a claim"));
+        }
         self.claim.in_flight = false;
         self.claim.wanted = false;
         self.claim.at = now.monotonic + store_retry(self.claim.failures);
-        self.claim.failures += 1;
+        self.claim.failures = self.claim.failures.saturating_add(1);
+        Ok(())
+    }
+
+    fn recorded(&mut self, now: Now, worker: WorkerId) -> Result<(), Unfit> {
+        let recording = |attempt: &Attempt| matches!(attempt.life, Life::Recording { .. });
+        if !self.attempts.get(&worker).is_some_and(recording) {
+            return Err(Unfit("recorded, before its end"));
+        }
+        self.attempts.remove(&worker);
+        self.idle_since = now.monotonic;
+        Ok(())
     }
 
     fn cancel(&mut self, now: Now, job: JobId, token: u64, by: String) {
@@ -574,8 +319,20 @@ impl Engine {
         });
     }
 
-    fn about_worker(&mut self, now: Now, worker: WorkerId, event: Event) {
-        self.with_attempt(now, worker, |attempt, out| attempt.handle(now, event, out));
+    fn about_worker(&mut self, now: Now, worker: WorkerId, event: Event) -> Result<(), Unfit> {
+        // What nobody asked for may come late.
+        let unasked = matches!(
+            event,
+            Event::Said { .. }
+                | Event::LinkBroken { .. }
+                | Event::LimitExceeded { .. }
+                | Event::Signalled { .. }
+        );
+        match self.with_attempt(now, worker, |attempt, out| attempt.handle(now, event, out)) {
+            Some(fits) => fits,
+            None if unasked => Ok(()),
+            None => Err(Unfit("about a worker that is over")),
+        }
     }
 
     /// What was not performed yet goes to the next keeper or, about a dead worker, to nobody.
@@ -605,8 +362,8 @@ impl Engine {
 
     fn shutdown(&mut self, now: Now, request: Shutdown) {
         let (request, closing) = match self.phase {
-            Phase::Serving => (request, false),
-            Phase::Offering => (request, true),
+            Phase::Serving => (request, Closing::NotYet),
+            Phase::Offering => (request, Closing::Asked { failures: 0 }),
             Phase::Stopping {
                 request: earlier,
                 closing,
@@ -617,7 +374,7 @@ impl Engine {
         let stop_at = match request {
             Shutdown::Finish => None,
             Shutdown::Drain(time) => {
-                let at = now.monotonic + time;
+                let at = now.monotonic.saturating_add(time);
                 match self.phase {
                     Phase::Stopping {
                         stop_at: Some(earlier),
@@ -661,12 +418,16 @@ impl Engine {
         }
     }
 
-    fn close_answered(&mut self, now: Now, closed: bool) {
+    fn close_answered(&mut self, now: Now, closed: bool) -> Result<(), Unfit> {
         match (self.phase, closed) {
-            (Phase::Offering | Phase::Stopping { .. }, true) => {
-                self.phase = Phase::Finished;
-                self.effects.push_back(Effect::Finish);
-            }
+            (Phase::Offering, true)
+            | (
+                Phase::Stopping {
+                    closing: Closing::Asked { .. },
+                    ..
+                },
+                true,
+            ) => self.finish(),
             (Phase::Offering, false) => {
                 self.phase = Phase::Serving;
                 self.idle_since = now.monotonic;
@@ -674,20 +435,40 @@ impl Engine {
             }
             (
                 Phase::Stopping {
-                    request, stop_at, ..
+                    request,
+                    stop_at,
+                    closing: Closing::Asked { failures },
                 },
                 false,
             ) => {
+                let failures = failures + 1;
+                if failures >= CLOSE_TRIES_MAX {
+                    // An open row without its supervisor is what a crash leaves: it is rescued.
+                    self.finish();
+                    return Ok(());
+                }
+                let at = now.monotonic + store_retry(failures - 1);
                 self.phase = Phase::Stopping {
                     request,
                     stop_at,
-                    closing: false,
+                    closing: Closing::Waiting { failures, at },
                 };
             }
-            (Phase::Serving | Phase::Finished, _) => {
-                unreachable!("a close is answered once, while it is waited for")
+            (Phase::Serving, true) => {
+                // Nothing can be claimed any more.
+                self.shutdown(now, Shutdown::Finish);
+                return Err(Unfit("closed, without a wish to"));
+            }
+            (Phase::Serving, false) | (Phase::Stopping { .. } | Phase::Finished, _) => {
+                return Err(Unfit("an answer about closing, without a question"));
             }
         }
+        Ok(())
+    }
+
+    fn finish(&mut self) {
+        self.phase = Phase::Finished;
+        self.effects.push_back(Effect::Finish);
     }
 
     /// Decides what follows from the state as a whole: claim, offer to leave, close.
@@ -715,12 +496,17 @@ impl Engine {
             Phase::Stopping {
                 request,
                 stop_at,
-                closing: false,
+                closing,
             } if self.attempts.is_empty() && !self.claim.in_flight => {
+                let failures = match closing {
+                    Closing::NotYet => 0,
+                    Closing::Waiting { failures, at } if at <= now.monotonic => failures,
+                    Closing::Waiting { .. } | Closing::Asked { .. } => return,
+                };
                 self.phase = Phase::Stopping {
                     request,
                     stop_at,
-                    closing: true,
+                    closing: Closing::Asked { failures },
                 };
                 self.effects.push_back(Effect::Close);
             }
@@ -737,27 +523,35 @@ impl Engine {
     }
 
     /// Runs one step of an attempt, then looks whether it let go of its slot.
-    fn with_attempt(
+    fn with_attempt<R>(
         &mut self,
         now: Now,
         worker: WorkerId,
-        step: impl FnOnce(&mut Attempt, &mut attempt::Out<'_>),
-    ) {
-        let Some(attempt) = self.attempts.get_mut(&worker) else {
-            return;
-        };
+        step: impl FnOnce(&mut Attempt, &mut attempt::Out<'_>) -> R,
+    ) -> Option<R> {
+        let attempt = self.attempts.get_mut(&worker)?;
         let held = attempt.holds_slot();
         let mut out = attempt::Out {
             worker,
             effects: &mut self.effects,
             random: &mut self.random,
         };
-        step(attempt, &mut out);
+        let answer = step(attempt, &mut out);
         if held && !attempt.holds_slot() {
             self.free.push(attempt.assignment.slot);
             self.free.sort_unstable_by(|a, b| b.cmp(a));
             self.claim.wanted = true;
             self.idle_since = now.monotonic;
+        }
+        Some(answer)
+    }
+
+    /// Where an attempt that holds no slot puts its effects.
+    fn out(&mut self, worker: WorkerId) -> attempt::Out<'_> {
+        attempt::Out {
+            worker,
+            effects: &mut self.effects,
+            random: &mut self.random,
         }
     }
 
@@ -768,16 +562,6 @@ impl Engine {
             if !self.attempts.contains_key(&worker) {
                 return worker;
             }
-        }
-    }
-}
-
-impl Shutdown {
-    /// The faster of two requests.
-    fn max_haste(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Drain(a), Self::Drain(b)) => Self::Drain(a.min(b)),
-            (a, b) => a.max(b),
         }
     }
 }

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::{Cause, Leftovers};
+use crate::message::WorkResult;
+use crate::{Cause, Counters, ExitStatus, Leftovers, OnLost, Options, Usage};
+
+mod odd_orders;
+mod random;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -50,7 +54,7 @@ impl Desk {
 
     fn tell(&mut self, event: Event) {
         let now = self.now();
-        self.engine.handle(now, event);
+        self.engine.handle(now, event).expect("it fits");
         self.collect();
     }
 
@@ -451,7 +455,7 @@ fn a_lost_keeper_answers_what_was_not_performed_yet() {
     };
     // All of this happens before the driver looks for effects.
     let now = desk.now();
-    desk.engine.handle(
+    let handled = desk.engine.handle(
         now,
         Event::Exited {
             worker,
@@ -461,13 +465,15 @@ fn a_lost_keeper_answers_what_was_not_performed_yet() {
             memory: MemoryVerdict::Silent,
         },
     );
-    desk.engine.handle(
+    handled.expect("it fits");
+    let handled = desk.engine.handle(
         now,
         Event::Claimed {
             jobs: vec![assignment(slots[0], &Options::default())],
             next_due: None,
         },
     );
+    handled.expect("it fits");
     desk.tell(Event::KeeperLost);
     let Effect::Spawn { worker: unmade, .. } = desk.next() else {
         panic!("the worker that was not made yet is made by the next keeper")

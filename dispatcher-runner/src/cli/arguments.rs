@@ -177,14 +177,14 @@ fn unknown_command(word: &str) -> CliError {
     let names = COMMANDS.iter().map(|command| command.name);
     let (why, todo) = match suggest(word, names.clone()) {
         Some(meant) => (
-            format!("did you mean `{meant}`?"),
-            format!("`{meant} --help`"),
+            "commands are written out in full".to_owned(),
+            format!("did you mean `{meant}`? `{meant} --help` says more"),
         ),
         None => {
             let names: Vec<_> = names.collect();
             (
                 format!("there are {}", names.join(", ")),
-                "`--help`".to_owned(),
+                "`--help` says what each does".to_owned(),
             )
         }
     };
@@ -239,7 +239,7 @@ mod tests {
             (
                 vec!["jbos"],
                 "no command is called `jbos`",
-                "did you mean `jobs`?",
+                "commands are written out in full",
             ),
             (
                 vec!["jobs", "--sate", "x"],
@@ -292,6 +292,8 @@ mod tests {
             assert_eq!(error.exit, 64);
             assert!(error.todo.contains("--help`"), "{line:?}");
         }
+        let unknown = parse(&["jbos"]).unwrap_err();
+        assert_eq!(unknown.todo, "did you mean `jobs`? `jobs --help` says more");
     }
 
     #[test]

@@ -26,6 +26,14 @@ pub(crate) fn rough(duration: Duration) -> String {
     }
 }
 
+/// How long something took: as [`rough`], with tenths of the first seconds.
+pub(crate) fn run_time(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ 1..10 => format!("{seconds}.{}s", duration.subsec_millis() / 100),
+        0 | 10.. => rough(duration),
+    }
+}
+
 fn pair(amount: u64, size: u64, large: char, small: char) -> String {
     match amount % size {
         0 => format!("{}{large}", amount / size),
@@ -35,13 +43,34 @@ fn pair(amount: u64, size: u64, large: char, small: char) -> String {
 
 /// How long ago something was, or how soon it will be.
 pub(crate) fn ago(then: UnixMs, now: UnixMs) -> String {
-    let apart = Duration::from_millis(now.abs_diff(then));
+    let apart = apart(then, now);
     if apart < Duration::from_secs(1) {
-        "now".to_owned()
+        "just now".to_owned()
     } else if then < now {
         format!("{} ago", rough(apart))
     } else {
         format!("in {}", rough(apart))
+    }
+}
+
+/// How long ago something was, in whole seconds at least.
+pub(crate) fn age(then: UnixMs, now: UnixMs) -> String {
+    rough(Duration::from_secs(apart(then, now).as_secs()).max(Duration::from_secs(1)))
+}
+
+/// The time between two instants, whichever is the earlier.
+fn apart(one: UnixMs, other: UnixMs) -> Duration {
+    Duration::from_millis(one.abs_diff(other))
+}
+
+/// The local time of day; date and offset too where the date is not that of `beside`.
+pub(crate) fn local_beside(time: UnixMs, beside: UnixMs) -> String {
+    let (whole, beside) = (local(time), local(beside));
+    match (whole.split_once(' '), beside.split_once(' ')) {
+        (Some((date, rest)), Some((other, _))) if date == other => {
+            rest.split(' ').next().unwrap_or(rest).to_owned()
+        }
+        _ => whole,
     }
 }
 
@@ -241,7 +270,13 @@ mod tests {
         ] {
             assert_eq!(rough(Duration::from_millis(ms)), text);
         }
-        assert_eq!(ago(0, 500), "now");
+        assert_eq!(run_time(Duration::from_millis(999)), "999ms");
+        assert_eq!(run_time(Duration::from_millis(1_506)), "1.5s");
+        assert_eq!(run_time(Duration::from_millis(10_999)), "10s");
+        assert_eq!(age(0, 500), "1s");
+        assert_eq!(age(0, 90_500), "1m30s");
+        assert_eq!(ago(0, 500), "just now");
+        assert_eq!(ago(0, 1_900), "1s ago");
         assert_eq!(ago(0, 90_000), "1m30s ago");
         assert_eq!(ago(90_000, 0), "in 1m30s");
     }

@@ -32,6 +32,10 @@ pub(crate) enum ColumnKind {
     Number,
     /// Cut when the terminal is narrow.
     Elastic,
+    /// Nice to have: gives way to all others, and is left out when too little room remains.
+    Spare,
+    /// Whole, in several lines when the terminal is narrow; the last column only.
+    Wrapped,
 }
 
 /// One cell.
@@ -84,27 +88,48 @@ impl Table {
             .map(|column| Cell::coloured(Colour::Strong, column.title))
             .collect();
         for row in std::iter::once(&titles).chain(&self.rows) {
-            let mut line = String::new();
-            let mut pending = 0;
-            for (index, cell) in row.iter().enumerate() {
-                let shown = cut(&cell.text, widths[index]);
-                let space = widths[index] - columns_of(&shown);
-                let (before, after) = match self.columns[index].kind {
-                    ColumnKind::Number => (space, 0),
-                    ColumnKind::Fixed | ColumnKind::Elastic => (0, space),
-                };
-                if !shown.is_empty() {
-                    line.push_str(&" ".repeat(pending + before));
-                    line.push_str(&colours.paint(cell.colour, &shown));
-                    pending = after + GAP;
-                } else {
-                    pending += space + GAP;
-                }
-            }
-            text.push_str(&line);
+            text.push_str(&self.line(row, &widths, colours));
             text.push('\n');
         }
         text
+    }
+
+    fn line(&self, row: &[Cell], widths: &[usize], colours: Colours) -> String {
+        let mut line = String::new();
+        let (mut pending, mut indent) = (0, 0);
+        for ((cell, column), width) in row.iter().zip(&self.columns).zip(widths.iter().copied()) {
+            if width == 0 {
+                continue;
+            }
+            let (shown, more) = match column.kind {
+                ColumnKind::Wrapped => wrapped(&cell.text, width),
+                ColumnKind::Fixed
+                | ColumnKind::Number
+                | ColumnKind::Elastic
+                | ColumnKind::Spare => (cut(&cell.text, width), Vec::new()),
+            };
+            let space = width.saturating_sub(columns_of(&shown));
+            let before = match column.kind {
+                ColumnKind::Number => space,
+                ColumnKind::Fixed
+                | ColumnKind::Elastic
+                | ColumnKind::Spare
+                | ColumnKind::Wrapped => 0,
+            };
+            if shown.is_empty() {
+                pending += space + GAP;
+            } else {
+                line.push_str(&" ".repeat(pending + before));
+                line.push_str(&colours.paint(cell.colour, &shown));
+                pending = space - before + GAP;
+            }
+            for shown in more {
+                let shown = colours.paint(cell.colour, &shown);
+                line.push_str(&format!("\n{:indent$}{shown}", ""));
+            }
+            indent += width + GAP;
+        }
+        line
     }
 
     fn widths(&self, limit: Option<usize>) -> Vec<usize> {
@@ -118,9 +143,9 @@ impl Table {
             })
             .collect();
         let Some(limit) = limit else { return widths };
-        let gaps = GAP * self.columns.len().saturating_sub(1);
+        self.give_way(&mut widths, limit);
         loop {
-            let excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(limit);
+            let excess = excess(&widths, limit);
             let elastic = |index: &usize| self.columns[*index].kind == ColumnKind::Elastic;
             let widest = (0..widths.len())
                 .filter(elastic)
@@ -142,6 +167,30 @@ impl Table {
             widths[widest] -= step;
         }
     }
+
+    /// What spare columns can give, then what a wrapped one can.
+    fn give_way(&self, widths: &mut [usize], limit: usize) {
+        for kind in [ColumnKind::Spare, ColumnKind::Wrapped] {
+            for (index, column) in self.columns.iter().enumerate() {
+                if column.kind != kind {
+                    continue;
+                }
+                let left = widths[index].saturating_sub(excess(widths, limit));
+                widths[index] = match kind {
+                    _ if left == widths[index] => left,
+                    ColumnKind::Spare if left < COLUMN_CHARS_MIN => 0,
+                    _ => left.max(COLUMN_CHARS_MIN),
+                };
+            }
+        }
+    }
+}
+
+/// Columns that a table of these widths has too many; what is left out needs no gap either.
+fn excess(widths: &[usize], limit: usize) -> usize {
+    let shown = widths.iter().filter(|width| **width > 0);
+    let gaps = GAP * shown.count().saturating_sub(1);
+    (widths.iter().sum::<usize>() + gaps).saturating_sub(limit)
 }
 
 /// The text, cut with an ellipsis to at most `columns` columns.
@@ -163,6 +212,25 @@ pub(crate) fn cut(text: &str, columns: usize) -> String {
         kept.push('…');
     }
     kept
+}
+
+/// The text in lines of at most `columns` columns, broken between words where there are any:
+/// the first line, and those after it.
+fn wrapped(text: &str, columns: usize) -> (String, Vec<String>) {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("invariant: there is always a line");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if columns_of(line) + 1 + columns_of(word) <= columns {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    let first = lines.remove(0);
+    (first, lines)
 }
 
 /// The text without control characters, on one line.
@@ -260,6 +328,31 @@ mod tests {
                 widest <= width.max(11 + COLUMN_CHARS_MIN),
                 "{width}: {widest}"
             );
+        }
+    }
+
+    #[test]
+    fn a_spare_column_gives_way_and_a_wrapped_one_takes_more_lines() {
+        let mut table = Table::new(&[
+            ("id", ColumnKind::Fixed),
+            ("spare", ColumnKind::Spare),
+            ("why", ColumnKind::Wrapped),
+        ]);
+        table.row(vec![
+            "a1".into(),
+            "0123456789".into(),
+            "it was the butler".into(),
+        ]);
+        for (width, text) in [
+            (
+                33,
+                "id  spare       why\na1  0123456789  it was the butler\n",
+            ),
+            (31, "id  spare     why\na1  0123456…  it was the butler\n"),
+            (25, "id  why\na1  it was the butler\n"),
+            (17, "id  why\na1  it was the\n    butler\n"),
+        ] {
+            assert_eq!(table.render(Some(width), Colours::Off), text, "{width}");
         }
     }
 

@@ -436,7 +436,7 @@ fn the_state_location_follows_the_environment() {
     assert_eq!(
         ran.err,
         "error: DISPATCHER_DATABASE_URL cannot be used: a PostgreSQL store is not in this build\n\
-         because: a PostgreSQL store is not in this build\n\
+         because: it is set so in the environment\n\
          try: write sqlite:/path/state.db\n"
     );
     let location = StoreLocation::new("/x".into(), StoreOrigin::Default);

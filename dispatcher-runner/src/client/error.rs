@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dispatcher_core::{PayloadError, UnknownDispatcher};
 
+use crate::config::ConfigError;
 use crate::store::{StoreError, SubmitError};
 
 /// Why a job was not accepted. Nothing was written.
@@ -65,8 +66,16 @@ pub enum SpawnError {
 }
 
 impl SpawnError {
-    pub(crate) fn config(error: impl fmt::Display) -> Self {
-        Self::Config(error.to_string())
+    pub(crate) fn config(error: ConfigError) -> Self {
+        Self::Config(match &error {
+            ConfigError::Unreadable { .. } | ConfigError::Problems { .. } => {
+                format!("{error}: {}", error.why().replace('\n', "; "))
+            }
+            ConfigError::Code { .. }
+            | ConfigError::Url { .. }
+            | ConfigError::NoHome { .. }
+            | ConfigError::AppName { .. } => error.to_string(),
+        })
     }
 
     /// One line of what to do about it.
@@ -82,10 +91,8 @@ impl SpawnError {
             Self::MissingRequirement { names, .. } => format!("install {}", names.join(", ")),
             Self::PayloadTooLarge { .. } => "put the data in a file and send its name".into(),
             Self::Payload(error) => {
-                format!(
-                    "see `list {}` for the fields that it takes",
-                    error.dispatcher
-                )
+                let name = error.dispatcher;
+                format!("see `list {name}` for the fields that it takes")
             }
             Self::Unknown(error) => error.advice(),
             Self::NotInitialised => {

@@ -8,6 +8,7 @@ use dispatcher_core::{Cause, JobId, JobState, Outcome};
 use serde::de::DeserializeOwned;
 
 use crate::store::{CancelReply, JobFilter, JobRecord, StoreClient, StoreError};
+use crate::testing::{self, Until};
 use crate::{app, supervisor};
 
 use super::{Sent, StoreFailure};
@@ -123,7 +124,7 @@ impl<T> JobHandle<T> {
     /// When the store cannot be written, or the job was pruned meanwhile.
     pub fn cancel(&self) -> Result<bool, StoreFailure> {
         let by = format!("pid {} ({})", std::process::id(), app::program_name());
-        match cancel(store()?, self.id, by)? {
+        match cancel(&store()?, self.id, by)? {
             CancelReply::Cancelled | CancelReply::Stopping(_) => Ok(true),
             CancelReply::Ended(_) => Ok(false),
             CancelReply::Unknown => Err(gone(self.id).into()),
@@ -156,6 +157,10 @@ impl<T> JobHandle<T> {
     fn wait_until(&self, deadline: Option<Instant>) -> Result<Option<Ended>, StoreFailure> {
         let (store, id) = (store()?, self.id);
         let mut pause = LOOK_AGAIN.0;
+        let recording = testing::current();
+        if let Some(recording) = &recording {
+            recording.drain(Until::EndOf(id));
+        }
         loop {
             match store.call(move |store| store.state(id))? {
                 Some(state) if state.is_terminal() => return self.ended().map(Some),
@@ -165,6 +170,9 @@ impl<T> JobHandle<T> {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
                 return Ok(None);
+            }
+            if recording.is_some() {
+                return Err(database(format!("job {id} waits for one that waits for it")).into());
             }
             std::thread::sleep(left.map_or(pause, |left| left.min(pause)));
             pause = (pause * 3 / 2).min(LOOK_AGAIN.1);
@@ -265,7 +273,7 @@ pub fn latest_job<T: dispatcher_core::Dispatcher>() -> Result<Option<JobHandle<T
     }))
 }
 
-pub(super) fn store() -> Result<&'static StoreClient, StoreFailure> {
+pub(super) fn store() -> Result<StoreClient, StoreFailure> {
     app::store().map_err(|error| match error {
         super::SpawnError::Store(failure) => failure,
         other => database(other.to_string()).into(),

@@ -12,7 +12,7 @@ use crate::store::{
     Accepted, Build, DispatcherRow, NewJob, StoreClient, StoreError, Submission, SupervisorRow,
 };
 use crate::supervisor::{self, Orders, launch};
-use crate::{app, ids, requirements};
+use crate::{app, ids, requirements, testing};
 
 /// Idle time after which a supervisor without a service leaves.
 const LINGER_MS: u64 = 5_000;
@@ -42,7 +42,10 @@ impl Request {
             dispatcher: T::NAME,
             reason: error.to_string(),
         })?;
-        Self::checked(T::definition(), payload, app::config()?)
+        match testing::current() {
+            Some(recording) => Self::checked(T::definition(), payload, &recording.config),
+            None => Self::checked(T::definition(), payload, app::config()?),
+        }
     }
 
     /// From a payload, options of all layers applied but those of the call.
@@ -61,6 +64,7 @@ impl Request {
         let mut shared = (definition.dispatcher_options)();
         config.apply(definition.name, &mut options, &mut shared);
         (definition.check)(&payload, &mut options)?;
+        let payload = definition.stored_payload(payload);
         let origin = format!("pid {} ({})", std::process::id(), app::program_name());
         Ok(Self {
             definition,
@@ -82,11 +86,14 @@ pub(crate) struct Sender<'a> {
 
 /// Stores all of the requests or none, and makes sure that somebody runs them.
 pub(crate) fn submit(requests: Vec<Request>) -> Result<Vec<Sent>, SpawnError> {
+    if let Some(recording) = testing::current() {
+        return recording.submit(requests);
+    }
     let sender = Sender {
         build: app::build()?,
         config: app::config()?,
         location: app::location()?,
-        store: app::store()?.clone(),
+        store: app::store()?,
     };
     sender.submit(requests)
 }
@@ -97,10 +104,22 @@ impl Sender<'_> {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
+        for request in &requests {
+            check_requirements(request)?;
+        }
+        let (sent, supervisors) = self.write(requests)?;
+        self.ensure(&supervisors);
+        Ok(sent)
+    }
+
+    /// Stores all of the requests or none; answers with the open supervisors too.
+    pub(crate) fn write(
+        &self,
+        requests: Vec<Request>,
+    ) -> Result<(Vec<Sent>, Vec<SupervisorRow>), SpawnError> {
         let mut dispatchers: Vec<DispatcherRow> = Vec::new();
         let mut jobs = Vec::with_capacity(requests.len());
         for request in requests {
-            check_requirements(&request)?;
             if dispatchers
                 .iter()
                 .all(|row| row.name != request.definition.name)
@@ -116,12 +135,12 @@ impl Sender<'_> {
         launch::prepare(&self.orders(), self.build)
             .map_err(|source| StoreError::unusable(file, self.location.directory(), source))?;
         let submitted = self.store.submit(Submission { jobs, dispatchers })?;
-        self.ensure(&submitted.supervisors);
         let sent = |job: &Accepted| Sent {
             id: job.id,
             duplicate: job.duplicate,
         };
-        Ok(submitted.jobs.iter().map(sent).collect())
+        let sent = submitted.jobs.iter().map(sent).collect();
+        Ok((sent, submitted.supervisors))
     }
 
     /// Wakes every open supervisor, and makes sure that there is one of this build.

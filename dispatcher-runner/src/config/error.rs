@@ -89,8 +89,8 @@ impl ConfigError {
                 let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
                 lines.join("\n")
             }
-            Self::Code { what, .. } => what.clone(),
-            Self::Url { problem } => problem.what.clone(),
+            Self::Code { .. } => "the program sets it so itself".to_owned(),
+            Self::Url { .. } => "it is set so in the environment".to_owned(),
             Self::NoHome { .. } => "the default place is under the home folder".to_owned(),
             Self::AppName { .. } => {
                 "a slash, a leading dot, a control character or nothing at all is no folder's name"

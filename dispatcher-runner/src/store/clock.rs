@@ -3,7 +3,6 @@
 //! It decides when something is due; it never decides an order, so that a jump back delays jobs
 //! and turns nothing round.
 
-#[cfg(test)]
 use std::sync::{
     Arc,
     atomic::{AtomicI64, Ordering},
@@ -18,7 +17,6 @@ pub(super) enum Clock {
     /// The system's.
     #[default]
     System,
-    #[cfg(test)]
     /// What a test or the simulator says, in milliseconds since 1970.
     Given(Arc<AtomicI64>),
 }
@@ -31,7 +29,6 @@ impl Clock {
                 .ok()
                 .and_then(|since| i64::try_from(since.as_millis()).ok())
                 .unwrap_or_default(),
-            #[cfg(test)]
             Self::Given(now) => now.load(Ordering::Relaxed),
         }
     }

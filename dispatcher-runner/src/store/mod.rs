@@ -9,14 +9,12 @@ mod clock;
 #[cfg(test)]
 mod conformance;
 mod group;
-#[cfg(test)]
 mod memory;
 mod pick;
 mod rules;
 mod sqlite;
 
 pub(crate) use group::{StoreClient, StoreThread};
-#[cfg(test)]
 pub(crate) use memory::MemoryStore;
 pub(crate) use sqlite::SqliteStore;
 

@@ -137,7 +137,9 @@ impl<'a> Driver<'a> {
 
     fn event(&mut self, event: Event) {
         let now = self.now();
-        self.engine.handle(now, event);
+        if let Err(unfit) = self.engine.handle(now, event) {
+            tracing::error!(%unfit, "an event was ignored: this is a bug of Dispatcher");
+        }
     }
 
     fn wait(&self) -> Result<Ready, SupervisorError> {

@@ -199,9 +199,10 @@ pub(super) fn prune(session: &mut Session<'_, '_>) -> Done {
     if session.json() {
         session.terminal().json(&json!({ "removed": removed }))?;
     } else {
-        session
-            .terminal()
-            .line(&format!("{removed} finished jobs removed"))?;
+        session.terminal().line(&match removed {
+            1 => "1 finished job removed".to_owned(),
+            many => format!("{many} finished jobs removed"),
+        })?;
     }
     Ok(0)
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::about::{About, masked};
 use crate::cli::error::{CliError, Done, Stop};
-use crate::cli::format::{ago, colour_of, rough, sentence, utc};
+use crate::cli::format::{age, ago, colour_of, run_time, sentence, utc};
 use crate::cli::grammar::STATES;
 use crate::cli::layout::{Cell, ColumnKind, Table};
 use crate::cli::session::Session;
@@ -45,7 +45,17 @@ pub(super) fn jobs(session: &mut Session<'_, '_>) -> Done {
         return Ok(0);
     }
     if found.is_empty() {
-        let text = format!("no such jobs in {}", session.location);
+        let which = match &filter {
+            JobFilter {
+                state: None,
+                dispatcher: None,
+                queue: None,
+                search: None,
+                limit: _,
+            } => "no jobs",
+            JobFilter { .. } => "no such jobs",
+        };
+        let text = format!("there are {which} in {}", session.location);
         session.terminal().note(&text);
         return Ok(0);
     }
@@ -53,11 +63,11 @@ pub(super) fn jobs(session: &mut Session<'_, '_>) -> Done {
         ("ID", ColumnKind::Fixed),
         ("DISPATCHER", ColumnKind::Elastic),
         ("STATE", ColumnKind::Fixed),
-        ("TRIES", ColumnKind::Number),
-        ("SUBMITTED", ColumnKind::Fixed),
+        ("ATTEMPTS", ColumnKind::Number),
+        ("AGE", ColumnKind::Number),
         ("TOOK", ColumnKind::Number),
         ("ABOUT", ColumnKind::Elastic),
-        ("PAYLOAD", ColumnKind::Elastic),
+        ("PAYLOAD", ColumnKind::Spare),
     ]);
     let now = session.now();
     for job in &found {
@@ -67,7 +77,7 @@ pub(super) fn jobs(session: &mut Session<'_, '_>) -> Done {
             job.dispatcher.as_str().into(),
             Cell::coloured(colour_of(job.state), job.state.as_str()),
             job.counters.attempt.to_string().into(),
-            ago(job.submitted_at, now).into(),
+            age(job.submitted_at, now).into(),
             took(job, now).into(),
             about_job(job, now).into(),
             payload.to_string().into(),
@@ -141,7 +151,7 @@ fn took(job: &JobSummary, now: UnixMs) -> String {
         (_, None) => return String::new(),
     };
     let ms = u64::try_from(until - started).unwrap_or(0);
-    rough(Duration::from_millis(ms))
+    run_time(Duration::from_millis(ms))
 }
 
 fn about_job(job: &JobSummary, now: UnixMs) -> String {
@@ -157,6 +167,8 @@ fn about_job(job: &JobSummary, now: UnixMs) -> String {
         },
         JobState::Succeeded => String::new(),
         JobState::Failed | JobState::Cancelled => match &job.outcome {
+            // The state has said it already.
+            Some(outcome) if outcome.cause.name() == job.state.as_str() => String::new(),
             Some(outcome) => outcome.cause.name().to_owned(),
             None => String::new(),
         },

@@ -146,7 +146,7 @@ fn job_options(session: &Session<'_, '_>) -> Result<JobOptions, CliError> {
             };
             overrides.set(name, value).map_err(|why| {
                 CliError::usage(
-                    format!("--{name} cannot be {text}"),
+                    format!("--{name} cannot be `{text}`"),
                     why,
                     "`notifydispatcher --help` shows what it takes",
                 )

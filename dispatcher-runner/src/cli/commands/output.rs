@@ -27,7 +27,11 @@ pub(super) fn logs(session: &mut Session<'_, '_>) -> Done {
         return Err(CliError::new(
             exit::NEGATIVE,
             format!("job {job} has no attempt {wanted}"),
-            format!("it was started {last} times"),
+            match last {
+                0 => "it was not started yet".to_owned(),
+                1 => "it was started once".to_owned(),
+                times => format!("it was started {times} times"),
+            },
             format!("`show {job}` lists its attempts"),
         )
         .into());
@@ -149,10 +153,11 @@ fn output_of(store: &mut OpenStore, typed: &str) -> Result<(JobId, String), Stop
         return Ok((job, output));
     }
     let why = match record.summary.state {
-        JobState::Succeeded => "it succeeded without storing one".to_owned(),
-        state @ (JobState::Queued | JobState::Running | JobState::Failed | JobState::Cancelled) => {
-            format!("it is {state}; an output counts once the job has succeeded")
-        }
+        JobState::Succeeded => "it succeeded without storing one",
+        JobState::Queued => "it is still queued",
+        JobState::Running => "it is still running; an output counts once the job has succeeded",
+        JobState::Failed => "it failed; an output counts only if the job succeeds",
+        JobState::Cancelled => "it was cancelled; an output counts only if the job succeeds",
     };
     Err(CliError::new(
         exit::NEGATIVE,

@@ -8,7 +8,9 @@ use dispatcher_core::{JobState, Usage};
 use super::jobs::record_json;
 use crate::about::{About, masked};
 use crate::cli::error::{CliError, Done, exit};
-use crate::cli::format::{ago, changed_job_options, colour_of, local, rough, sentence};
+use crate::cli::format::{
+    ago, changed_job_options, colour_of, local, local_beside, run_time, sentence,
+};
 use crate::cli::ids;
 use crate::cli::layout::{Cell, ColumnKind, Table, harmless, harmless_lines};
 use crate::cli::session::Session;
@@ -182,17 +184,19 @@ fn attempts(record: &JobRecord) -> Table {
         ("CPU", ColumnKind::Number),
         ("MEMORY", ColumnKind::Number),
         ("PID", ColumnKind::Number),
-        ("OUTCOME", ColumnKind::Elastic),
+        ("OUTCOME", ColumnKind::Wrapped),
     ]);
+    // The day of the submission stands above the table.
+    let started = |time| local_beside(time, record.summary.submitted_at);
     for attempt in &record.attempts {
         let usage = &attempt.outcome.usage;
         table.row(vec![
             attempt.attempt.to_string().into(),
             attempt
                 .started_at
-                .map_or_else(|| "never".to_owned(), local)
+                .map_or_else(|| "never".to_owned(), started)
                 .into(),
-            rough(attempt.run_time).into(),
+            run_time(attempt.run_time).into(),
             cpu(usage).into(),
             format_bytes(usage.max_rss_kib.saturating_mul(1024)).into(),
             attempt
@@ -206,7 +210,7 @@ fn attempts(record: &JobRecord) -> Table {
 }
 
 fn cpu(usage: &Usage) -> String {
-    rough(Duration::from_micros(
+    run_time(Duration::from_micros(
         usage.user_us.saturating_add(usage.system_us),
     ))
 }

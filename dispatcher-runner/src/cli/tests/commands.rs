@@ -243,7 +243,7 @@ fn outputs_are_read_back() {
     assert_eq!(program.run("output --latest CliIdle").code, 1);
     let ran = program.run(&format!("output {id}"));
     assert_eq!(ran.code, 1);
-    assert!(ran.err.contains("it is queued"), "{}", ran.err);
+    assert!(ran.err.contains("it is still queued"), "{}", ran.err);
     let end = End {
         output: Some("{\"a\":1}"),
         ..End::default()

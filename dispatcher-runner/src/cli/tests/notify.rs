@@ -277,7 +277,7 @@ fn refused_submissions_say_why_and_exit_by_kind() {
         (
             "notifydispatcher CliLogin --timeout soon",
             64,
-            "--timeout cannot be soon",
+            "--timeout cannot be `soon`",
         ),
         (
             "notifydispatcher",

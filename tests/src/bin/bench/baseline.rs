@@ -50,18 +50,31 @@ pub(crate) fn in_a_small_process(role: &str, count: usize) -> Result<Samples, Bo
 }
 
 /// One row a transaction, write-ahead log, synced: what SQLite itself asks for durability.
-pub(crate) fn durable_insert(directory: &Path, count: usize) -> Result<Samples, Box<dyn Error>> {
-    let connection = rusqlite::Connection::open(directory.join("baseline.db"))?;
-    connection.execute_batch(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-         CREATE TABLE jobs (id TEXT PRIMARY KEY, name TEXT, payload TEXT) STRICT;",
-    )?;
-    let mut insert = connection.prepare("INSERT INTO jobs VALUES (?, 'Noop', '{}')")?;
-    let mut number = 0;
-    Ok(Samples::of(count, || {
-        number += 1;
-        insert.execute([format!("{number:016}")]).map(drop)
-    })?)
+pub(crate) struct DurableInsert {
+    connection: rusqlite::Connection,
+    number: usize,
+}
+
+impl DurableInsert {
+    pub(crate) fn open(directory: &Path) -> rusqlite::Result<Self> {
+        let connection = rusqlite::Connection::open(directory.join("baseline.db"))?;
+        connection.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+             CREATE TABLE jobs (id TEXT PRIMARY KEY, name TEXT, payload TEXT) STRICT;",
+        )?;
+        Ok(Self {
+            connection,
+            number: 0,
+        })
+    }
+
+    pub(crate) fn step(&mut self) -> rusqlite::Result<()> {
+        self.number += 1;
+        self.connection
+            .prepare_cached("INSERT INTO jobs VALUES (?, 'Noop', '{}')")?
+            .execute([format!("{:016}", self.number)])
+            .map(drop)
+    }
 }
 
 fn print(samples: Samples) {

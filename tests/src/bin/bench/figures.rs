@@ -1,5 +1,6 @@
 //! Samples, their medians, and the table of ratios.
 
+use std::error::Error;
 use std::time::{Duration, Instant};
 
 /// Times of repeated runs of one thing.
@@ -21,6 +22,28 @@ impl Samples {
             times.push(start.elapsed());
         }
         Ok(Self::new(times))
+    }
+
+    /// Runs two things by turns, so that a machine that is busy for a while slows both.
+    pub(crate) fn by_turns<E, F>(
+        count: usize,
+        mut one: impl FnMut() -> Result<(), E>,
+        mut other: impl FnMut() -> Result<(), F>,
+    ) -> Result<(Self, Self), Box<dyn Error>>
+    where
+        E: Into<Box<dyn Error>>,
+        F: Into<Box<dyn Error>>,
+    {
+        let (mut ones, mut others) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let start = Instant::now();
+            one().map_err(Into::into)?;
+            ones.push(start.elapsed());
+            let start = Instant::now();
+            other().map_err(Into::into)?;
+            others.push(start.elapsed());
+        }
+        Ok((Self::new(ones), Self::new(others)))
     }
 
     pub(crate) fn median(&self) -> Duration {

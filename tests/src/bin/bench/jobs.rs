@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use dispatcher_core::{Context, Dispatcher, Failure, Process};
-use dispatcher_runner::{Dispatch, JobHandle, spawn_all};
+use dispatcher_runner::{Dispatch, JobHandle, SpawnError, spawn_all};
 use serde::{Deserialize, Serialize};
 
+use crate::baseline::DurableInsert;
 use crate::figures::{Report, Samples, micros};
 
 type Done = Result<(), Box<dyn Error>>;
@@ -146,15 +147,23 @@ pub(crate) fn end_to_end<T: Numbered>(
 }
 
 /// Warm client, live supervisor, with and without a queue limit, at a number of queued rows.
-pub(crate) fn submission(report: &mut Report, rows: usize, count: usize, insert: &Samples) -> Done {
+pub(crate) fn submission(
+    report: &mut Report,
+    rows: usize,
+    count: usize,
+    insert: &mut DurableInsert,
+) -> Done {
     fill(rows)?;
-    let samples = Samples::of(count, || Filler { number: 0 }.spawn_process().map(drop))?;
-    let what = format!("spawn_process(), max_queue 0, {rows} rows");
-    report.latency(&what, &samples, Some(("a durable insert", insert)));
-    let samples = Samples::of(count, || Limited { number: 0 }.spawn_process().map(drop))?;
-    let what = format!("spawn_process(), max_queue 1000000, {rows} rows");
-    report.latency(&what, &samples, Some(("a durable insert", insert)));
-    Ok(())
+    let mut time = |limit, submit: fn() -> Result<(), SpawnError>| -> Done {
+        let (samples, inserts) = Samples::by_turns(count, submit, || insert.step())?;
+        let what = format!("spawn_process(), max_queue {limit}, {rows} rows");
+        report.latency(&what, &samples, Some(("a durable insert", &inserts)));
+        Ok(())
+    };
+    time(0, || Filler { number: 0 }.spawn_process().map(drop))?;
+    time(1_000_000, || {
+        Limited { number: 0 }.spawn_process().map(drop)
+    })
 }
 
 /// Ends the supervisors of this run; what still waits goes with its state file.

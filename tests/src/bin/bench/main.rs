@@ -12,7 +12,8 @@ use std::process::ExitCode;
 
 use dispatcher_runner::Config;
 
-use figures::Report;
+use baseline::DurableInsert;
+use figures::{Report, Samples};
 
 /// Rows at which submissions are timed, smallest first.
 const ROWS: [usize; 3] = [1_000, 100_000, 1_000_000];
@@ -97,10 +98,11 @@ fn measure(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         .unwrap_or_else(std::env::temp_dir);
     let directory = tempfile::tempdir_in(parent)?;
     let mut report = Report::start();
-    let insert = baseline::durable_insert(directory.path(), 400)?;
+    let mut insert = DurableInsert::open(directory.path())?;
+    let inserts = Samples::of(400, || insert.step())?;
     let fork = baseline::in_a_small_process(baseline::FORK, 4_000)?;
     let exec = baseline::in_a_small_process(baseline::EXEC, 400)?;
-    report.baseline("durable SQLite insert, own transaction", &insert);
+    report.baseline("durable SQLite insert, own transaction", &inserts);
     report.baseline("fork + _exit + wait, serial", &fork);
     report.baseline("exec of this binary + wait, serial", &exec);
     let store = directory.path().join("state.db");
@@ -110,7 +112,7 @@ fn measure(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     jobs::end_to_end::<jobs::Forked>(&mut report, "forked", arguments.jobs, &fork)?;
     jobs::end_to_end::<jobs::Execed>(&mut report, "exec'd", arguments.jobs / 10, &exec)?;
     for rows in ROWS.into_iter().filter(|rows| *rows <= arguments.rows) {
-        jobs::submission(&mut report, rows, 300, &insert)?;
+        jobs::submission(&mut report, rows, 300, &mut insert)?;
     }
     jobs::end_supervisors(&store)?;
     report.end();

@@ -1,0 +1,18 @@
+//! Each document that leads its reader through something is followed step by step.
+
+use super::walk::walk;
+
+#[test]
+fn the_readme_leads_from_nothing_to_a_job_on_record() {
+    let readme = include_str!("../../../README.md");
+    let (_, from) = readme
+        .split_once("\n## From nothing to a job on record\n")
+        .expect("it has that section");
+    let (section, _) = from.split_once("\n## ").expect("there are more sections");
+    walk(section);
+}
+
+#[test]
+fn the_guide_leads_to_dispatchers_that_work() {
+    walk(include_str!("../../../docs/guide/dispatcher.md"));
+}
