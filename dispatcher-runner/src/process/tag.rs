@@ -111,6 +111,13 @@ pub(super) fn mark_of(pid: i32, until: Instant) -> Mark {
 /// One look. What looks empty is believed only when the kernel says that it is.
 fn mark(pid: i32) -> Mark {
     let environ = std::fs::read(format!("/proc/{pid}/environ"));
+    // To whom it is hidden, its memory looks as if it were just being replaced.
+    if environ
+        .as_ref()
+        .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+    {
+        return Mark::Nothing;
+    }
     if let Ok(environ) = &environ
         && !environ.is_empty()
     {
@@ -217,6 +224,11 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(mark, Mark::Value(b"threads.1".to_vec()));
+    }
+
+    #[test]
+    fn the_first_process_is_told_at_once_whoever_owns_it() {
+        assert_ne!(mark_of(1, look_until()), Mark::Unsure);
     }
 
     #[test]
