@@ -154,7 +154,8 @@ fn refused(error: &SpawnError, location: &StoreLocation) -> CliError {
         | SpawnError::Config(_)
         | SpawnError::PayloadTooLarge { .. }
         | SpawnError::Unknown(_)
-        | SpawnError::NotInitialised => (error.to_string(), why_refused(error, location)),
+        | SpawnError::NotInitialised
+        | SpawnError::ThreadsBeforeInit { .. } => (error.to_string(), why_refused(error, location)),
     };
     CliError::new(exit, what, why, error.advice())
 }
