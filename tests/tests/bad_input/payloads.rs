@@ -35,9 +35,20 @@ fn malformed_json() {
         says(&complaint.why, &[why, "line 1 column"]);
         says(&complaint.todo, &["single quotes", "@file"]);
     }
-    let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
-    let complaint = refused(&scene, "RenewCertificate", &deep);
-    says(&complaint.why, &["recursion limit"]);
+    unharmed(&scene);
+}
+
+/// A parser that calls itself for each level would need more stack than there is.
+#[test]
+fn a_million_brackets() {
+    let home = &Home::new(COMMANDS);
+    let scene = Scene::of(home);
+    let deep = "[".repeat(500_000) + &"]".repeat(500_000);
+    for payload in [deep.clone(), format!(r#"{{"domain":{deep}}}"#)] {
+        let arguments = ["notifydispatcher", "RenewCertificate", "-"];
+        let complaint = complaint(&home.output(arguments, payload.as_bytes()), 64);
+        complaint.tells(&["nothing was stored"]);
+    }
     unharmed(&scene);
 }
 
@@ -70,8 +81,7 @@ fn wrong_fields() {
         ("null", "RenewCertificate"),
     ] {
         let complaint = refused(&scene, "RenewCertificate", payload);
-        says(&complaint.what, &["does not fit RenewCertificate", what]);
-        says(&complaint.why, &["before anything was stored"]);
+        complaint.tells(&["does not fit RenewCertificate", what, "nothing was stored"]);
         says(&complaint.todo, &["`list RenewCertificate`", "fields"]);
     }
     unharmed(&scene);
