@@ -6,6 +6,7 @@
 mod disk;
 mod group;
 mod home;
+mod network;
 mod processes;
 mod random;
 mod record;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 pub use disk::{Ballast, ReadOnly, SmallDisk, read_only, with_own_mounts};
 pub use group::ControlGroup;
 pub use home::{Home, Refused, WriteLock, said};
+pub use network::output_on;
 pub use processes::{
     Frozen, Kind, Seen, freeze, hang_up, is_alive, kill, kill_group, limit_open_files, tag_of,
     terminate,

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use dispatcher_tests::{Home, read_only, with_own_mounts};
+use dispatcher_tests::{Home, output_on, read_only, with_own_mounts};
 
 use crate::{COMMANDS, Scene, complaint, run, says};
 
@@ -102,4 +102,44 @@ fn a_read_only_file_system() {
         drop(guard);
         scene.nothing_is_lost_after_another();
     });
+}
+
+/// Type numbers of `statfs(2)` as such mounts have shown them.
+#[test]
+fn a_network_file_system() {
+    const NETWORK: [(u32, &str); 6] = [
+        (0x0000_6969, "NFS"),
+        (0xff53_4d42, "CIFS"),
+        (0xfe53_4d42, "SMB2"),
+        (0x00c3_6400, "Ceph"),
+        (0x0102_1997, "9P"),
+        (0x0bd0_0bd0, "Lustre"),
+    ];
+    let home = &Home::new(COMMANDS);
+    for (number, name) in NETWORK {
+        let (output, asked) = output_on(number, home.command(ASKING[0]));
+        assert!(asked > 0, "nobody asked where the state lies");
+        let complaint = complaint(&output, 74);
+        complaint.tells(&[
+            &home.database().display().to_string(),
+            &format!("network file system ({name})"),
+            "locks do not hold",
+        ]);
+        says(
+            &complaint.todo,
+            &["a local disk", "DISPATCHER_DATABASE_URL"],
+        );
+        assert!(!home.state().exists(), "nothing was made there");
+    }
+    // A state that was moved there, with jobs that wait, is left as it is.
+    let scene = Scene::of(home);
+    for arguments in ASKING {
+        let (output, _) = output_on(0x6969, home.command(arguments));
+        complaint(&output, 74).tells(&["network file system (NFS)"]);
+    }
+    assert_eq!(home.ids(), scene.jobs);
+    let ext4 = 0xef53;
+    let (output, _) = output_on(ext4, home.command(["jobs"]));
+    assert!(output.status.success(), "{output:?}");
+    scene.nothing_is_lost();
 }
