@@ -30,7 +30,7 @@ mod wire;
 mod worker;
 
 pub(crate) use build::build_id;
-pub(crate) use capture::{CaptureBuffer, LIVE_BYTES_MAX};
+pub(crate) use capture::{CaptureBuffer, LIVE_BYTES_MAX, live_path};
 pub(crate) use detached::{detach, start_detached};
 pub(crate) use keeper::{Keeper, KeeperSpec};
 pub(crate) use memory::tree_rss_bytes;

@@ -49,28 +49,27 @@ pub(crate) fn no_boolean_parameters(source: &Source) -> Vec<Finding> {
     found.collect()
 }
 
-/// Rule 2: public functions of a module before its private ones.
-pub(crate) fn public_first(source: &Source) -> Vec<Finding> {
+/// Rule 2: a file does not begin with a helper of what follows.
+pub(crate) fn story_first(source: &Source) -> Vec<Finding> {
     if source.realm != Realm::Product {
         return Vec::new();
     }
-    let mut helper = None;
-    let mut found = Vec::new();
-    for item in source.syntax.iter().flat_map(|syntax| &syntax.items) {
-        let syn::Item::Fn(function) = item else {
-            continue;
-        };
-        let name = &function.sig.ident;
-        match (&function.vis, &helper) {
-            (syn::Visibility::Inherited, None) if name != "main" => helper = Some(name.to_string()),
-            (syn::Visibility::Inherited, _) | (_, None) => {}
-            (_, Some(helper)) => found.push(Finding::at(
-                line(function.sig.fn_token.span),
-                format!("`{name}` is public and comes after the private `{helper}`"),
-            )),
-        }
-    }
-    found
+    let items = source.syntax.iter().flat_map(|syntax| &syntax.items);
+    let mut functions = items.filter_map(|item| match item {
+        syn::Item::Fn(function) if function.sig.ident != "main" => Some(function),
+        _ => None,
+    });
+    let is_private = |function: &&syn::ItemFn| matches!(function.vis, syn::Visibility::Inherited);
+    let Some(first) = functions.next().filter(is_private) else {
+        return Vec::new();
+    };
+    let told = functions.find(|function| !is_private(function));
+    let found = told.map(|told| {
+        let (helper, story) = (&first.sig.ident, &told.sig.ident);
+        let what = format!("the private `{helper}` stands above the first public `{story}`");
+        Finding::at(line(first.sig.fn_token.span), what)
+    });
+    found.into_iter().collect()
 }
 
 /// Rule 8: nothing that may panic without an invariant that says why it cannot.

@@ -3,16 +3,30 @@
 //! Each rule is itself tried on a sample that breaks it and on one that keeps it.
 
 mod code;
+mod edges;
 mod source;
+mod sql;
+mod texts;
 
 #[test]
 fn measure() {
     let sources = source::workspace();
     let own = code::own_variants(&sources);
-    let rules: [(&str, fn(&source::Source) -> Vec<source::Finding>); 9] = [
+    let rules: [(&str, fn(&source::Source) -> Vec<source::Finding>); 20] = [
         ("short_functions", code::short_functions),
         ("no_boolean_parameters", code::no_boolean_parameters),
-        ("public_first", code::public_first),
+        ("story_first", code::story_first),
+        ("short_files", texts::short_files),
+        ("opening", texts::opening),
+        ("todo", texts::nothing_left_to_do),
+        ("paths", texts::no_machine_paths),
+        ("words", texts::words),
+        ("links", texts::links),
+        ("sql", sql::statements),
+        ("sql in code", sql::no_statements_in_code),
+        ("edges", edges::inside_the_runner),
+        ("reserved", edges::reserved),
+        ("purity", edges::purity),
         ("stated_invariants", code::stated_invariants),
         ("macros_never_panic", code::macros_never_panic),
         ("no_allow", code::no_allow),
@@ -27,6 +41,7 @@ fn measure() {
             }
         }
     }
+    eprintln!("unused sql: {:?}", sql::unused(&sources));
     for source in &sources {
         for finding in code::exhaustive_matches(source, &own) {
             eprintln!("wild: {}:{}: {}", source.path, finding.line, finding.what);

@@ -1,5 +1,6 @@
 //! `jobs`: what there is, newest first; and jobs as JSON.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dispatcher_core::{JobState, suggest};
@@ -59,6 +60,19 @@ pub(super) fn jobs(session: &mut Session<'_, '_>) -> Done {
         session.terminal().note(&text);
         return Ok(0);
     }
+    let table = table(&found, &about, session.now());
+    let terminal = session.terminal();
+    let text = table.render(terminal.width(), terminal.colours());
+    terminal.print(&text)?;
+    if found.len() == filter.limit && session.arguments.value("limit").is_none() {
+        session
+            .terminal()
+            .note(&format!("the newest {LIMIT}; --limit shows more"));
+    }
+    Ok(0)
+}
+
+fn table(found: &[JobSummary], about: &BTreeMap<String, About>, now: UnixMs) -> Table {
     let mut table = Table::new(&[
         ("ID", ColumnKind::Fixed),
         ("DISPATCHER", ColumnKind::Elastic),
@@ -69,8 +83,7 @@ pub(super) fn jobs(session: &mut Session<'_, '_>) -> Done {
         ("ABOUT", ColumnKind::Elastic),
         ("PAYLOAD", ColumnKind::Spare),
     ]);
-    let now = session.now();
-    for job in &found {
+    for job in found {
         let payload = masked(about.get(&job.dispatcher), &job.payload);
         table.row(vec![
             job.id.as_str().into(),
@@ -83,15 +96,7 @@ pub(super) fn jobs(session: &mut Session<'_, '_>) -> Done {
             payload.to_string().into(),
         ]);
     }
-    let terminal = session.terminal();
-    let text = table.render(terminal.width(), terminal.colours());
-    terminal.print(&text)?;
-    if found.len() == filter.limit && session.arguments.value("limit").is_none() {
-        session
-            .terminal()
-            .note(&format!("the newest {LIMIT}; --limit shows more"));
-    }
-    Ok(0)
+    table
 }
 
 fn filter(session: &Session<'_, '_>) -> Result<JobFilter, Stop> {
