@@ -54,7 +54,7 @@ pub(crate) fn story_first(source: &Source) -> Vec<Finding> {
     if source.realm != Realm::Product {
         return Vec::new();
     }
-    let items = source.syntax.iter().flat_map(|syntax| &syntax.items);
+    let items = source.syntax().into_iter().flat_map(|syntax| &syntax.items);
     let mut functions = items.filter_map(|item| match item {
         syn::Item::Fn(function) if function.sig.ident != "main" => Some(function),
         _ => None,
@@ -532,7 +532,7 @@ fn macros(source: &Source) -> Vec<(usize, String, String)> {
 }
 
 fn visit_source<'ast>(visitor: &mut impl Visit<'ast>, source: &'ast Source) {
-    if let Some(syntax) = &source.syntax {
+    if let Some(syntax) = source.syntax() {
         visitor.visit_file(syntax);
     }
 }

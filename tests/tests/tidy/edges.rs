@@ -97,7 +97,11 @@ const RESERVED: [(&[&str], &[&str], &str); 9] = [
     ),
     (
         &["dispatcher_core", "engine"],
-        &["dispatcher-runner/src/supervisor/"],
+        &[
+            "dispatcher-runner/src/supervisor/",
+            // Names the kind of shutdown that a signal stands for.
+            "dispatcher-runner/src/process/signals.rs",
+        ],
         "only a supervisor knows the engine",
     ),
     (
@@ -208,11 +212,13 @@ pub(crate) fn reserved(source: &Source) -> Vec<Finding> {
     };
     let mut found = Vec::new();
     for path in paths(source, &module) {
-        for (name, places, reason) in RESERVED {
-            if begins(&path.names, name) && !source.is_in(places) {
-                let what = format!("`{}`: {reason}", name.join("::"));
-                found.push(Finding::at(path.line, what));
-            }
+        // The narrowest one counts.
+        let reserved = RESERVED.iter().find(|(name, ..)| begins(&path.names, name));
+        if let Some((name, places, reason)) = reserved
+            && !source.is_in(places)
+        {
+            let what = format!("`{}`: {reason}", name.join("::"));
+            found.push(Finding::at(path.line, what));
         }
     }
     found
@@ -280,7 +286,7 @@ fn paths(source: &Source, module: &[String]) -> Vec<Named> {
         imported: BTreeMap::new(),
         found: Vec::new(),
     };
-    if let Some(syntax) = &source.syntax {
+    if let Some(syntax) = source.syntax() {
         walk.visit_file(syntax);
     }
     let imported = walk.imported;

@@ -2,6 +2,7 @@
 //!
 //! Paths are relative to the workspace and use `/`.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,8 +27,7 @@ pub(crate) struct Source {
     pub(crate) path: String,
     pub(crate) text: String,
     pub(crate) realm: Realm,
-    /// Parsed Rust. A [`Realm::Case`] may be none.
-    pub(crate) syntax: Option<syn::File>,
+    syntax: OnceCell<Option<syn::File>>,
 }
 
 /// Something that a rule does not allow.
@@ -49,29 +49,29 @@ impl Finding {
 
 impl Source {
     /// A file with this text.
-    ///
-    /// # Panics
-    /// When it should be Rust and is not.
     pub(crate) fn new(path: &str, text: &str) -> Self {
-        let realm = realm(path);
-        let syntax = match realm {
-            Realm::Text => None,
-            Realm::Case => syn::parse_file(text).ok(),
-            Realm::Product | Realm::Test | Realm::Program => {
-                let parsed = syn::parse_file(text);
-                Some(parsed.unwrap_or_else(|error| panic!("{path} is no Rust: {error}")))
-            }
-        };
         Self {
             path: path.to_owned(),
             text: text.to_owned(),
-            realm,
-            syntax,
+            realm: realm(path),
+            syntax: OnceCell::new(),
         }
     }
 
-    pub(crate) fn is_rust(&self) -> bool {
-        self.realm != Realm::Text
+    /// The file as Rust. A [`Realm::Case`] may be none.
+    ///
+    /// # Panics
+    /// When it should be Rust and is not.
+    pub(crate) fn syntax(&self) -> Option<&syn::File> {
+        let parse = || match self.realm {
+            Realm::Text => None,
+            Realm::Case => syn::parse_file(&self.text).ok(),
+            Realm::Product | Realm::Test | Realm::Program => {
+                let parsed = syn::parse_file(&self.text);
+                Some(parsed.unwrap_or_else(|error| panic!("{} is no Rust: {error}", self.path)))
+            }
+        };
+        self.syntax.get_or_init(parse).as_ref()
     }
 
     /// Whether the file lies below one of these folders or is one of these files.
@@ -147,21 +147,19 @@ fn walk(directory: &Path, paths: &mut Vec<PathBuf>) {
     }
 }
 
-/// Files and folders of modules that are declared with `#[cfg(test)]`.
+/// Files and folders of modules that are declared below a `#[cfg(test)]`.
 fn test_modules(sources: &[Source]) -> BTreeSet<String> {
     let mut places = BTreeSet::new();
-    for source in sources {
-        let Some(syntax) = &source.syntax else {
-            continue;
-        };
-        for item in &syntax.items {
-            if let syn::Item::Mod(module) = item
-                && module.content.is_none()
-                && is_for_tests(&module.attrs)
-            {
+    for source in sources.iter().filter(|source| source.realm != Realm::Text) {
+        let lines = source.text.lines();
+        for (attribute, declaration) in lines.clone().zip(lines.skip(1)) {
+            let name = declaration
+                .strip_prefix("mod ")
+                .and_then(|rest| rest.strip_suffix(';'));
+            if let ("#[cfg(test)]", Some(name)) = (attribute, name) {
                 let base = folder_of_modules(&source.path);
-                places.insert(format!("{base}{}.rs", module.ident));
-                places.insert(format!("{base}{}/", module.ident));
+                places.insert(format!("{base}{name}.rs"));
+                places.insert(format!("{base}{name}/"));
             }
         }
     }

@@ -101,7 +101,7 @@ pub(crate) fn no_statements_in_code(source: &Source) -> Vec<Finding> {
         return Vec::new();
     }
     let mut texts = Texts(Vec::new());
-    if let Some(syntax) = &source.syntax {
+    if let Some(syntax) = source.syntax() {
         texts.visit_file(syntax);
     }
     texts.0
