@@ -110,18 +110,12 @@ pub(super) fn mark_of(pid: i32, until: Instant) -> Mark {
 
 /// One look. What looks empty is believed only when the kernel says that it is.
 fn mark(pid: i32) -> Mark {
-    let environ = std::fs::read(format!("/proc/{pid}/environ"));
-    // To whom it is hidden, its memory looks as if it were just being replaced.
-    if environ
-        .as_ref()
-        .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
-    {
-        return Mark::Nothing;
-    }
-    if let Ok(environ) = &environ
-        && !environ.is_empty()
-    {
-        return carried(environ);
+    match std::fs::read(format!("/proc/{pid}/environ")) {
+        Ok(environ) if !environ.is_empty() => return carried(&environ),
+        // A process without memory has none to show, which is no proof that it has ended.
+        Ok(_) => {}
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+        Err(_) => return Mark::Nothing,
     }
     let Some(stat) = Stat::of(pid) else {
         return Mark::Nothing;
@@ -129,12 +123,8 @@ fn mark(pid: i32) -> Mark {
     match stat.environment() {
         Environment::Nothing => Mark::Nothing,
         Environment::Pending if stat.is_headless() => mark_of_threads(pid),
-        Environment::Pending => Mark::Unsure,
-        Environment::Present => match environ {
-            // It came between the two looks.
-            Ok(_) => Mark::Unsure,
-            Err(_) => Mark::Nothing,
-        },
+        // It came between the two looks.
+        Environment::Pending | Environment::Present => Mark::Unsure,
     }
 }
 
@@ -243,6 +233,25 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(mark, Mark::Nothing);
+    }
+
+    /// Somebody's process that hides its environment must not be waited for.
+    #[test]
+    fn every_process_of_a_quiet_machine_is_told_at_once() {
+        let give_up = Instant::now() + Duration::from_secs(20);
+        while look_for(&nobodys()).unsure {
+            assert!(Instant::now() < give_up, "a process stays unknown");
+            thread::yield_now();
+        }
+        assert_eq!(kill_tagged(&nobodys()), 0);
+        assert!(Instant::now() < give_up, "killing nobody takes too long");
+    }
+
+    fn nobodys() -> Tag {
+        Tag {
+            job: JobId::from_bytes([7; 10]),
+            attempt: 4_000_000_000,
+        }
     }
 
     #[test]
