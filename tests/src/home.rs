@@ -282,6 +282,11 @@ impl Home {
         WriteLock(connection)
     }
 
+    /// Closes the state file, so that it can be replaced; it is opened again at the next look.
+    pub fn let_go(&mut self) {
+        drop(self.connection.take());
+    }
+
     fn connection(&self) -> &Connection {
         self.connection
             .get_or_init(|| record::open(&self.database()).expect("there is a state file"))

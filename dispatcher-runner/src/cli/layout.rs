@@ -190,13 +190,6 @@ impl Table {
     }
 }
 
-/// Columns that a table of these widths has too many; what is left out needs no gap either.
-fn excess(widths: &[usize], limit: usize) -> usize {
-    let shown = widths.iter().filter(|width| **width > 0);
-    let gaps = GAP * shown.count().saturating_sub(1);
-    (widths.iter().sum::<usize>() + gaps).saturating_sub(limit)
-}
-
 /// The text, cut with an ellipsis to at most `columns` columns.
 pub(crate) fn cut(text: &str, columns: usize) -> String {
     if columns_of(text) <= columns {
@@ -286,6 +279,13 @@ fn columns_of_char(char: char) -> usize {
         | 0x20000..=0x3fffd => 2,
         _ => 1,
     }
+}
+
+/// Columns that a table of these widths has too many; what is left out needs no gap either.
+fn excess(widths: &[usize], limit: usize) -> usize {
+    let shown = widths.iter().filter(|width| **width > 0);
+    let gaps = GAP * shown.count().saturating_sub(1);
+    (widths.iter().sum::<usize>() + gaps).saturating_sub(limit)
 }
 
 #[cfg(test)]

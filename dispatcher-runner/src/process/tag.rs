@@ -217,6 +217,11 @@ mod tests {
     }
 
     #[test]
+    fn the_first_process_is_told_at_once_whoever_owns_it() {
+        assert_ne!(mark_of(1, look_until()), Mark::Unsure);
+    }
+
+    #[test]
     fn a_cleared_environment_carries_nothing_at_once() {
         let mut child = Command::new("sleep")
             .arg("1000")
