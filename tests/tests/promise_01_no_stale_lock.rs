@@ -200,7 +200,11 @@ impl Storm {
 
     fn result_sent(&mut self, pids: Pids) {
         let (id, worker) = self.submit_behind_gate();
-        let frozen = freeze(pids.supervisor);
+        // One that stands still in the middle of a write would hold up everybody.
+        let frozen = eventually("it is not writing", PATIENCE, || {
+            let frozen = freeze(pids.supervisor);
+            self.home.is_unlocked().then_some(frozen)
+        });
         self.submit_meanwhile();
         self.home.open_gate(&self.gate());
         self.home.wait_for(&format!("{id}.finishing"));
