@@ -152,7 +152,8 @@ pub fn texts(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
-fn decode<T: Dispatcher>(payload: &str) -> Result<T, PayloadError> {
+/// The value that a stored payload stands for; the testing kit reads it, too.
+pub fn decode<T: Dispatcher>(payload: &str) -> Result<T, PayloadError> {
     let error = match serde_json::from_str(payload) {
         Ok(value) => return Ok(value),
         Err(error) => error,

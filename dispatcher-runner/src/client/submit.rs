@@ -107,6 +107,9 @@ impl Sender<'_> {
         for request in &requests {
             check_requirements(request)?;
         }
+        let file = self.location.file();
+        launch::prepare(&self.orders(), self.build)
+            .map_err(|source| StoreError::unusable(file, self.location.directory(), source))?;
         let (sent, supervisors) = self.write(requests)?;
         self.ensure(&supervisors);
         Ok(sent)
@@ -131,9 +134,6 @@ impl Sender<'_> {
         for job in &jobs {
             tracing::debug!(job = %job.id, name = job.dispatcher, "job submitted");
         }
-        let file = self.location.file();
-        launch::prepare(&self.orders(), self.build)
-            .map_err(|source| StoreError::unusable(file, self.location.directory(), source))?;
         let submitted = self.store.submit(Submission { jobs, dispatchers })?;
         let sent = |job: &Accepted| Sent {
             id: job.id,

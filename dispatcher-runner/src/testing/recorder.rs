@@ -179,10 +179,7 @@ impl Recorder {
 
 #[track_caller]
 fn job_of<T: Dispatcher>(payload: &str) -> T {
-    match serde_json::from_str(payload) {
-        Ok(job) => job,
-        Err(error) => panic!("{payload} does not fit {}: {error}", T::NAME),
-    }
+    dispatcher_core::__private::decode(payload).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn payloads(jobs: &[JobSummary]) -> Vec<&str> {

@@ -208,7 +208,7 @@ fn options_of_the_call_are_seen() {
 }
 
 #[test]
-#[should_panic(expected = r#"jobs were enqueued: ["Snooze null"]"#)]
+#[should_panic(expected = r#"jobs were enqueued: ["Snooze {}"]"#)]
 fn whatever_was_sent_is_told() {
     let recorder = record();
     recorder.assert_nothing_enqueued();

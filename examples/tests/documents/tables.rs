@@ -70,7 +70,7 @@ fn defaults_are_those_of_the_code() {
         .map(|cells| (cell(cells[0]), cell(cells[1])))
         .collect();
     let mut compared = 0;
-    for cells in rows(&page) {
+    for cells in rows(&page).filter(|cells| cells.len() == 2) {
         let Some(default) = told.get(&cell(cells[0])) else {
             continue;
         };

@@ -2,7 +2,8 @@
 //!
 //! Three things differ from a reader's machine, to save time and to leave nothing behind: the new
 //! crate's `target` is the workspace's, its `Cargo.lock` begins as a copy of the workspace's, and
-//! its state lies in the folder. Paths, files and commands are those of the document, to the letter.
+//! its state lies in a folder of the test. Paths, files and commands are those of the document, to
+//! the letter. The folder has the same path each time: cargo would build everything anew in another.
 //!
 //! * A code block in `rust` or `toml` follows a line that ends in a colon and names its file in
 //!   backticks; the file is written whole, or added to where that line begins with `Add`.
@@ -12,6 +13,8 @@
 //!   alone on one. A command that prints `error:` must fail, every other must succeed.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -34,16 +37,18 @@ enum Step {
     },
 }
 
-/// Walks through a document, or through the part of it that is given.
-pub(crate) fn walk(document: &str) {
+/// Walks through a document, or through the part of it that is given, which makes this new crate.
+pub(crate) fn walk(new: &str, document: &str) {
     let steps = steps(document);
     assert!(!steps.is_empty(), "nothing to do");
-    let folder = tempfile::tempdir().expect("a folder for the reader");
+    let folder = tempfile::tempdir().expect("a folder for the state");
     let script = folder.path().join("walk.sh");
     let workspace = workspace();
-    let home = folder.path().join("home");
-    fs::create_dir(&home).expect("a new folder");
-    std::os::unix::fs::symlink(&workspace, home.join("dispatcher")).expect("a new link");
+    let home = home(&workspace);
+    // One walk at a time, whoever runs these tests.
+    let lock = fs::File::create(home.join(format!("{new}.lock"))).expect("a new file");
+    lock.lock().expect("a lock");
+    let _ = fs::remove_dir_all(home.join(new));
     fs::write(&script, shell(&steps, &folder)).expect("a new file");
     let output = Command::new("bash")
         .arg(&script)
@@ -51,6 +56,7 @@ pub(crate) fn walk(document: &str) {
         .envs([
             ("XDG_STATE_HOME", folder.path().join("state")),
             ("XDG_CONFIG_HOME", folder.path().join("config")),
+            ("TMPDIR", folder.path().to_owned()),
             ("WORKSPACE", workspace),
             ("TARGET", target()),
         ])
@@ -63,9 +69,28 @@ pub(crate) fn walk(document: &str) {
         .stdin(Stdio::null())
         .output()
         .expect("bash can be started");
+    let _ = fs::remove_dir_all(home.join(new));
     let said = String::from_utf8(output.stdout).expect("text");
     let trouble = String::from_utf8_lossy(&output.stderr).into_owned();
     compare(&steps, &said, &trouble);
+}
+
+/// Where a reader would have a copy of the repository: outside of it, and always the same.
+fn home(workspace: &Path) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    workspace.hash(&mut hasher);
+    let name = format!("dispatcher-walks-{:x}", hasher.finish());
+    let home = std::env::temp_dir().join(name);
+    // Both may be there already, made by the walk before or beside this one.
+    let _ = fs::DirBuilder::new().mode(0o700).create(&home);
+    let _ = symlink(workspace, home.join("dispatcher"));
+    let link = fs::read_link(home.join("dispatcher"));
+    assert_eq!(
+        link.ok().as_deref(),
+        Some(workspace),
+        "{home:?} is not ours"
+    );
+    home
 }
 
 fn workspace() -> PathBuf {
@@ -108,10 +133,7 @@ fn shell(steps: &[Step], folder: &TempDir) -> String {
                 // The next command may ask for `$?`.
                 script.push_str(&format!("code=$?; echo; echo {MARK} $code; (exit $code)\n"));
                 if command.starts_with("cargo new") {
-                    script.push_str(
-                        "new=$(ls -t | head -n 1); [ -f Cargo.toml ] && new=.\n\
-                         ln -s $TARGET $new/target; cp $WORKSPACE/Cargo.lock $new/\n",
-                    );
+                    script.push_str("ln -s $TARGET target; cp $WORKSPACE/Cargo.lock .\n");
                 }
             }
         }
@@ -121,6 +143,7 @@ fn shell(steps: &[Step], folder: &TempDir) -> String {
 
 fn compare(steps: &[Step], said: &str, trouble: &str) {
     let mut rest = said;
+    let mut wrong = Vec::new();
     for step in steps {
         let Step::Run { command, prints } = step else {
             continue;
@@ -131,20 +154,16 @@ fn compare(steps: &[Step], said: &str, trouble: &str) {
         let (code, after) = after.split_once('\n').unwrap_or((after, ""));
         rest = after;
         let refused = prints.iter().any(|line| line.starts_with("error:"));
-        assert_eq!(
-            code != "0",
-            refused,
-            "$ {command}\n{printed}\nexit code {code}"
-        );
         let printed: Vec<_> = printed.trim_end().lines().map(squeezed).collect();
         let expected: Vec<_> = prints.iter().map(|line| squeezed(line)).collect();
-        assert!(
-            fits(&expected, &printed),
-            "$ {command}\n{}\n\nthe document says\n{}",
-            printed.join("\n"),
-            expected.join("\n")
-        );
+        if (code != "0") != refused || !fits(&expected, &printed) {
+            let (printed, expected) = (printed.join("\n"), expected.join("\n"));
+            wrong.push(format!(
+                "$ {command}\n{printed}\n(exit code {code}); the document says\n{expected}\n"
+            ));
+        }
     }
+    assert!(wrong.is_empty(), "{}\n{trouble}", wrong.join("\n"));
 }
 
 /// Runs of spaces as one, none at the end.

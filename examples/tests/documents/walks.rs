@@ -9,10 +9,10 @@ fn the_readme_leads_from_nothing_to_a_job_on_record() {
         .split_once("\n## From nothing to a job on record\n")
         .expect("it has that section");
     let (section, _) = from.split_once("\n## ").expect("there are more sections");
-    walk(section);
+    walk("hello", section);
 }
 
 #[test]
 fn the_guide_leads_to_dispatchers_that_work() {
-    walk(include_str!("../../../docs/guide/dispatcher.md"));
+    walk("shop", include_str!("../../../docs/guide/dispatcher.md"));
 }

@@ -20,7 +20,25 @@ struct Listed {
     name: String,
     about: Option<About>,
     options: DispatcherOptions,
-    status: Option<DispatcherStatus>,
+    status: Option<Queue>,
+}
+
+/// What the store says of a dispatcher.
+#[derive(Default)]
+struct Queue {
+    waiting: u32,
+    running: u32,
+    paused: bool,
+}
+
+impl Queue {
+    fn of(status: &DispatcherStatus) -> Self {
+        Self {
+            waiting: status.waiting,
+            running: status.running,
+            paused: status.paused,
+        }
+    }
 }
 
 pub(super) fn list(session: &mut Session<'_, '_>) -> Done {
@@ -62,22 +80,24 @@ pub(super) fn list(session: &mut Session<'_, '_>) -> Done {
 
 /// The rows of the store; a store that cannot be opened is an error only where there is nothing
 /// else to show.
-fn rows(session: &mut Session<'_, '_>) -> Result<Vec<DispatcherStatus>, Stop> {
+fn rows(session: &mut Session<'_, '_>) -> Result<Option<Vec<DispatcherStatus>>, Stop> {
     let opened = session.open_store();
     let asked = opened.and_then(|mut store| store.ask(|store| store.dispatchers()));
     match asked {
         Err(Stop::Failed(error)) if !session.registry.is_empty() => {
             session.terminal().error(&error);
-            Ok(Vec::new())
+            Ok(None)
         }
-        asked => asked,
+        asked => asked.map(Some),
     }
 }
 
-fn collect(session: &Session<'_, '_>, rows: Vec<DispatcherStatus>) -> Vec<Listed> {
+fn collect(session: &Session<'_, '_>, rows: Option<Vec<DispatcherStatus>>) -> Vec<Listed> {
     let mut own = session.own_about();
+    // A dispatcher that the store does not know has no jobs.
+    let unknown = || rows.is_some().then(Queue::default);
+    let rows = rows.iter().flatten();
     let mut by_name: BTreeMap<_, _> = rows
-        .into_iter()
         .map(|status| (status.row.name.clone(), status))
         .collect();
     let mut listed = Vec::new();
@@ -89,7 +109,7 @@ fn collect(session: &Session<'_, '_>, rows: Vec<DispatcherStatus>) -> Vec<Listed
         listed.push(Listed {
             about: own.remove(&name),
             options,
-            status: by_name.remove(&name),
+            status: by_name.remove(&name).map(Queue::of).or_else(unknown),
             name,
         });
     }
@@ -97,7 +117,7 @@ fn collect(session: &Session<'_, '_>, rows: Vec<DispatcherStatus>) -> Vec<Listed
         listed.push(Listed {
             about: About::parse(&status.row.about),
             options: status.row.options.clone(),
-            status: Some(status),
+            status: Some(Queue::of(status)),
             name,
         });
     }

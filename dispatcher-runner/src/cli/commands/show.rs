@@ -117,7 +117,10 @@ fn facts(
     if let Some(old) = record.retry_of {
         facts.push(("retry of", old.to_string()));
     }
-    if let Some(by) = &record.cancel_requested_by {
+    // Afterwards the cause says so.
+    if let Some(by) = &record.cancel_requested_by
+        && !summary.state.is_terminal()
+    {
         facts.push(("cancel", format!("requested by {}", harmless(by))));
     }
     if let Some((supervisor, slot)) = record.supervisor {
