@@ -22,11 +22,16 @@ static CONFIG: OnceLock<Config> = OnceLock::new();
 static STORE: Mutex<Option<(Pinned, StoreClient)>> = Mutex::new(None);
 static LOCATION: OnceLock<StoreLocation> = OnceLock::new();
 static BUILD: OnceLock<Build> = OnceLock::new();
+/// Threads besides its own that the process had at [`init`].
+static EARLY_THREADS: OnceLock<usize> = OnceLock::new();
 
 /// Must be the first line of `main` in a program that has a `main` of its own.
 ///
 /// In a copy of the program that was re-executed as keeper, worker or supervisor it does that work
 /// and never returns. Elsewhere it only remembers which dispatchers and which build there are.
+///
+/// The copies fork, and a process with threads must not: a program that has started threads before
+/// this line is told so when it sends its first job.
 ///
 /// # Panics
 /// When two dispatchers of the program claim one name (no job could be told apart), or `/proc` is
@@ -58,6 +63,7 @@ pub fn init_with(registry: RegistryBuilder) {
         Ok(build) => drop(BUILD.set(build)),
         Err(error) => panic!("/proc/self/exe cannot be looked at: {error}"),
     }
+    let _ = EARLY_THREADS.set(process::other_threads());
     process::become_role_if_asked();
     let mut arguments = std::env::args_os().skip(1);
     if arguments
@@ -91,9 +97,13 @@ pub(crate) fn registry() -> &'static Registry {
         .unwrap_or_else(|| EMPTY.get_or_init(Registry::default))
 }
 
-/// The build of this program, taken in [`init`].
+/// The build of this program, taken in [`init`]; refused to a program whose copies could not work.
 pub(crate) fn build() -> Result<&'static Build, SpawnError> {
-    BUILD.get().ok_or(SpawnError::NotInitialised)
+    let build = BUILD.get().ok_or(SpawnError::NotInitialised)?;
+    match EARLY_THREADS.get() {
+        Some(0) | None => Ok(build),
+        Some(&threads) => Err(SpawnError::ThreadsBeforeInit { threads }),
+    }
 }
 
 /// The configuration, read at the first use.
@@ -180,6 +190,11 @@ fn become_supervisor(orders: &str) -> i32 {
         return 64;
     };
     crate::log::to_stderr();
+    if let Err(error) = build() {
+        let advice = error.advice();
+        tracing::error!(%error, advice, "this program cannot have a supervisor");
+        return 70;
+    }
     let elected = process::take_own_name()
         .and_then(|()| process::detach())
         .and_then(|()| take_election_lock());

@@ -144,7 +144,8 @@ fn refused(error: &SpawnError, location: &StoreLocation) -> CliError {
         SpawnError::PayloadTooLarge { .. }
         | SpawnError::Payload(_)
         | SpawnError::Unknown(_)
-        | SpawnError::NotInitialised => exit::USAGE,
+        | SpawnError::NotInitialised
+        | SpawnError::ThreadsBeforeInit { .. } => exit::USAGE,
         SpawnError::Store(_) => exit::STORE,
     };
     let (what, why) = match error {
@@ -158,7 +159,8 @@ fn refused(error: &SpawnError, location: &StoreLocation) -> CliError {
         | SpawnError::Config(_)
         | SpawnError::PayloadTooLarge { .. }
         | SpawnError::Unknown(_)
-        | SpawnError::NotInitialised => (error.to_string(), why_refused(error, location)),
+        | SpawnError::NotInitialised
+        | SpawnError::ThreadsBeforeInit { .. } => (error.to_string(), why_refused(error, location)),
     };
     CliError::new(exit, what, why, error.advice())
 }
@@ -176,6 +178,9 @@ fn why_refused(error: &SpawnError, location: &StoreLocation) -> String {
         | SpawnError::PayloadTooLarge { .. }
         | SpawnError::Payload(_)
         | SpawnError::Unknown(_)
-        | SpawnError::NotInitialised => "the job was checked before anything was stored".to_owned(),
+        | SpawnError::NotInitialised
+        | SpawnError::ThreadsBeforeInit { .. } => {
+            "the job was checked before anything was stored".to_owned()
+        }
     }
 }

@@ -282,6 +282,24 @@ impl Home {
         WriteLock(connection)
     }
 
+    /// Closes the state file, so that it can be replaced; it is opened again at the next look.
+    pub fn let_go(&mut self) {
+        drop(self.connection.take());
+    }
+
+    /// Whether nobody is in the middle of a write to the state file.
+    ///
+    /// # Panics
+    /// When there is no state file.
+    #[must_use]
+    pub fn is_unlocked(&self) -> bool {
+        let connection = record::open(&self.database()).expect("there is a state file");
+        let begun = connection
+            .busy_timeout(Duration::ZERO)
+            .and_then(|()| connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK"));
+        begun.is_ok()
+    }
+
     fn connection(&self) -> &Connection {
         self.connection
             .get_or_init(|| record::open(&self.database()).expect("there is a state file"))

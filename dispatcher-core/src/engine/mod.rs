@@ -348,9 +348,11 @@ impl Engine {
 
     /// What was not performed yet goes to the next keeper or, about a dead worker, to nobody.
     fn keeper_lost(&mut self, now: Now) {
-        let spawning = |effect: &Effect| match effect {
-            Effect::Spawn { worker, .. } => Some(*worker),
-            _ => None,
+        let spawning = |effect: &Effect| {
+            let Effect::Spawn { worker, .. } = effect else {
+                return None;
+            };
+            Some(*worker)
         };
         let unmade: Vec<WorkerId> = self.effects.iter().filter_map(spawning).collect();
         self.effects.retain(|effect| {
@@ -380,30 +382,24 @@ impl Engine {
     }
 
     fn shutdown(&mut self, now: Now, request: Shutdown) {
-        let (request, closing) = match self.phase {
+        let (request, closing, earlier) = match self.phase {
             Phase::Serving => {
                 self.effects.push_back(Effect::Close);
-                (request, Closing::Asked { failures: 0 })
+                (request, Closing::Asked { failures: 0 }, None)
             }
-            Phase::Offering(_) => (request, Closing::Asked { failures: 0 }),
+            Phase::Offering(_) => (request, Closing::Asked { failures: 0 }, None),
             Phase::Stopping {
                 request: earlier,
                 closing,
-                ..
-            } => (earlier.max_haste(request), closing),
+                stop_at,
+            } => (earlier.max_haste(request), closing, stop_at),
             Phase::Finished => return,
         };
         let stop_at = match request {
             Shutdown::Finish => None,
             Shutdown::Drain(time) => {
                 let at = now.monotonic.saturating_add(time);
-                match self.phase {
-                    Phase::Stopping {
-                        stop_at: Some(earlier),
-                        ..
-                    } => Some(earlier.min(at)),
-                    _ => Some(at),
-                }
+                Some(earlier.map_or(at, |earlier| earlier.min(at)))
             }
             Shutdown::Now => Some(now.monotonic),
         };

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -108,20 +109,27 @@ pub(super) fn mark_of(pid: i32, until: Instant) -> Mark {
     }
 }
 
-/// One look. What looks empty is believed only when the kernel says that it is.
+/// One look.
 fn mark(pid: i32) -> Mark {
-    let environ = std::fs::read(format!("/proc/{pid}/environ"));
-    if let Ok(environ) = &environ
-        && !environ.is_empty()
-    {
-        return carried(environ);
+    told(std::fs::read(format!("/proc/{pid}/environ")), || {
+        Stat::of(pid)
+    })
+}
+
+/// What looks empty is believed only when the kernel says that it is. Of a process that belongs to
+/// somebody else it says nothing, now or later: neither environment nor where it lies.
+fn told(environ: io::Result<Vec<u8>>, stat: impl FnOnce() -> Option<Stat>) -> Mark {
+    match &environ {
+        Ok(environ) if !environ.is_empty() => return carried(environ),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Mark::Nothing,
+        Ok(_) | Err(_) => {}
     }
-    let Some(stat) = Stat::of(pid) else {
+    let Some(stat) = stat() else {
         return Mark::Nothing;
     };
     match stat.environment() {
         Environment::Nothing => Mark::Nothing,
-        Environment::Pending if stat.is_headless() => mark_of_threads(pid),
+        Environment::Pending if stat.is_headless() => mark_of_threads(stat.pid),
         Environment::Pending => Mark::Unsure,
         Environment::Present => match environ {
             // It came between the two looks.
@@ -217,6 +225,21 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(mark, Mark::Value(b"threads.1".to_vec()));
+    }
+
+    /// A search that waited for such a process would take its whole time on every machine with
+    /// more than one user.
+    #[test]
+    fn a_process_that_hides_its_environment_carries_nothing_at_once() {
+        let hidden = || {
+            let zeros = |count| "0 ".repeat(count);
+            let line = format!("7 (a) S 1 7 7 {}1 0 9 4096 {}", zeros(13), zeros(29));
+            Some(Stat::parse(7, line.as_bytes()).unwrap())
+        };
+        assert_eq!(hidden().unwrap().environment(), Environment::Pending);
+        assert_eq!(told(Ok(Vec::new()), hidden), Mark::Unsure);
+        let refused = Err(io::ErrorKind::PermissionDenied.into());
+        assert_eq!(told(refused, hidden), Mark::Nothing);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 mod driver;
 pub(crate) mod launch;
-pub(crate) mod link;
+mod link;
 mod open;
 mod upkeep;
 mod wake;

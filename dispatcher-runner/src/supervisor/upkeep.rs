@@ -119,22 +119,27 @@ impl Upkeep {
     }
 
     fn rescue_if_dead(&self, row: &SupervisorRow) -> Result<(), StoreError> {
-        // Held to the end, so that two rescuers exclude each other.
-        let _life = match File::open(row.directory.join(LIFE_LOCK)) {
+        match File::open(row.directory.join(LIFE_LOCK)) {
+            // Let go of at once: whoever holds it passes for the living supervisor.
             Ok(life) if life.try_lock().is_err() => return Ok(()),
-            Ok(life) => Some(life),
+            Ok(_) => {}
             // It removes its directory as its last act, or somebody cleaned up by hand: then it
             // leaves by itself.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if process::has_role(row.pid, ROLE) {
                     return Ok(());
                 }
-                None
             }
             Err(error) => {
                 tracing::error!(%error, supervisor = row.id.0, "it cannot be told whether it is dead");
                 return Ok(());
             }
+        }
+        // Held to the end, so that two rescuers exclude each other.
+        let _rescue = match File::open(&row.directory) {
+            Ok(directory) if directory.try_lock().is_err() => return Ok(()),
+            Ok(directory) => Some(directory),
+            Err(_) => None,
         };
         let id = row.id;
         let held = self.store.call(move |store| store.claimed_by(id))?;
