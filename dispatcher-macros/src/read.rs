@@ -119,10 +119,10 @@ impl Reader<'_> {
     }
 
     fn text(&mut self, value: &Value, wanted: &str) -> Option<String> {
-        match &value.kind {
-            ValueKind::Text(text) => Some(text.value()),
-            _ => self.wrong_kind(value, wanted),
-        }
+        let ValueKind::Text(text) = &value.kind else {
+            return self.wrong_kind(value, wanted);
+        };
+        Some(text.value())
     }
 
     fn duration(&mut self, value: &Value, zero: Zero) -> Option<Setting> {
@@ -147,7 +147,15 @@ impl Reader<'_> {
                 self.errors.over(&value.tokens, message);
                 return None;
             }
-            _ => self.unsigned(value, wanted, MILLIS_MAX / 1_000)? * 1_000,
+            ValueKind::Integer { .. }
+            | ValueKind::Absent
+            | ValueKind::Missing
+            | ValueKind::Call
+            | ValueKind::Fraction
+            | ValueKind::Bool
+            | ValueKind::List(_)
+            | ValueKind::Path(_)
+            | ValueKind::Other => self.unsigned(value, wanted, MILLIS_MAX / 1_000)? * 1_000,
         };
         match (zero, millis) {
             (Zero::Plain, millis) => Some(Setting::Millis(millis)),
@@ -170,7 +178,17 @@ impl Reader<'_> {
                     return self.refuse(&value.tokens, format!("{value} is no size: {mistake}"));
                 }
             },
-            _ => self.unsigned(value, "bytes or a size in quotes", i64::MAX as u64)?,
+            ValueKind::Integer { .. }
+            | ValueKind::Absent
+            | ValueKind::Missing
+            | ValueKind::Call
+            | ValueKind::Fraction
+            | ValueKind::Bool
+            | ValueKind::List(_)
+            | ValueKind::Path(_)
+            | ValueKind::Other => {
+                self.unsigned(value, "bytes or a size in quotes", i64::MAX as u64)?
+            }
         };
         self.above_zero(value, bytes)
     }
@@ -279,7 +297,14 @@ impl Reader<'_> {
         match &value.kind {
             ValueKind::Text(_) => self.item(value).map(|name| vec![name]),
             ValueKind::List(items) => self.items(items),
-            _ => self.wrong_kind(value, "a text or a list of texts"),
+            ValueKind::Absent
+            | ValueKind::Missing
+            | ValueKind::Call
+            | ValueKind::Integer { .. }
+            | ValueKind::Fraction
+            | ValueKind::Bool
+            | ValueKind::Path(_)
+            | ValueKind::Other => self.wrong_kind(value, "a text or a list of texts"),
         }
     }
 

@@ -4,13 +4,14 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use dispatcher_core::{Registry, RegistryBuilder, RegistryError, RegistryProblem};
 use rustix::stdio::dup2_stdin;
 
 use crate::client::SpawnError;
 use crate::config::{Config, StoreLocation};
+use crate::pinned::Pinned;
 use crate::process;
 use crate::store::{Build, SqliteStore, StoreClient, StoreError, StoreThread};
 use crate::supervisor::{self, Orders};
@@ -18,14 +19,19 @@ use crate::testing;
 
 static REGISTRY: OnceLock<Registry> = OnceLock::new();
 static CONFIG: OnceLock<Config> = OnceLock::new();
-static STORE: OnceLock<StoreClient> = OnceLock::new();
+static STORE: Mutex<Option<(Pinned, StoreClient)>> = Mutex::new(None);
 static LOCATION: OnceLock<StoreLocation> = OnceLock::new();
 static BUILD: OnceLock<Build> = OnceLock::new();
+/// Threads besides its own that the process had at [`init`].
+static EARLY_THREADS: OnceLock<usize> = OnceLock::new();
 
 /// Must be the first line of `main` in a program that has a `main` of its own.
 ///
 /// In a copy of the program that was re-executed as keeper, worker or supervisor it does that work
 /// and never returns. Elsewhere it only remembers which dispatchers and which build there are.
+///
+/// The copies fork, and a process with threads must not: a program that has started threads before
+/// this line is told so when it sends its first job.
 ///
 /// # Panics
 /// When two dispatchers of the program claim one name (no job could be told apart), or `/proc` is
@@ -57,6 +63,7 @@ pub fn init_with(registry: RegistryBuilder) {
         Ok(build) => drop(BUILD.set(build)),
         Err(error) => panic!("/proc/self/exe cannot be looked at: {error}"),
     }
+    let _ = EARLY_THREADS.set(process::other_threads());
     process::become_role_if_asked();
     let mut arguments = std::env::args_os().skip(1);
     if arguments
@@ -90,9 +97,13 @@ pub(crate) fn registry() -> &'static Registry {
         .unwrap_or_else(|| EMPTY.get_or_init(Registry::default))
 }
 
-/// The build of this program, taken in [`init`].
+/// The build of this program, taken in [`init`]; refused to a program whose copies could not work.
 pub(crate) fn build() -> Result<&'static Build, SpawnError> {
-    BUILD.get().ok_or(SpawnError::NotInitialised)
+    let build = BUILD.get().ok_or(SpawnError::NotInitialised)?;
+    match EARLY_THREADS.get() {
+        Some(0) | None => Ok(build),
+        Some(&threads) => Err(SpawnError::ThreadsBeforeInit { threads }),
+    }
 }
 
 /// The configuration, read at the first use.
@@ -123,11 +134,20 @@ pub(crate) fn store() -> Result<StoreClient, SpawnError> {
     if let Some(recording) = testing::current() {
         return Ok(recording.store.clone());
     }
-    if let Some(store) = STORE.get() {
+    let mut opened = STORE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((place, store)) = &*opened
+        && !place.is_gone()
+    {
         return Ok(store.clone());
     }
-    let store = open(location()?.file())?;
-    Ok(STORE.get_or_init(|| store).clone())
+    // Never opened, or deleted since: a long-lived program goes on with a fresh state.
+    let location = location()?;
+    let file = location.file();
+    let store = open(file)?;
+    let pinned = Pinned::of(file)
+        .map_err(|source| StoreError::unusable(file, location.directory(), source))?;
+    *opened = Some((pinned, store.clone()));
+    Ok(store)
 }
 
 /// Opens the state file, with a thread of its own.
@@ -170,6 +190,11 @@ fn become_supervisor(orders: &str) -> i32 {
         return 64;
     };
     crate::log::to_stderr();
+    if let Err(error) = build() {
+        let advice = error.advice();
+        tracing::error!(%error, advice, "this program cannot have a supervisor");
+        return 70;
+    }
     let elected = process::detach().and_then(|()| take_election_lock());
     let result = match elected {
         Ok(elected) => supervisor::run(&orders, Some(elected)),

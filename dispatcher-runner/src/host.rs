@@ -139,7 +139,8 @@ fn refused(error: &SpawnError, location: &StoreLocation) -> CliError {
         SpawnError::PayloadTooLarge { .. }
         | SpawnError::Payload(_)
         | SpawnError::Unknown(_)
-        | SpawnError::NotInitialised => exit::USAGE,
+        | SpawnError::NotInitialised
+        | SpawnError::ThreadsBeforeInit { .. } => exit::USAGE,
         SpawnError::Store(_) => exit::STORE,
     };
     let (what, why) = match error {
@@ -153,7 +154,8 @@ fn refused(error: &SpawnError, location: &StoreLocation) -> CliError {
         | SpawnError::Config(_)
         | SpawnError::PayloadTooLarge { .. }
         | SpawnError::Unknown(_)
-        | SpawnError::NotInitialised => (error.to_string(), why_refused(error, location)),
+        | SpawnError::NotInitialised
+        | SpawnError::ThreadsBeforeInit { .. } => (error.to_string(), why_refused(error, location)),
     };
     CliError::new(exit, what, why, error.advice())
 }
@@ -171,6 +173,9 @@ fn why_refused(error: &SpawnError, location: &StoreLocation) -> String {
         | SpawnError::PayloadTooLarge { .. }
         | SpawnError::Payload(_)
         | SpawnError::Unknown(_)
-        | SpawnError::NotInitialised => "the job was checked before anything was stored".to_owned(),
+        | SpawnError::NotInitialised
+        | SpawnError::ThreadsBeforeInit { .. } => {
+            "the job was checked before anything was stored".to_owned()
+        }
     }
 }

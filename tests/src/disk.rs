@@ -10,7 +10,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
 
 use crate::Home;
 
@@ -124,6 +124,29 @@ impl SmallDisk {
         let kept = kept.expect("there is more room than is to be left");
         file.set_len(kept as u64).expect("a file can be cut");
         ballast
+    }
+}
+
+/// Makes a directory read-only for whoever opens something in it from now on.
+///
+/// # Panics
+/// Outside [`with_own_mounts`].
+#[must_use]
+pub fn read_only(directory: &Path) -> ReadOnly {
+    mount_bind(directory, directory).expect("it can be mounted over itself");
+    let guard = ReadOnly(directory.to_owned());
+    let flags = MountFlags::BIND | MountFlags::RDONLY;
+    mount_remount(directory, flags, c"").expect("a mount of ours can be changed");
+    guard
+}
+
+/// A directory that is read-only until this is dropped.
+#[derive(Debug)]
+pub struct ReadOnly(PathBuf);
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        let _ = unmount(&self.0, UnmountFlags::DETACH);
     }
 }
 

@@ -282,6 +282,11 @@ impl Home {
         WriteLock(connection)
     }
 
+    /// Closes the state file, so that it can be replaced; it is opened again at the next look.
+    pub fn let_go(&mut self) {
+        drop(self.connection.take());
+    }
+
     /// Whether nobody is in the middle of a write to the state file.
     ///
     /// # Panics

@@ -6,15 +6,17 @@
 mod disk;
 mod group;
 mod home;
+mod network;
 mod processes;
 mod random;
 mod record;
 
 use std::time::{Duration, Instant};
 
-pub use disk::{Ballast, SmallDisk, with_own_mounts};
+pub use disk::{Ballast, ReadOnly, SmallDisk, read_only, with_own_mounts};
 pub use group::ControlGroup;
 pub use home::{Home, Refused, WriteLock, said};
+pub use network::output_on;
 pub use processes::{
     Frozen, Kind, Seen, freeze, hang_up, is_alive, kill, kill_group, limit_open_files, tag_of,
     terminate,

@@ -32,7 +32,10 @@ fn disk_full_while_submitting() {
         // The log of the store may have room of its own for a few more.
         let refused = refusal(home, &mut ids);
         is_clear(home, &refused);
-        let mut command = home.command_of(COMMANDS, ["notifydispatcher", "Ping"]);
+        let mut command = home.command_of(
+            COMMANDS,
+            ["notifydispatcher", "RenewCertificate", r#"{"domain":"x"}"#],
+        );
         let output = command.output().expect("it starts");
         assert_eq!(output.status.code(), Some(74), "{output:?}");
         has_three_lines(home, &said(&output.stderr));

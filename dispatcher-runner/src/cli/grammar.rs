@@ -78,6 +78,11 @@ pub(crate) const SHELLS: &[&str] = &["bash", "zsh", "fish"];
 /// The states of a job.
 pub(crate) const STATES: &[&str] = &["queued", "running", "succeeded", "failed", "cancelled"];
 
+/// The command with this name.
+pub(crate) fn command(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.name == name)
+}
+
 const fn switch(long: &'static str, short: Option<char>, help: &'static str) -> Flag {
     Flag {
         long,
@@ -357,11 +362,6 @@ pub(crate) const COMMANDS: &[Command] = &[
         flags: &[],
     },
 ];
-
-/// The command with this name.
-pub(crate) fn command(name: &str) -> Option<&'static Command> {
-    COMMANDS.iter().find(|command| command.name == name)
-}
 
 #[cfg(test)]
 mod tests {

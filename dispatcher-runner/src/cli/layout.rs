@@ -175,22 +175,19 @@ impl Table {
                 if column.kind != kind {
                     continue;
                 }
-                let left = widths[index].saturating_sub(excess(widths, limit));
+                let whole = widths[index];
+                let left = whole.saturating_sub(excess(widths, limit));
                 widths[index] = match kind {
-                    _ if left == widths[index] => left,
-                    ColumnKind::Spare if left < COLUMN_CHARS_MIN => 0,
-                    _ => left.max(COLUMN_CHARS_MIN),
+                    ColumnKind::Spare if left < whole.min(COLUMN_CHARS_MIN) => 0,
+                    ColumnKind::Wrapped => left.max(whole.min(COLUMN_CHARS_MIN)),
+                    ColumnKind::Spare
+                    | ColumnKind::Fixed
+                    | ColumnKind::Number
+                    | ColumnKind::Elastic => left,
                 };
             }
         }
     }
-}
-
-/// Columns that a table of these widths has too many; what is left out needs no gap either.
-fn excess(widths: &[usize], limit: usize) -> usize {
-    let shown = widths.iter().filter(|width| **width > 0);
-    let gaps = GAP * shown.count().saturating_sub(1);
-    (widths.iter().sum::<usize>() + gaps).saturating_sub(limit)
 }
 
 /// The text, cut with an ellipsis to at most `columns` columns.
@@ -282,6 +279,13 @@ fn columns_of_char(char: char) -> usize {
         | 0x20000..=0x3fffd => 2,
         _ => 1,
     }
+}
+
+/// Columns that a table of these widths has too many; what is left out needs no gap either.
+fn excess(widths: &[usize], limit: usize) -> usize {
+    let shown = widths.iter().filter(|width| **width > 0);
+    let gaps = GAP * shown.count().saturating_sub(1);
+    (widths.iter().sum::<usize>() + gaps).saturating_sub(limit)
 }
 
 #[cfg(test)]

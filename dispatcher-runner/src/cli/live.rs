@@ -11,9 +11,8 @@ use dispatcher_core::JobId;
 
 use super::error::Stop;
 use super::terminal::Terminal;
-use crate::process::LIVE_BYTES_MAX;
+use crate::process::{LIVE_BYTES_MAX, live_path};
 use crate::store::{Capture, Stream};
-use crate::supervisor::link::live_path;
 
 /// Bytes read at a time.
 const PIECE: usize = 64 * 1024;

@@ -148,7 +148,7 @@ fn dispatch(arguments: Vec<OsString>, environment: &mut Environment<'_>) -> Done
         return Ok(0);
     }
     if parsed.has("version") && parsed.path("app").is_none() {
-        return commands::version(environment, parsed.has("json"));
+        return commands::version(environment, &parsed);
     }
     let config = load_config(&parsed, environment)?;
     generic::hand_over(&arguments, &parsed, &config, environment)?;

@@ -48,6 +48,15 @@ pub enum SpawnError {
     /// `dispatcher_runner::init()` was not called.
     #[error("dispatcher_runner::init() was not called; make it the first line of main")]
     NotInitialised,
+    /// Threads were running when `dispatcher_runner::init()` was called.
+    #[error(
+        "dispatcher_runner::init() came after the start of other threads ({threads}); workers could \
+         not be forked from such a program"
+    )]
+    ThreadsBeforeInit {
+        /// How many, besides the one that called.
+        threads: usize,
+    },
     /// The configuration cannot be used.
     #[error("the configuration cannot be used: {0}")]
     Config(String),
@@ -88,6 +97,11 @@ impl SpawnError {
             Self::Unknown(error) => error.advice(),
             Self::NotInitialised => {
                 "call dispatcher_runner::init() before anything else in main".into()
+            }
+            Self::ThreadsBeforeInit { .. } => {
+                "call dispatcher_runner::init() as the first line of \
+                 main, before an async runtime or anything else that starts threads"
+                    .into()
             }
             Self::Config(_) => "correct the configuration and try again".into(),
             Self::Store(error) => error.advice().to_owned(),

@@ -4,7 +4,9 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
+use dispatcher_core::JobId;
 use dispatcher_core::limits::{CAPTURE_HEAD_BYTES, CAPTURE_TAIL_BYTES};
 
 use crate::store::Stream;
@@ -87,6 +89,11 @@ impl CaptureBuffer {
             self.live = None;
         }
     }
+}
+
+/// Where the output of a running attempt can be followed; `stream` is `out` or `err`.
+pub(crate) fn live_path(live: &Path, job: JobId, attempt: u32, stream: &str) -> PathBuf {
+    live.join(format!("{job}.{attempt}.{stream}"))
 }
 
 #[cfg(test)]

@@ -72,6 +72,17 @@ fn carries_tag_of(job: JobId) -> bool {
     })
 }
 
+/// Threads of this process besides the one that asks.
+///
+/// # Panics
+/// When `/proc` is not mounted.
+pub(crate) fn other_threads() -> usize {
+    match std::fs::read_dir("/proc/self/task") {
+        Ok(tasks) => tasks.count().saturating_sub(1),
+        Err(error) => panic!("/proc/self/task cannot be read: {error}"),
+    }
+}
+
 fn become_keeper(name: &str) -> ! {
     let code = match sys::take_stdin().map(MessageSocket::new) {
         Ok(socket) => open_keeper(socket, name),
@@ -81,24 +92,18 @@ fn become_keeper(name: &str) -> ! {
 }
 
 fn open_keeper(socket: MessageSocket, name: &str) -> i32 {
-    let threads = std::fs::read_dir("/proc/self/task").map(Iterator::count);
-    let refusal = match threads {
-        Ok(1) => match keeper_loop::prepare(socket, name) {
+    let refusal = match other_threads() {
+        0 => match keeper_loop::prepare(socket, name) {
             Ok(keeper) => return keeper.run(),
             Err((socket, error)) => (socket, format!("the keeper cannot begin: {error}")),
         },
-        Ok(count) => (
+        count => (
             socket,
             format!(
-                "the keeper found {} threads besides its own, and a process with threads must not \
-                 fork: this is a program that starts threads before init(); call \
-                 `dispatcher_runner::init()` as the first line of `main`",
-                count - 1
+                "the keeper found {count} threads besides its own, and a process with threads must \
+                 not fork: this is a program that starts threads before init(); call \
+                 `dispatcher_runner::init()` as the first line of `main`"
             ),
-        ),
-        Err(error) => (
-            socket,
-            format!("the keeper cannot read /proc/self/task: {error}"),
         ),
     };
     let (socket, why) = refusal;

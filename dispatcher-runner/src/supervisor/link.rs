@@ -15,7 +15,7 @@ use dispatcher_core::frame::{Decoder, Frame};
 use dispatcher_core::limits::FRAME_BYTES_MAX;
 use dispatcher_core::message::{PROTOCOL_VERSION, Start, SupervisorMessage, WorkerMessage};
 
-use crate::process::CaptureBuffer;
+use crate::process::{CaptureBuffer, live_path};
 use crate::store::{Capture, ProgressNote, Stream};
 
 /// Bytes read from one descriptor before the others get their turn.
@@ -272,11 +272,6 @@ impl Drop for Pipe {
             let _ = std::fs::remove_file(&self.live);
         }
     }
-}
-
-/// Where the output of a running attempt can be followed; `stream` is `out` or `err`.
-pub(crate) fn live_path(live: &Path, job: JobId, attempt: u32, stream: &str) -> PathBuf {
-    live.join(format!("{job}.{attempt}.{stream}"))
 }
 
 /// A pipe whose reading end does not block.

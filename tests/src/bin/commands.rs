@@ -1,8 +1,10 @@
 //! A program whose `main` is Dispatcher's command line, with dispatchers to mistype.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use dispatcher_core::{Context, Dispatcher, Failure, Process};
+use dispatcher_tests::{PATIENCE, eventually};
 use serde::{Deserialize, Serialize};
 
 /// Renews one certificate.
@@ -22,13 +24,17 @@ impl Process for RenewCertificate {
     }
 }
 
-/// Answers.
+/// Waits until somebody makes a file, one at a time.
 #[derive(Dispatcher, Serialize, Deserialize)]
 #[dispatcher(max_queue = 0)]
-struct Ping;
+struct Gated {
+    gate: PathBuf,
+}
 
-impl Process for Ping {
+impl Process for Gated {
     fn process(&mut self, _: &mut Context) -> Result<(), Failure> {
+        let gate = &self.gate;
+        eventually("the gate opens", 5 * PATIENCE, || gate.exists());
         Ok(())
     }
 }

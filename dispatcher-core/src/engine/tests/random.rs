@@ -4,66 +4,19 @@
 //! supervisor: one living worker per slot, nothing late, nothing early, every claimed job recorded
 //! once, nothing after the end. `DISPATCHER_TEST_SEED` replays the one walk that failed.
 
+mod dice;
 mod hostile;
+mod sim;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::dice::{Dice, walks};
+use self::sim::{Process, Reason, Sim, holds};
 use super::*;
 
 const STEPS: u32 = 400;
 const SLOTS: u32 = 3;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// SplitMix64.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-
-    fn one_in(&mut self, sides: u64) -> bool {
-        self.below(sides) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
-        let count = u64::try_from(from.len()).unwrap();
-        let index = (count > 0).then(|| self.below(count))?;
-        Some(from[usize::try_from(index).unwrap()])
-    }
-
-    fn millis(&mut self, below: u64) -> Duration {
-        Duration::from_millis(self.below(below))
-    }
-}
-
-/// Runs a walk for each seed, and says which one failed.
-fn walks(count: u64, walk: fn(Dice)) {
-    struct Seed(u64);
-
-    impl Drop for Seed {
-        fn drop(&mut self) {
-            if std::thread::panicking() {
-                eprintln!("replay with DISPATCHER_TEST_SEED={}", self.0);
-            }
-        }
-    }
-
-    let long = std::env::var("DISPATCHER_TEST_SIZE").is_ok_and(|size| size == "long");
-    let count = if long { 100 * count } else { count };
-    let seeds = match std::env::var("DISPATCHER_TEST_SEED") {
-        Ok(seed) => seed.parse().map(|seed: u64| seed..seed + 1).unwrap(),
-        Err(_) => 0..count,
-    };
-    for seed in seeds {
-        let _said = Seed(seed);
-        walk(Dice(seed));
-    }
-}
 
 #[test]
 fn every_possible_order_keeps_the_invariants_and_comes_to_an_end() {
@@ -74,48 +27,6 @@ fn every_possible_order_keeps_the_invariants_and_comes_to_an_end() {
         }
         world.come_to_an_end();
     });
-}
-
-/// What is known of one worker.
-#[derive(Debug)]
-struct Sim {
-    assignment: Assignment,
-    process: Process,
-    /// When its start was reported.
-    reported: Option<Duration>,
-    spawns: u32,
-    hello: bool,
-    result: Option<(Duration, WorkResult)>,
-    /// The first reason to stop it, if it came before a result.
-    reason: Option<Reason>,
-    stopped: Option<Duration>,
-    /// Somebody asked for it to be killed without grace.
-    hurried: bool,
-    open: BTreeSet<&'static str>,
-    verdict: Option<Verdict>,
-    recorded: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Process {
-    None,
-    Asked,
-    Alive,
-    Dead { strays: u32 },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reason {
-    Cancelled,
-    Broken,
-    OverLimit,
-    Shutdown,
-}
-
-impl Sim {
-    fn may_live(&self) -> bool {
-        matches!(self.process, Process::Asked | Process::Alive)
-    }
 }
 
 struct World {
@@ -253,7 +164,8 @@ impl World {
                 // One may have been decided before the shutdown was.
                 self.late_claims += u32::from(self.shutdown.is_some());
                 assert!(self.late_claims <= 1, "it takes nothing new");
-                assert!(self.close.is_none(), "it offered to leave");
+                let offered = matches!(self.close, Some(Effect::CloseIfIdle));
+                assert!(!offered, "it offered to leave");
                 let free = |slot: &u32| !self.sims.values().any(|sim| holds(sim, *slot));
                 assert!(slots.iter().all(free), "{slots:?}");
                 assert!(self.claim.replace(slots).is_none(), "one claim at a time");
@@ -286,9 +198,12 @@ impl World {
                 assert!(self.sim(worker).open.insert("drain"), "once");
             }
             Effect::Record { worker, verdict } => self.check_record(worker, *verdict),
-            Effect::CloseIfIdle | Effect::Close => {
+            Effect::CloseIfIdle => {
                 assert!(self.claim.is_none(), "no claim is under way");
                 assert!(self.sims.values().all(|sim| sim.recorded), "it is idle");
+                assert!(self.close.replace(effect).is_none(), "once");
+            }
+            Effect::HandOver | Effect::Close => {
                 assert!(self.close.replace(effect).is_none(), "once");
             }
             Effect::Finish => {
@@ -432,9 +347,12 @@ impl World {
             return;
         };
         let closed = match effect {
-            Effect::CloseIfIdle => self.dice.one_in(4),
+            Effect::CloseIfIdle | Effect::HandOver => self.dice.one_in(4),
             _ => self.calm || self.dice.one_in(2),
         };
+        if closed && self.shutdown.is_none() {
+            self.shutdown = Some(Shutdown::Finish);
+        }
         self.tell(Event::CloseAnswered { closed });
     }
 
@@ -557,6 +475,7 @@ impl World {
                 self.shut_down(request);
             }
             1 => self.lose_keeper(),
+            2 => self.tell(Event::Superseded),
             _ => {
                 let Some(worker) = self.dice.pick(&workers) else {
                     return;
@@ -627,36 +546,6 @@ impl World {
         }
         panic!("it does not come to an end: {:?}", self.engine);
     }
-}
-
-impl Sim {
-    fn new(assignment: Assignment) -> Self {
-        Self {
-            assignment,
-            process: Process::None,
-            reported: None,
-            spawns: 0,
-            hello: false,
-            result: None,
-            reason: None,
-            stopped: None,
-            hurried: false,
-            open: BTreeSet::new(),
-            verdict: None,
-            recorded: false,
-        }
-    }
-
-    fn because(&mut self, reason: Reason) {
-        if self.result.is_none() && self.stopped.is_none() && self.reason.is_none() {
-            self.reason = Some(reason);
-        }
-    }
-}
-
-/// Whether a sim's process may be in a slot.
-fn holds(sim: &Sim, slot: u32) -> bool {
-    sim.assignment.slot == slot && sim.verdict.is_none()
 }
 
 fn said(worker: WorkerId, word: Word) -> Event {

@@ -53,27 +53,6 @@ impl Grade {
     }
 }
 
-fn ok(subject: &'static str, text: impl Into<String>) -> Finding {
-    finding(subject, Grade::Ok, text, "")
-}
-
-fn warn(subject: &'static str, text: impl Into<String>, advice: &str) -> Finding {
-    finding(subject, Grade::Warn, text, advice)
-}
-
-fn fail(subject: &'static str, text: impl Into<String>, advice: &str) -> Finding {
-    finding(subject, Grade::Fail, text, advice)
-}
-
-fn finding(subject: &'static str, grade: Grade, text: impl Into<String>, advice: &str) -> Finding {
-    Finding {
-        subject,
-        grade,
-        text: text.into(),
-        advice: advice.to_owned(),
-    }
-}
-
 pub(super) fn doctor(session: &mut Session<'_, '_>) -> Done {
     let findings = examine(session);
     if session.json() {
@@ -351,6 +330,27 @@ fn systemd(session: &Session<'_, '_>) -> Finding {
         )
     } else {
         ok(subject, "inside a unit that is no service")
+    }
+}
+
+fn ok(subject: &'static str, text: impl Into<String>) -> Finding {
+    finding(subject, Grade::Ok, text, "")
+}
+
+fn warn(subject: &'static str, text: impl Into<String>, advice: &str) -> Finding {
+    finding(subject, Grade::Warn, text, advice)
+}
+
+fn fail(subject: &'static str, text: impl Into<String>, advice: &str) -> Finding {
+    finding(subject, Grade::Fail, text, advice)
+}
+
+fn finding(subject: &'static str, grade: Grade, text: impl Into<String>, advice: &str) -> Finding {
+    Finding {
+        subject,
+        grade,
+        text: text.into(),
+        advice: advice.to_owned(),
     }
 }
 

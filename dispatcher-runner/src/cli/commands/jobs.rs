@@ -1,5 +1,6 @@
 //! `jobs`: what there is, newest first; and jobs as JSON.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dispatcher_core::{JobState, suggest};
@@ -45,20 +46,36 @@ pub(super) fn jobs(session: &mut Session<'_, '_>) -> Done {
         return Ok(0);
     }
     if found.is_empty() {
-        let which = match &filter {
-            JobFilter {
-                state: None,
-                dispatcher: None,
-                queue: None,
-                search: None,
-                limit: _,
-            } => "no jobs",
-            JobFilter { .. } => "no such jobs",
-        };
-        let text = format!("there are {which} in {}", session.location);
+        let text = format!("there are {} in {}", none_such(&filter), session.location);
         session.terminal().note(&text);
         return Ok(0);
     }
+    let table = table(&found, &about, session.now());
+    let terminal = session.terminal();
+    let text = table.render(terminal.width(), terminal.colours());
+    terminal.print(&text)?;
+    if found.len() == filter.limit && session.arguments.value("limit").is_none() {
+        session
+            .terminal()
+            .note(&format!("the newest {LIMIT}; --limit shows more"));
+    }
+    Ok(0)
+}
+
+fn none_such(filter: &JobFilter) -> &'static str {
+    match filter {
+        JobFilter {
+            state: None,
+            dispatcher: None,
+            queue: None,
+            search: None,
+            limit: _,
+        } => "no jobs",
+        JobFilter { .. } => "no such jobs",
+    }
+}
+
+fn table(found: &[JobSummary], about: &BTreeMap<String, About>, now: UnixMs) -> Table {
     let mut table = Table::new(&[
         ("ID", ColumnKind::Fixed),
         ("DISPATCHER", ColumnKind::Elastic),
@@ -69,8 +86,7 @@ pub(super) fn jobs(session: &mut Session<'_, '_>) -> Done {
         ("ABOUT", ColumnKind::Elastic),
         ("PAYLOAD", ColumnKind::Spare),
     ]);
-    let now = session.now();
-    for job in &found {
+    for job in found {
         let payload = masked(about.get(&job.dispatcher), &job.payload);
         table.row(vec![
             job.id.as_str().into(),
@@ -83,15 +99,7 @@ pub(super) fn jobs(session: &mut Session<'_, '_>) -> Done {
             payload.to_string().into(),
         ]);
     }
-    let terminal = session.terminal();
-    let text = table.render(terminal.width(), terminal.colours());
-    terminal.print(&text)?;
-    if found.len() == filter.limit && session.arguments.value("limit").is_none() {
-        session
-            .terminal()
-            .note(&format!("the newest {LIMIT}; --limit shows more"));
-    }
-    Ok(0)
+    table
 }
 
 fn filter(session: &Session<'_, '_>) -> Result<JobFilter, Stop> {

@@ -12,6 +12,7 @@ mod status;
 use serde_json::json;
 
 use super::Environment;
+use super::arguments::Arguments;
 use super::error::{Done, Stop};
 use super::grammar::CommandName;
 use super::session::Session;
@@ -38,11 +39,11 @@ pub(crate) fn run(name: CommandName, session: &mut Session<'_, '_>) -> Done {
 }
 
 /// `--version`.
-pub(crate) fn version(environment: &mut Environment<'_>, json: bool) -> Done {
+pub(crate) fn version(environment: &mut Environment<'_>, arguments: &Arguments) -> Done {
     let version = env!("CARGO_PKG_VERSION");
     let commit = env!("DISPATCHER_COMMIT");
     let build = environment.build.as_ref().map(|build| build.id.as_str());
-    if json {
+    if arguments.has("json") {
         let value = json!({
             "program": environment.program,
             "version": version,

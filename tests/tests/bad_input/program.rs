@@ -1,0 +1,99 @@
+//! Programs that are replaced, deleted, or written wrongly.
+
+use std::fs;
+use std::path::PathBuf;
+
+use dispatcher_core::JobState;
+use dispatcher_tests::{Home, Kind, PATIENCE, eventually, said};
+
+use crate::{COMMANDS, Scene, complaint, gated, run, says};
+
+/// A home whose program is a copy, so that it can be replaced.
+fn home_of_a_copy() -> (Home, PathBuf) {
+    let home = Home::new(COMMANDS);
+    let program = home.file("commands");
+    fs::copy(COMMANDS, &program).expect("the program can be copied");
+    (home.with_program(&program), program)
+}
+
+/// Puts a new build where the program is, as an installer does.
+fn replace(program: &PathBuf) {
+    let new = program.with_extension("new");
+    fs::copy(COMMANDS, &new).expect("the program can be copied");
+    fs::rename(new, program).expect("it can be moved");
+}
+
+#[test]
+fn replaced_while_jobs_wait() {
+    let (home, program) = home_of_a_copy();
+    let scene = Scene::of(&home);
+    replace(&program);
+    // The new build takes over, the old one finishes what it runs.
+    let new = gated(&home);
+    eventually("the old one hands over", PATIENCE, || {
+        home.log()
+            .contains("a newer build of the program has taken over")
+    });
+    scene.nothing_is_lost();
+    let first = home.job(&scene.jobs[0]);
+    let last = home.wait(&new);
+    assert_eq!(last.state, JobState::Succeeded, "{last:?}");
+    assert_eq!(first.attempts.len(), 1, "it was not run again");
+    assert_ne!(first.attempts[0].build, last.attempts[0].build);
+}
+
+#[test]
+fn deleted_while_jobs_wait() {
+    let (home, program) = home_of_a_copy();
+    let scene = Scene::of(&home);
+    fs::remove_file(&program).expect("it is there");
+    // Even a new keeper is made of the image that runs.
+    home.kill_all(&[Kind::Keeper]);
+    scene.nothing_is_lost();
+}
+
+#[test]
+fn deleted_and_everybody_killed() {
+    let (home, program) = home_of_a_copy();
+    let scene = Scene::of(&home);
+    fs::remove_file(&program).expect("it is there");
+    scene.abandon();
+    assert_eq!(home.ids(), scene.jobs);
+    replace(&program);
+    let output = run(&home, &["resume", "Gated"]);
+    assert!(output.status.success(), "{}", said(&output.stderr));
+    scene.nothing_is_lost();
+}
+
+#[test]
+fn a_main_that_forgot_init() {
+    let home = Home::new(env!("CARGO_BIN_EXE_forgot_init"));
+    let output = run(&home, &[]);
+    let text = said(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    says(
+        &text,
+        &[
+            "error: dispatcher_runner::init() was not called",
+            "\ntry: call",
+        ],
+    );
+    assert_eq!(text.matches("main runs").count(), 1, "it was re-executed");
+    assert!(!home.state().exists(), "nothing was made for it");
+    assert!(home.processes().is_empty());
+}
+
+#[test]
+fn threads_before_init() {
+    let home = &Home::new(COMMANDS);
+    let scene = Scene::of(home);
+    let mut command = home.command_of(
+        env!("CARGO_BIN_EXE_early_threads"),
+        ["notifydispatcher", "Ping"],
+    );
+    let complaint = complaint(&command.output().expect("it starts"), 64);
+    says(&complaint.what, &["after the start of other threads (1)"]);
+    says(&complaint.todo, &["init()", "first line of main"]);
+    assert_eq!(home.ids(), scene.jobs, "nothing was added");
+    scene.nothing_is_lost();
+}
