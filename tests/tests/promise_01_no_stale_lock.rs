@@ -80,7 +80,7 @@ struct Submitter {
 
 #[test]
 fn no_stale_lock_storm() {
-    let rounds = Size::get().pick(60, 1_000);
+    let rounds = Size::get().pick(48, 1_000);
     let mut storm = Storm {
         home: Home::new(env!("CARGO_BIN_EXE_fixture")),
         random: Random::seeded(),
