@@ -1,5 +1,6 @@
 //! The program's `main` when it has none of its own: the command line over this program's store.
 
+use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -71,11 +72,12 @@ impl ThisProgram {
     ) -> Result<SubmittedJob, SpawnError> {
         let sender = self.sender(state)?;
         let request = prepare(&sender, request)?;
-        let sent = sender.submit(vec![request])?;
+        let (sent, attended) = sender.submit(vec![request])?;
         let sent = sent.first().expect("invariant: one request has one answer");
         Ok(SubmittedJob {
             id: sent.id,
             duplicate: sent.duplicate,
+            unattended: attended.err().map(|error| error.to_string()),
         })
     }
 }
@@ -102,6 +104,13 @@ fn prepare(sender: &Sender<'_>, job: &JobRequest) -> Result<Request, SpawnError>
 impl Host for ThisProgram {
     fn open_store(&mut self, location: &StoreLocation) -> Result<Box<dyn Store>, StoreError> {
         Ok(Box::new(SqliteStore::open(location.file())?))
+    }
+
+    fn has_state(&self, location: &StoreLocation) -> bool {
+        !matches!(
+            location.file().metadata().map_err(|error| error.kind()),
+            Err(io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+        )
     }
 
     fn submit(
@@ -167,8 +176,10 @@ fn refused(error: &SpawnError, location: &StoreLocation) -> CliError {
 
 fn why_refused(error: &SpawnError, location: &StoreLocation) -> String {
     match error {
-        SpawnError::QueueFull { .. } => {
-            "nothing was stored; its unfinished jobs come first".to_owned()
+        SpawnError::QueueFull { max_queue, .. } => {
+            format!(
+                "{max_queue} of its jobs are unfinished, waiting or running; nothing was stored"
+            )
         }
         SpawnError::Store(failure) => {
             format!("{}; the state is {location}", crate::log::chain(failure))

@@ -60,6 +60,9 @@ pub(crate) trait Host {
     /// Opens the store, creating it where there is none.
     fn open_store(&mut self, location: &StoreLocation) -> Result<Box<dyn Store>, StoreError>;
 
+    /// Whether there is a state; also when that cannot be told, which opening it will explain.
+    fn has_state(&self, location: &StoreLocation) -> bool;
+
     /// Submits a job durably, and makes sure that somebody runs it.
     fn submit(&mut self, state: &State<'_>, request: &JobRequest)
     -> Result<SubmittedJob, CliError>;
@@ -111,11 +114,13 @@ pub(crate) enum JobOptions {
 }
 
 /// A job that was submitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SubmittedJob {
     pub(crate) id: JobId,
     /// It is an unfinished one with the same identity; nothing was stored.
     pub(crate) duplicate: bool,
+    /// Why nobody could be started to run it.
+    pub(crate) unattended: Option<String>,
 }
 
 /// Runs the command that the arguments (without the program's name) ask for.

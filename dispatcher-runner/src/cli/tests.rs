@@ -124,6 +124,8 @@ struct TestHost {
     waits: u32,
     broken: bool,
     lost: bool,
+    fresh: bool,
+    unattended: Option<String>,
 }
 
 /// What a command did.
@@ -154,6 +156,8 @@ fn program() -> Program {
             waits: 0,
             broken: false,
             lost: false,
+            fresh: false,
+            unattended: None,
         },
         registry,
         variables: Vec::new(),
@@ -233,6 +237,10 @@ impl Host for TestHost {
         Ok(Box::new(self.store.clone()))
     }
 
+    fn has_state(&self, _: &StoreLocation) -> bool {
+        !self.fresh
+    }
+
     fn submit(
         &mut self,
         state: &State<'_>,
@@ -291,6 +299,7 @@ impl Host for TestHost {
         Ok(SubmittedJob {
             id: accepted.id,
             duplicate: accepted.duplicate,
+            unattended: self.unattended.clone(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! From a value, or a name with JSON, to a stored job that somebody runs.
 
+use std::io;
 use std::num::NonZero;
 
 use dispatcher_core::limits::PAYLOAD_BYTES_MAX;
@@ -95,14 +96,23 @@ pub(crate) fn submit(requests: Vec<Request>) -> Result<Vec<Sent>, SpawnError> {
         location: app::location()?,
         store: app::store()?,
     };
-    sender.submit(requests)
+    let (sent, attended) = sender.submit(requests)?;
+    if let Err(error) = attended {
+        tracing::error!(%error, "no supervisor could be started; the job waits for the next one");
+    }
+    Ok(sent)
 }
 
 impl Sender<'_> {
-    /// Stores all of the requests or none, and makes sure that somebody runs them.
-    pub(crate) fn submit(&self, requests: Vec<Request>) -> Result<Vec<Sent>, SpawnError> {
+    /// Stores all of the requests or none, and makes sure that somebody runs them: the second
+    /// answer says when that could not be done. The jobs are stored all the same; the next
+    /// submission, timer or service runs them.
+    pub(crate) fn submit(
+        &self,
+        requests: Vec<Request>,
+    ) -> Result<(Vec<Sent>, io::Result<()>), SpawnError> {
         if requests.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Ok(())));
         }
         for request in &requests {
             check_requirements(request)?;
@@ -113,8 +123,8 @@ impl Sender<'_> {
         let mut names: Vec<_> = requests.iter().map(|it| it.definition.name).collect();
         names.dedup();
         let (sent, supervisors) = self.write(requests)?;
-        self.ensure(&names, &supervisors);
-        Ok(sent)
+        let attended = self.ensure(&names, &supervisors);
+        Ok((sent, attended))
     }
 
     /// Stores all of the requests or none; answers with the open supervisors too.
@@ -154,19 +164,18 @@ impl Sender<'_> {
             supervisor::wake(&row.directory);
         }
         let names: Vec<_> = app::registry().iter().map(|it| it.name).collect();
-        self.ensure(&names, &rows);
+        if let Err(error) = self.ensure(&names, &rows) {
+            tracing::error!(%error, "no supervisor could be started");
+        }
     }
 
-    /// The job is stored, whatever happens here; the next submission, timer or service runs it.
-    fn ensure(&self, names: &[&'static str], rows: &[SupervisorRow]) {
+    fn ensure(&self, names: &[&'static str], rows: &[SupervisorRow]) -> io::Result<()> {
         let wanted = launch::Wanted {
             orders: &self.orders(),
             build: self.build,
             names,
         };
-        if let Err(error) = launch::ensure(&wanted, rows, &self.store) {
-            tracing::error!(%error, "no supervisor could be started; the job waits for the next one");
-        }
+        launch::ensure(&wanted, rows, &self.store)
     }
 
     /// What a supervisor that this process starts will be told.

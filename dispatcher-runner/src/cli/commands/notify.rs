@@ -47,22 +47,31 @@ pub(super) fn notifydispatcher(session: &mut Session<'_, '_>) -> Done {
         retry_of: None,
     };
     let submitted = session.with_host(|host, state| host.submit(state, &request))?;
+    note_oddities(session, &submitted, definition.name);
+    if detach {
+        return report_submission(session, &submitted);
+    }
+    wait(session, &submitted, definition.name)
+}
+
+/// Says what a submitter would not expect.
+pub(super) fn note_oddities(session: &mut Session<'_, '_>, submitted: &SubmittedJob, name: &str) {
+    let id = submitted.id;
     if submitted.duplicate {
-        let id = submitted.id;
+        let text = format!("{name} is unfinished and has the same identity: job {id}");
+        session.terminal().note(&text);
+    }
+    if let Some(why) = &submitted.unattended {
         let text = format!(
-            "{} is unfinished and has the same identity: job {id}",
-            definition.name
+            "warning: job {id} is stored, but nobody could be started to run it: {why}; \
+             it runs with the next submission or `resume`"
         );
         session.terminal().note(&text);
     }
-    if detach {
-        return report_submission(session, submitted);
-    }
-    wait(session, submitted, definition.name)
 }
 
-fn report_submission(session: &mut Session<'_, '_>, submitted: SubmittedJob) -> Done {
-    let SubmittedJob { id, duplicate } = submitted;
+fn report_submission(session: &mut Session<'_, '_>, submitted: &SubmittedJob) -> Done {
+    let SubmittedJob { id, duplicate, .. } = submitted;
     if session.json() {
         let value = json!({ "id": id, "duplicate": duplicate });
         session.terminal().json(&value)?;
@@ -173,7 +182,7 @@ struct Wait<'n> {
     pause: Duration,
 }
 
-fn wait(session: &mut Session<'_, '_>, submitted: SubmittedJob, name: &str) -> Done {
+fn wait(session: &mut Session<'_, '_>, submitted: &SubmittedJob, name: &str) -> Done {
     let mut store = session.open_store()?;
     if session.json() {
         session.terminal().send_job_output(JobOutput::Err);

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use dispatcher_core::JobState;
 use dispatcher_core::duration::format_bytes;
 use serde_json::{Value, json};
 
@@ -13,21 +12,21 @@ use crate::cli::format::{ago, local, utc};
 use crate::cli::layout::{Cell, ColumnKind, Table, harmless};
 use crate::cli::session::{OpenStore, Session};
 use crate::cli::terminal::Colour;
-use crate::store::{DispatcherStatus, JobFilter, SupervisorRow, UnixMs};
+use crate::store::{DispatcherStatus, SupervisorRow, UnixMs};
 
 /// Where supervisors write what happens to them.
 const LOG_NAME: &str = "supervisor.log";
 /// The end of the log that is searched for an error.
 const LOG_BYTES: u64 = 64 * 1024;
-/// With more waiting jobs than this the oldest is not looked for.
-const WAITING_MAX: usize = 10_000;
 
 struct Status {
     supervisors: Vec<(SupervisorRow, Life)>,
     /// Services whose control group takes a supervisor with it.
     services: Vec<String>,
     dispatchers: Vec<DispatcherStatus>,
-    oldest: Oldest,
+    oldest: Option<UnixMs>,
+    /// Dispatchers with waiting jobs that nobody here could run.
+    unknown: Vec<(String, u32)>,
     bytes: u64,
     last_error: Option<String>,
 }
@@ -52,23 +51,15 @@ impl Life {
     }
 }
 
-/// The job that has waited longest.
-enum Oldest {
-    Nothing,
-    At(UnixMs),
-    /// There are too many to look through.
-    Unknown,
-}
-
 pub(super) fn status(session: &mut Session<'_, '_>) -> Done {
-    let mut store = session.open_store()?;
+    let mut store = session.open_to_read()?;
     let dispatchers = store.ask(|store| store.dispatchers())?;
-    let waiting = dispatchers.iter().map(|it| it.waiting as usize).sum();
     let supervisors = supervisors_alive(session, &mut store)?;
     let status = Status {
         services: services(session, &supervisors),
+        unknown: unknown(session, &dispatchers, &supervisors),
         supervisors,
-        oldest: oldest(&mut store, waiting)?,
+        oldest: store.ask(|store| store.oldest_waiting())?,
         dispatchers,
         bytes: state_bytes(session.location.file()),
         last_error: last_error(&session.location.directory().join(LOG_NAME)),
@@ -108,18 +99,22 @@ fn services(session: &mut Session<'_, '_>, rows: &[(SupervisorRow, Life)]) -> Ve
     services
 }
 
-fn oldest(store: &mut OpenStore, waiting: usize) -> Result<Oldest, Stop> {
-    if waiting > WAITING_MAX {
-        return Ok(Oldest::Unknown);
-    }
-    let filter = JobFilter {
-        state: Some(JobState::Queued),
-        limit: WAITING_MAX,
-        ..JobFilter::default()
+/// What waits for a program that has its dispatcher. The generic binary cannot tell.
+fn unknown(
+    session: &Session<'_, '_>,
+    dispatchers: &[DispatcherStatus],
+    supervisors: &[(SupervisorRow, Life)],
+) -> Vec<(String, u32)> {
+    let served = |name: &str| {
+        let mut open = supervisors.iter().filter(|(_, life)| *life == Life::Open);
+        session.registry.resolve(name).is_ok()
+            || open.any(|(row, _)| row.serves.iter().any(|it| it == name))
     };
-    let queued = store.ask(|store| store.jobs(&filter))?;
-    let oldest = queued.iter().map(|job| job.submitted_at).min();
-    Ok(oldest.map_or(Oldest::Nothing, Oldest::At))
+    let waiting = dispatchers.iter().filter(|it| it.waiting > 0);
+    waiting
+        .filter(|it| !session.registry.is_empty() && !served(&it.row.name))
+        .map(|it| (it.row.name.clone(), it.waiting))
+        .collect()
 }
 
 /// Bytes of the state file and of what SQLite keeps beside it.
@@ -151,11 +146,11 @@ fn last_error(log: &Path) -> Option<String> {
 
 fn print(session: &mut Session<'_, '_>, status: &Status) -> Result<(), Stop> {
     let now = session.now();
-    let state = format!(
-        "state      {}, {}",
-        session.location,
-        format_bytes(status.bytes)
-    );
+    let size = match session.has_state() {
+        true => format_bytes(status.bytes),
+        false => "not there yet: the first job makes it".to_owned(),
+    };
+    let state = format!("state      {}, {size}", session.location);
     let waiting: u64 = status
         .dispatchers
         .iter()
@@ -166,11 +161,9 @@ fn print(session: &mut Session<'_, '_>, status: &Status) -> Result<(), Stop> {
         .iter()
         .map(|it| u64::from(it.running))
         .sum();
-    let oldest = match status.oldest {
-        Oldest::Nothing => String::new(),
-        Oldest::At(time) => format!(", the oldest submitted {}", ago(time, now)),
-        Oldest::Unknown => ", too many to tell the oldest".to_owned(),
-    };
+    let oldest = status.oldest.map_or_else(String::new, |time| {
+        format!(", the oldest submitted {}", ago(time, now))
+    });
     let terminal = session.terminal();
     terminal.line(&state)?;
     terminal.line(&format!(
@@ -194,6 +187,13 @@ fn print(session: &mut Session<'_, '_>, status: &Status) -> Result<(), Stop> {
     for it in status.dispatchers.iter().filter(|it| it.paused) {
         let name = &it.row.name;
         let text = format!("\nwarning: {name} is paused; `resume {name}` starts its jobs again");
+        terminal.line(&terminal.colours().paint(Colour::Odd, &text))?;
+    }
+    for (name, waiting) in &status.unknown {
+        let text = format!(
+            "\nwarning: {waiting} waiting of {name}, which this program does not have; \
+             they wait for one that has it, or `cancel` them"
+        );
         terminal.line(&terminal.colours().paint(Colour::Odd, &text))?;
     }
     for service in &status.services {
@@ -301,10 +301,7 @@ fn to_json(session: &Session<'_, '_>, status: &Status) -> Value {
             "mean_run_ms": it.mean_run.map(|mean| u64::try_from(mean.as_millis()).unwrap_or(u64::MAX)),
         })
     });
-    let oldest = match status.oldest {
-        Oldest::Nothing | Oldest::Unknown => None,
-        Oldest::At(time) => Some(utc(time)),
-    };
+    let oldest = status.oldest.map(utc);
     json!({
         "app": session.config.app(),
         "state_file": session.location.file(),
@@ -313,6 +310,7 @@ fn to_json(session: &Session<'_, '_>, status: &Status) -> Value {
         "oldest_waiting_since": oldest,
         "supervisors": supervisors.collect::<Vec<_>>(),
         "killed_with_services": status.services,
+        "unknown_dispatchers": status.unknown.iter().map(|(name, _)| name).collect::<Vec<_>>(),
         "dispatchers": dispatchers.collect::<Vec<_>>(),
         "last_error": status.last_error,
     })
