@@ -89,13 +89,26 @@ pub(crate) fn submit(requests: Vec<Request>) -> Result<Vec<Sent>, SpawnError> {
     if let Some(recording) = testing::current() {
         return recording.submit(requests);
     }
-    let sender = Sender {
-        build: app::build()?,
-        config: app::config()?,
-        location: app::location()?,
-        store: app::store()?,
-    };
-    sender.submit(requests)
+    Sender::of_this_process()?.submit(requests)
+}
+
+/// Makes sure that somebody runs what is waited for: its supervisor may have been killed, and the
+/// next submission may be far away.
+pub(crate) fn keep_served() {
+    if let Ok(sender) = Sender::of_this_process() {
+        sender.keep_served();
+    }
+}
+
+impl Sender<'static> {
+    fn of_this_process() -> Result<Self, SpawnError> {
+        Ok(Self {
+            build: app::build()?,
+            config: app::config()?,
+            location: app::location()?,
+            store: app::store()?,
+        })
+    }
 }
 
 impl Sender<'_> {
@@ -152,6 +165,13 @@ impl Sender<'_> {
             supervisor::wake(&row.directory);
         }
         self.ensure(&rows);
+    }
+
+    /// Makes sure that there is a supervisor of this build.
+    pub(crate) fn keep_served(&self) {
+        if let Ok(rows) = self.store.call(|store| store.supervisors()) {
+            self.ensure(&rows);
+        }
     }
 
     /// The job is stored, whatever happens here; the next submission, timer or service runs it.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use dispatcher_core::JobState;
 use dispatcher_tests::{Home, Kind, PATIENCE, eventually, said};
+use serde_json::json;
 
 use crate::{COMMANDS, Scene, complaint, gated, run, says};
 
@@ -63,6 +64,22 @@ fn deleted_and_everybody_killed() {
     let output = run(&home, &["resume", "Gated"]);
     assert!(output.status.success(), "{}", said(&output.stderr));
     scene.nothing_is_lost();
+}
+
+/// A killed supervisor is replaced by whoever waits: nobody else may ever come.
+#[test]
+fn everybody_killed_but_the_one_who_waits() {
+    let home = Home::new(COMMANDS);
+    let scene = Scene::of(&home);
+    let payload = json!({ "gate": home.file("gate") }).to_string();
+    let waiter = home.start(["notifydispatcher", "Gated", &payload]);
+    eventually("the third job is stored", PATIENCE, || {
+        home.ids().len() == 3
+    });
+    home.kill_all(&[Kind::Supervisor, Kind::Keeper, Kind::Worker]);
+    scene.nothing_is_lost();
+    let output = waiter.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]
