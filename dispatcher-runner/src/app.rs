@@ -4,13 +4,14 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use dispatcher_core::{Registry, RegistryBuilder, RegistryError, RegistryProblem};
 use rustix::stdio::dup2_stdin;
 
 use crate::client::SpawnError;
 use crate::config::{Config, StoreLocation};
+use crate::pinned::Pinned;
 use crate::process;
 use crate::store::{Build, SqliteStore, StoreClient, StoreError, StoreThread};
 use crate::supervisor::{self, Orders};
@@ -18,7 +19,7 @@ use crate::testing;
 
 static REGISTRY: OnceLock<Registry> = OnceLock::new();
 static CONFIG: OnceLock<Config> = OnceLock::new();
-static STORE: OnceLock<StoreClient> = OnceLock::new();
+static STORE: Mutex<Option<(Pinned, StoreClient)>> = Mutex::new(None);
 static LOCATION: OnceLock<StoreLocation> = OnceLock::new();
 static BUILD: OnceLock<Build> = OnceLock::new();
 /// Threads besides its own that the process had at [`init`].
@@ -133,11 +134,20 @@ pub(crate) fn store() -> Result<StoreClient, SpawnError> {
     if let Some(recording) = testing::current() {
         return Ok(recording.store.clone());
     }
-    if let Some(store) = STORE.get() {
+    let mut opened = STORE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((place, store)) = &*opened
+        && !place.is_gone()
+    {
         return Ok(store.clone());
     }
-    let store = open(location()?.file())?;
-    Ok(STORE.get_or_init(|| store).clone())
+    // Never opened, or deleted since: a long-lived program goes on with a fresh state.
+    let location = location()?;
+    let file = location.file();
+    let store = open(file)?;
+    let pinned = Pinned::of(file)
+        .map_err(|source| StoreError::unusable(file, location.directory(), source))?;
+    *opened = Some((pinned, store.clone()));
+    Ok(store)
 }
 
 /// Opens the state file, with a thread of its own.

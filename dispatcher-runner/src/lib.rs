@@ -16,6 +16,7 @@ mod config;
 mod host;
 mod ids;
 mod log;
+mod pinned;
 mod process;
 mod requirements;
 mod store;

@@ -10,10 +10,18 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Writes events of level INFO and above to standard error, one line each, unless the program has
-/// a subscriber of its own.
+/// Variable that names the least severe level that is written: `error`, `warn`, `info` or `debug`.
+const LEVEL_VARIABLE: &str = "DISPATCHER_LOG";
+
+/// Writes events of level INFO and above, or as the variable says, to standard error, one line
+/// each, unless the program has a subscriber of its own. What happens with every job is DEBUG: it
+/// is on record in the store, and would fill a disk here.
 pub(crate) fn to_stderr() {
-    let _ = tracing::subscriber::set_global_default(Stderr);
+    let named = std::env::var(LEVEL_VARIABLE).ok();
+    let least = named.and_then(|level| level.parse().ok());
+    let _ = tracing::subscriber::set_global_default(Stderr {
+        least: least.unwrap_or(Level::INFO),
+    });
 }
 
 /// Writes errors to standard error as warnings of a command, each once, unless the program has a
@@ -33,11 +41,13 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text
 }
 
-struct Stderr;
+struct Stderr {
+    least: Level,
+}
 
 impl Subscriber for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::INFO && metadata.target().starts_with("dispatcher")
+        *metadata.level() <= self.least && metadata.target().starts_with("dispatcher")
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

@@ -74,14 +74,14 @@ pub struct TestRun {
 }
 
 impl TestRun {
-    /// The value that would be stored with the job; `None` if it gave none.
+    /// The value that would count: the last one, if the job succeeded.
     ///
     /// # Panics
     /// When the value does not fit `V`.
     #[must_use]
     #[track_caller]
     pub fn output<V: DeserializeOwned>(&self) -> Option<V> {
-        let last = self.outputs.last()?;
+        let last = self.outputs.last().filter(|_| self.result.is_ok())?;
         match serde_json::from_value(last.clone()) {
             Ok(value) => Some(value),
             Err(error) => panic!("the output {last} does not fit: {error}"),

@@ -117,6 +117,7 @@ impl Home {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.path())
             .env("LANG", "C.UTF-8")
+            .env("DISPATCHER_LOG", "debug")
             .env("DISPATCHER_DATABASE_URL", self.url())
             .env("DISPATCHER_TEST_HOME", self.path())
             .stdin(Stdio::null());
@@ -285,6 +286,19 @@ impl Home {
     /// Closes the state file, so that it can be replaced; it is opened again at the next look.
     pub fn let_go(&mut self) {
         drop(self.connection.take());
+    }
+
+    /// Whether nobody is in the middle of a write to the state file.
+    ///
+    /// # Panics
+    /// When there is no state file.
+    #[must_use]
+    pub fn is_unlocked(&self) -> bool {
+        let connection = record::open(&self.database()).expect("there is a state file");
+        let begun = connection
+            .busy_timeout(Duration::ZERO)
+            .and_then(|()| connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK"));
+        begun.is_ok()
     }
 
     fn connection(&self) -> &Connection {

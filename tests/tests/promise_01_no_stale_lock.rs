@@ -65,6 +65,10 @@ struct Storm {
     submitters: Vec<Submitter>,
     /// Processes killed in this round.
     killed: Vec<i32>,
+    /// A job that was running when somebody died, and whose gate is still closed.
+    held: Option<String>,
+    /// A worker that stands still; whoever runs its job again must have killed it.
+    frozen: Option<Frozen>,
 }
 
 /// A process that submits one job after the other.
@@ -76,7 +80,7 @@ struct Submitter {
 
 #[test]
 fn no_stale_lock_storm() {
-    let rounds = Size::get().pick(90, 1_000);
+    let rounds = Size::get().pick(48, 1_000);
     let mut storm = Storm {
         home: Home::new(env!("CARGO_BIN_EXE_fixture")),
         random: Random::seeded(),
@@ -89,6 +93,8 @@ fn no_stale_lock_storm() {
         acknowledged: Vec::new(),
         submitters: Vec::new(),
         killed: Vec::new(),
+        held: None,
+        frozen: None,
     };
     storm.probe();
     let began = Instant::now();
@@ -126,7 +132,6 @@ impl Storm {
         }
         self.delay(10_000);
         self.home.open_gate(&self.stop());
-        self.home.open_gate(&self.gate());
     }
 
     fn claimed(&mut self, pids: Pids) {
@@ -159,7 +164,10 @@ impl Storm {
                 .map_or(Point::Anywhere, |(_, _, life)| *life),
         );
         let victims = self.some_of(&[Victim::Worker, Victim::Keeper, Victim::Supervisor]);
-        let worker = caught.as_ref().map(|(worker, _, _)| *worker);
+        let worker = caught.map(|(worker, frozen, _)| {
+            self.frozen = Some(frozen);
+            worker
+        });
         self.kill(&victims, pids, worker);
     }
 
@@ -187,11 +195,16 @@ impl Storm {
         self.hit(Point::Running);
         let victims = self.some_of(&[Victim::Worker, Victim::Keeper, Victim::Supervisor]);
         self.kill(&victims, pids, Some(worker));
+        self.held = Some(id);
     }
 
     fn result_sent(&mut self, pids: Pids) {
         let (id, worker) = self.submit_behind_gate();
-        let frozen = freeze(pids.supervisor);
+        // One that stands still in the middle of a write would hold up everybody.
+        let frozen = eventually("it is not writing", PATIENCE, || {
+            let frozen = freeze(pids.supervisor);
+            self.home.is_unlocked().then_some(frozen)
+        });
         self.submit_meanwhile();
         self.home.open_gate(&self.gate());
         self.home.wait_for(&format!("{id}.finishing"));
@@ -264,6 +277,7 @@ impl Storm {
             !killed.iter().any(|pid| is_alive(*pid))
         });
         self.probe();
+        self.wait_for_the_second_copy();
         for id in std::mem::take(&mut self.acknowledged) {
             let job = self.home.wait(&id);
             assert_eq!(job.state, JobState::Succeeded, "{job:#?}");
@@ -286,10 +300,24 @@ impl Storm {
             !self.home.log().contains("panicked at"),
             "a supervisor's bug"
         );
+        self.frozen = None;
         self.home.no_tags_left();
         eventually("those that were killed are gone", PATIENCE, || {
             self.pids(Kind::Supervisor).len() == 1 && self.pids(Kind::Keeper).len() == 1
         });
+    }
+
+    /// The first copy of a job that waits at its gate must be dead when the next one begins; if it
+    /// lives, the next one finds its lock taken.
+    fn wait_for_the_second_copy(&mut self) {
+        if let Some(id) = self.held.take() {
+            eventually("it runs again", PATIENCE, || {
+                let (state, attempt) = self.home.stands(&id);
+                let running = format!("{id}.{attempt}.running");
+                state.is_terminal() || attempt > 1 && self.home.file(&running).exists()
+            });
+        }
+        self.home.open_gate(&self.gate());
     }
 
     /// The next job of the dispatcher starts without anyone's help.

@@ -171,6 +171,7 @@ impl Attempt {
             | Event::Recorded { .. }
             | Event::CancelRequested { .. }
             | Event::KeeperLost
+            | Event::Superseded
             | Event::ShutdownRequested(_)
             | Event::CloseAnswered { .. } => return Err(Unfit("about no worker")),
         }

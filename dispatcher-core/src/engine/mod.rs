@@ -10,13 +10,15 @@
 //! | [`Effect::Bury`] | [`Event::Buried`] |
 //! | [`Effect::Drain`] | [`Event::Drained`] |
 //! | [`Effect::Record`] | [`Event::Recorded`] or [`Event::RecordFailed`] |
-//! | [`Effect::CloseIfIdle`] | [`Event::CloseAnswered`] |
-//! | [`Effect::Close`] | [`Event::CloseAnswered`] |
+//! | [`Effect::CloseIfIdle`], [`Effect::HandOver`], [`Effect::Close`] | [`Event::CloseAnswered`] |
 //! | [`Effect::Finish`] | nothing: the driver leaves its loop |
 //!
 //! Unasked come [`Event::Woken`], [`Event::Said`], [`Event::LinkBroken`], [`Event::Exited`],
 //! [`Event::CancelRequested`], [`Event::LimitExceeded`], [`Event::KeeperLost`] (which also answers
-//! every open effect about a worker) and [`Event::ShutdownRequested`].
+//! every open effect about a worker), [`Event::Superseded`] and [`Event::ShutdownRequested`].
+//!
+//! Whoever takes nothing new closes its row first and then finishes what it runs: a submitter that
+//! sees an open row relies on it.
 //!
 //! A slot is free again when its worker is proved dead, not when the result is stored: the row of
 //! the ended attempt and the row of the next one may name the same slot, which is safe because
@@ -70,7 +72,7 @@ struct ClaimState {
 enum Phase {
     Serving,
     /// Offered to leave; waiting for the answer.
-    Offering,
+    Offering(Offer),
     /// Takes nothing new. `stop_at` is when the ladder starts for what still runs.
     Stopping {
         request: Shutdown,
@@ -80,19 +82,24 @@ enum Phase {
     Finished,
 }
 
+/// Why it offered to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Offer {
+    /// It has had nothing to do.
+    Idle,
+    /// A newer build is there.
+    Superseded,
+}
+
 /// How far the closing of the row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Closing {
-    NotYet,
     /// The store is asked, after so many failures.
-    Asked {
-        failures: u32,
-    },
+    Asked { failures: u32 },
     /// The store could not do it; it is asked again at this time.
-    Waiting {
-        failures: u32,
-        at: Duration,
-    },
+    Waiting { failures: u32, at: Duration },
+    /// It is closed, or is left open to whoever rescues it.
+    Over,
 }
 
 /// What an engine is doing, for `status` and tests.
@@ -154,6 +161,7 @@ impl Engine {
             Event::ClaimFailed => fits = self.claim_failed(now),
             Event::CancelRequested { job, token, by } => self.cancel(now, job, token, by),
             Event::KeeperLost => self.keeper_lost(now),
+            Event::Superseded => self.superseded(),
             Event::ShutdownRequested(request) => self.shutdown(now, request),
             Event::CloseAnswered { closed } => fits = self.close_answered(now, closed),
             Event::Recorded { worker } => fits = self.recorded(now, worker),
@@ -213,14 +221,14 @@ impl Engine {
         };
         let stop = match self.phase {
             Phase::Stopping { stop_at, .. } => stop_at,
-            Phase::Serving | Phase::Offering | Phase::Finished => None,
+            Phase::Serving | Phase::Offering(_) | Phase::Finished => None,
         };
         let close = match self.phase {
             Phase::Stopping {
                 closing: Closing::Waiting { at, .. },
                 ..
             } => Some(at),
-            Phase::Stopping { .. } | Phase::Serving | Phase::Offering | Phase::Finished => None,
+            Phase::Stopping { .. } | Phase::Serving | Phase::Offering(_) | Phase::Finished => None,
         };
         let attempts = self.attempts.values().filter_map(Attempt::timer).min();
         [claim, leave, stop, close, attempts]
@@ -277,12 +285,15 @@ impl Engine {
             };
             self.free.remove(position);
             self.attempts.insert(worker, attempt);
-            if self.phase == Phase::Serving {
-                self.with_attempt(now, worker, |attempt, out| attempt.spawn(now, out));
-            } else {
-                self.with_attempt(now, worker, |attempt, out| {
-                    attempt.stop(now, StopReason::Shutdown, out);
-                });
+            match self.phase {
+                Phase::Serving | Phase::Offering(_) => {
+                    self.with_attempt(now, worker, |attempt, out| attempt.spawn(now, out));
+                }
+                Phase::Stopping { .. } | Phase::Finished => {
+                    self.with_attempt(now, worker, |attempt, out| {
+                        attempt.stop(now, StopReason::Shutdown, out);
+                    });
+                }
             }
         }
         fits
@@ -362,10 +373,21 @@ impl Engine {
         }
     }
 
+    /// A newer build takes over, unless the store knows better.
+    fn superseded(&mut self) {
+        if self.phase == Phase::Serving {
+            self.phase = Phase::Offering(Offer::Superseded);
+            self.effects.push_back(Effect::HandOver);
+        }
+    }
+
     fn shutdown(&mut self, now: Now, request: Shutdown) {
         let (request, closing, earlier) = match self.phase {
-            Phase::Serving => (request, Closing::NotYet, None),
-            Phase::Offering => (request, Closing::Asked { failures: 0 }, None),
+            Phase::Serving => {
+                self.effects.push_back(Effect::Close);
+                (request, Closing::Asked { failures: 0 }, None)
+            }
+            Phase::Offering(_) => (request, Closing::Asked { failures: 0 }, None),
             Phase::Stopping {
                 request: earlier,
                 closing,
@@ -416,18 +438,20 @@ impl Engine {
 
     fn close_answered(&mut self, now: Now, closed: bool) -> Result<(), Unfit> {
         match (self.phase, closed) {
-            (Phase::Offering, true)
-            | (
-                Phase::Stopping {
-                    closing: Closing::Asked { .. },
-                    ..
-                },
-                true,
-            ) => self.finish(),
-            (Phase::Offering, false) => {
+            (Phase::Offering(_), true) => {
+                // Something may still run if it was superseded.
+                self.phase = Phase::Stopping {
+                    request: Shutdown::Finish,
+                    stop_at: None,
+                    closing: Closing::Over,
+                };
+            }
+            (Phase::Offering(offer), false) => {
                 self.phase = Phase::Serving;
-                self.idle_since = now.monotonic;
                 self.claim.wanted = true;
+                if offer == Offer::Idle {
+                    self.idle_since = now.monotonic;
+                }
             }
             (
                 Phase::Stopping {
@@ -435,19 +459,20 @@ impl Engine {
                     stop_at,
                     closing: Closing::Asked { failures },
                 },
-                false,
+                closed,
             ) => {
                 let failures = failures + 1;
-                if failures >= CLOSE_TRIES_MAX {
+                let closing = if closed || failures >= CLOSE_TRIES_MAX {
                     // An open row without its supervisor is what a crash leaves: it is rescued.
-                    self.finish();
-                    return Ok(());
-                }
-                let at = now.monotonic + store_retry(failures - 1);
+                    Closing::Over
+                } else {
+                    let at = now.monotonic + store_retry(failures - 1);
+                    Closing::Waiting { failures, at }
+                };
                 self.phase = Phase::Stopping {
                     request,
                     stop_at,
-                    closing: Closing::Waiting { failures, at },
+                    closing,
                 };
             }
             (Phase::Serving, true) => {
@@ -460,11 +485,6 @@ impl Engine {
             }
         }
         Ok(())
-    }
-
-    fn finish(&mut self) {
-        self.phase = Phase::Finished;
-        self.effects.push_back(Effect::Finish);
     }
 
     /// Decides what follows from the state as a whole: claim, offer to leave, close.
@@ -485,20 +505,15 @@ impl Engine {
                     && quiet
                     && now.monotonic >= self.idle_since + linger
                 {
-                    self.phase = Phase::Offering;
+                    self.phase = Phase::Offering(Offer::Idle);
                     self.effects.push_back(Effect::CloseIfIdle);
                 }
             }
             Phase::Stopping {
                 request,
                 stop_at,
-                closing,
-            } if self.attempts.is_empty() && !self.claim.in_flight => {
-                let failures = match closing {
-                    Closing::NotYet => 0,
-                    Closing::Waiting { failures, at } if at <= now.monotonic => failures,
-                    Closing::Waiting { .. } | Closing::Asked { .. } => return,
-                };
+                closing: Closing::Waiting { failures, at },
+            } if at <= now.monotonic => {
                 self.phase = Phase::Stopping {
                     request,
                     stop_at,
@@ -506,7 +521,14 @@ impl Engine {
                 };
                 self.effects.push_back(Effect::Close);
             }
-            Phase::Offering | Phase::Stopping { .. } | Phase::Finished => {}
+            Phase::Stopping {
+                closing: Closing::Over,
+                ..
+            } if self.attempts.is_empty() && !self.claim.in_flight => {
+                self.phase = Phase::Finished;
+                self.effects.push_back(Effect::Finish);
+            }
+            Phase::Offering(_) | Phase::Stopping { .. } | Phase::Finished => {}
         }
     }
 

@@ -158,6 +158,8 @@ pub enum Event {
     },
     /// The keeper is gone and all of its workers are proved dead.
     KeeperLost,
+    /// A supervisor of a newer build is there.
+    Superseded,
     /// Somebody wants the supervisor to end.
     ShutdownRequested(Shutdown),
     /// Answer to an offer or a wish to leave.
@@ -257,7 +259,9 @@ pub enum Effect {
     },
     /// Close the supervisor's row if nothing is unfinished.
     CloseIfIdle,
-    /// Close the supervisor's row.
+    /// Close the supervisor's row if a newer build serves everything that is unfinished.
+    HandOver,
+    /// Close the supervisor's row. What it runs stays bound to it.
     Close,
     /// Leave.
     Finish,

@@ -175,15 +175,15 @@ impl Table {
                 if column.kind != kind {
                     continue;
                 }
-                let left = widths[index].saturating_sub(excess(widths, limit));
-                if left == widths[index] {
-                    continue;
-                }
-                let is_left_out = kind == ColumnKind::Spare && left < COLUMN_CHARS_MIN;
-                widths[index] = if is_left_out {
-                    0
-                } else {
-                    left.max(COLUMN_CHARS_MIN)
+                let whole = widths[index];
+                let left = whole.saturating_sub(excess(widths, limit));
+                widths[index] = match kind {
+                    ColumnKind::Spare if left < whole.min(COLUMN_CHARS_MIN) => 0,
+                    ColumnKind::Wrapped => left.max(whole.min(COLUMN_CHARS_MIN)),
+                    ColumnKind::Spare
+                    | ColumnKind::Fixed
+                    | ColumnKind::Number
+                    | ColumnKind::Elastic => left,
                 };
             }
         }

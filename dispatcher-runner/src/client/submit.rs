@@ -123,8 +123,10 @@ impl Sender<'_> {
         let file = self.location.file();
         launch::prepare(&self.orders(), self.build)
             .map_err(|source| StoreError::unusable(file, self.location.directory(), source))?;
+        let mut names: Vec<_> = requests.iter().map(|it| it.definition.name).collect();
+        names.dedup();
         let (sent, supervisors) = self.write(requests)?;
-        self.ensure(&supervisors);
+        self.ensure(&names, &supervisors);
         Ok(sent)
     }
 
@@ -156,7 +158,7 @@ impl Sender<'_> {
         Ok((sent, submitted.supervisors))
     }
 
-    /// Wakes every open supervisor, and makes sure that there is one of this build.
+    /// Wakes every open supervisor, and makes sure that there is one for this program.
     pub(crate) fn wake_all(&self) {
         let Ok(rows) = self.store.call(|store| store.supervisors()) else {
             return;
@@ -164,7 +166,8 @@ impl Sender<'_> {
         for row in rows.iter().filter(|row| row.open) {
             supervisor::wake(&row.directory);
         }
-        self.ensure(&rows);
+        let names: Vec<_> = app::registry().iter().map(|it| it.name).collect();
+        self.ensure(&names, &rows);
     }
 
     /// Makes sure that there is a supervisor of this build.
@@ -175,8 +178,13 @@ impl Sender<'_> {
     }
 
     /// The job is stored, whatever happens here; the next submission, timer or service runs it.
-    fn ensure(&self, rows: &[SupervisorRow]) {
-        if let Err(error) = launch::ensure(&self.orders(), self.build, rows, &self.store) {
+    fn ensure(&self, names: &[&'static str], rows: &[SupervisorRow]) {
+        let wanted = launch::Wanted {
+            orders: &self.orders(),
+            build: self.build,
+            names,
+        };
+        if let Err(error) = launch::ensure(&wanted, rows, &self.store) {
             tracing::error!(%error, "no supervisor could be started; the job waits for the next one");
         }
     }

@@ -34,7 +34,7 @@ pub(crate) use capture::{CaptureBuffer, LIVE_BYTES_MAX, live_path};
 pub(crate) use detached::{detach, start_detached};
 pub(crate) use keeper::{Keeper, KeeperSpec};
 pub(crate) use memory::tree_rss_bytes;
-pub(crate) use programs::{find_program, succeeds};
+pub(crate) use programs::{find_program, has_role, succeeds};
 pub(crate) use replace::replace_with;
 pub(crate) use role::{become_role_if_asked, other_threads};
 pub(crate) use signals::StopSignals;

@@ -17,6 +17,12 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
         .find(is_program)
 }
 
+/// Whether there is such a process with this as its first argument.
+pub(crate) fn has_role(pid: u32, role: &str) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline"))
+        .is_ok_and(|words| words.split(|byte| *byte == 0).nth(1) == Some(role.as_bytes()))
+}
+
 /// Whether the program ran and ended with 0.
 pub(crate) fn succeeds(program: &str, arguments: &[&str]) -> bool {
     Command::new(program)

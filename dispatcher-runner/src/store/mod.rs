@@ -75,6 +75,16 @@ pub(crate) trait Store: Send {
         serves: &Serves,
     ) -> Result<bool, StoreError>;
 
+    /// Hands over to the open supervisor `to`, in one write transaction: closes the row of
+    /// `supervisor` if `to` serves everything unfinished that it serves itself; otherwise lowers
+    /// the row's names to those that only it serves.
+    fn hand_over(
+        &mut self,
+        supervisor: SupervisorId,
+        serves: &Serves,
+        to: SupervisorId,
+    ) -> Result<HandOver, StoreError>;
+
     /// Closes the row whatever is unfinished. Jobs still claimed by it stay for the rescuer.
     fn close_supervisor(&mut self, supervisor: SupervisorId) -> Result<(), StoreError>;
 
@@ -222,6 +232,17 @@ pub(crate) struct ClaimRequest {
     pub(crate) slots: Vec<u32>,
     /// What `concurrency = 0` means here.
     pub(crate) worker_slots: u32,
+}
+
+/// What became of a supervisor that wanted to hand over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum HandOver {
+    /// The other one has left: nothing changed.
+    Refused,
+    /// Its row is closed.
+    Closed,
+    /// It goes on for these names, which the other one does not serve.
+    Narrowed(Vec<String>),
 }
 
 /// Work, and when to ask again.
@@ -509,6 +530,9 @@ pub(crate) enum StoreError {
     /// The state file is damaged, or no state file at all.
     #[error("{} is damaged or is no state file: {detail}", path.display())]
     Corrupt { path: PathBuf, detail: String },
+    /// The state file is not where it was opened any more.
+    #[error("{} was deleted or replaced while it was used", path.display())]
+    Gone { path: PathBuf },
     /// No space is left.
     #[error("no space is left for {}", path.display())]
     Full { path: PathBuf },
@@ -550,6 +574,7 @@ impl StoreError {
                 "move {} (and its -wal and -shm) away, then restore a backup or start afresh",
                 path.display()
             ),
+            Self::Gone { .. } => "start the program again; what stood in the old file is on record there only".into(),
             Self::Full { .. } => "free some space and try again; everything acknowledged is kept".into(),
             Self::Busy { .. } => "find the process that holds it (fuser on the file) and try again".into(),
             Self::Database { .. } => "see the message; `doctor` checks the file and its surroundings".into(),

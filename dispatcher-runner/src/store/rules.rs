@@ -7,7 +7,7 @@ use std::time::Duration;
 use dispatcher_core::limits::LOST_RERUNS_MAX;
 use dispatcher_core::{Cause, JobId, OnDuplicate, OnLost, Options, Outcome, Transition, Usage};
 
-use super::{DispatcherRow, NewJob, Next, Stream, UnixMs};
+use super::{DispatcherRow, HandOver, NewJob, Next, Serves, Stream, UnixMs};
 
 /// Bytes of stderr shown with an attempt.
 pub(super) const STDERR_END_BYTES: usize = 2048;
@@ -156,6 +156,28 @@ pub(super) fn outcome(cause: Cause) -> Outcome {
         leaked_output: false,
         left_processes: 0,
         usage: Usage::default(),
+    }
+}
+
+/// What becomes of a supervisor that wants to hand over to one that serves `theirs` (`None`: it has
+/// left). `unfinished` are names and queue labels.
+pub(super) fn hand_over<'a>(
+    mine: &Serves,
+    theirs: Option<&[String]>,
+    mut unfinished: impl Iterator<Item = (&'a str, &'a str)>,
+) -> HandOver {
+    let Some(theirs) = theirs else {
+        return HandOver::Refused;
+    };
+    let only_mine = |name: &&String| !theirs.contains(name);
+    let kept: Vec<String> = mine.dispatchers.iter().filter(only_mine).cloned().collect();
+    let labelled = |queue: &str| mine.queues.is_empty() || mine.queues.iter().any(|it| it == queue);
+    let needed =
+        unfinished.any(|(name, queue)| labelled(queue) && kept.iter().any(|it| it == name));
+    if needed {
+        HandOver::Narrowed(kept)
+    } else {
+        HandOver::Closed
     }
 }
 

@@ -16,11 +16,13 @@ use dispatcher_core::message::{Start, SupervisorMessage};
 use dispatcher_core::{Isolation, Options};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::pinned::Pinned;
 use crate::process::{self, Keeper, KeeperRequest, Limits, Tag};
 use crate::store::{self, ClaimRequest, Record, Serves, StoreClient, SupervisorId};
 
 use super::link::{Link, READ_BYTES};
 use super::open::Home;
+use super::upkeep::Newer;
 use super::work::{Close, Work};
 use super::{Orders, SupervisorError};
 
@@ -30,6 +32,9 @@ const DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
 /// Time between two looks at the memory of workers that have a limit.
 const MEMORY_INTERVAL: Duration = Duration::from_millis(50);
 
+/// Time between two looks at whether state and directory are still there.
+const PLACE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What a driver is made of.
 pub(super) struct Setup<'a> {
     pub(super) orders: &'a Orders,
@@ -37,10 +42,14 @@ pub(super) struct Setup<'a> {
     pub(super) home: &'a Home,
     pub(super) slots: Vec<File>,
     pub(super) live: PathBuf,
+    pub(super) state: Pinned,
     pub(super) keeper: Keeper,
     pub(super) store: StoreClient,
     pub(super) supervisor: SupervisorId,
     pub(super) dispatchers: Vec<String>,
+    /// Let go of as soon as the row is closed.
+    pub(super) elected: &'a mut Option<File>,
+    pub(super) newer: Newer,
 }
 
 pub(super) struct Driver<'a> {
@@ -50,6 +59,9 @@ pub(super) struct Driver<'a> {
     build: String,
     program: String,
     live: PathBuf,
+    state: Pinned,
+    /// When it is looked whether state and directory are still there.
+    next_place_look: Instant,
     origin: Instant,
     engine: Engine,
     keeper: Keeper,
@@ -58,6 +70,10 @@ pub(super) struct Driver<'a> {
     serves: Serves,
     worker_slots: u32,
     links: BTreeMap<WorkerId, Link>,
+    elected: &'a mut Option<File>,
+    newer: Newer,
+    /// The newer supervisor that shall take over.
+    heir: Option<SupervisorId>,
     signals: process::StopSignals,
     next_memory_look: Option<Instant>,
     finished: bool,
@@ -95,6 +111,8 @@ impl<'a> Driver<'a> {
             build: setup.build.id.clone(),
             program: setup.orders.program.clone(),
             live: setup.live,
+            state: setup.state,
+            next_place_look: origin,
             origin,
             engine: Engine::new(config, now_since(origin)),
             keeper: setup.keeper,
@@ -104,6 +122,9 @@ impl<'a> Driver<'a> {
             serves,
             worker_slots: setup.orders.slots,
             links: BTreeMap::new(),
+            elected: setup.elected,
+            newer: setup.newer,
+            heir: None,
             signals: process::StopSignals::catch().map_err(SupervisorError::Poll)?,
             next_memory_look: None,
             finished: false,
@@ -111,24 +132,50 @@ impl<'a> Driver<'a> {
         })
     }
 
-    /// Runs until the engine has finished.
+    /// Runs until the engine has finished. Whatever happens, no process of a job is left.
     pub(super) fn run(mut self) -> Result<(), SupervisorError> {
         tracing::info!(keeper = self.keeper.pid(), "supervisor serves");
         self.event(Event::Woken);
+        let served = self.serve();
+        let ended = self.keeper.finish().map_err(SupervisorError::Keeper);
+        served?;
+        tracing::info!(keeper = %ended?, "supervisor leaves");
+        Ok(())
+    }
+
+    fn serve(&mut self) -> Result<(), SupervisorError> {
         loop {
             while let Some(effect) = self.engine.poll_effect() {
                 self.perform(effect)?;
             }
             if self.finished {
-                let ended = self.keeper.finish().map_err(SupervisorError::Keeper)?;
-                tracing::info!(keeper = %ended, "supervisor leaves");
                 return Ok(());
             }
+            self.look_at_place()?;
             self.gather_notes();
             self.work.send();
             let ready = self.wait()?;
             self.take_in(ready)?;
         }
+    }
+
+    /// Without its state nobody will ever know what it does; without its directory everybody takes
+    /// it for dead.
+    fn look_at_place(&mut self) -> Result<(), SupervisorError> {
+        let now = Instant::now();
+        if now < self.next_place_look {
+            return Ok(());
+        }
+        self.next_place_look = now + PLACE_INTERVAL;
+        let gone = if self.state.is_gone() {
+            self.state.path()
+        } else if self.home.is_gone() {
+            &self.home.directory
+        } else {
+            return Ok(());
+        };
+        let path = gone.to_owned();
+        Err(SupervisorError::Gone { path })
     }
 
     fn now(&self) -> Now {
@@ -193,7 +240,8 @@ impl<'a> Driver<'a> {
         let memory = self
             .next_memory_look
             .map(|at| at.saturating_duration_since(self.origin));
-        [engine, drains, memory]
+        let place = self.next_place_look.saturating_duration_since(self.origin);
+        [engine, drains, memory, Some(place)]
             .into_iter()
             .flatten()
             .min()
@@ -243,6 +291,9 @@ impl<'a> Driver<'a> {
             }
             Effect::Record { worker, verdict } => self.record(worker, *verdict),
             Effect::CloseIfIdle => self.work.next.close = Some(Close::IfIdle),
+            Effect::HandOver => {
+                self.work.next.close = self.heir.map(Close::For);
+            }
             Effect::Close => self.work.next.close = Some(Close::Anyway),
             Effect::Finish => self.finished = true,
         }
@@ -291,7 +342,7 @@ impl<'a> Driver<'a> {
             ends.stderr.as_fd(),
             slot.as_fd(),
         ];
-        tracing::info!(job = %assignment.job, name = assignment.dispatcher, attempt = assignment.counters.attempt, "job starts");
+        tracing::debug!(job = %assignment.job, name = assignment.dispatcher, attempt = assignment.counters.attempt, "job starts");
         match self.keeper.send(&request, &fds) {
             Ok(()) => {}
             // That is no failure of the job: the loss is noticed where reports are read.
@@ -338,7 +389,7 @@ impl<'a> Driver<'a> {
             Some(link) => (link.pid, link.finish_capture()),
             None => (None, store::Capture::default()),
         };
-        tracing::info!(job = %verdict.job, attempt = verdict.attempt, outcome = verdict.outcome.cause.name(), "job ends");
+        tracing::debug!(job = %verdict.job, attempt = verdict.attempt, outcome = verdict.outcome.cause.name(), "job ends");
         let record = Record {
             job: verdict.job,
             token: verdict.token,

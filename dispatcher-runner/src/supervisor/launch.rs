@@ -34,19 +34,27 @@ pub(crate) fn prepare(orders: &Orders, build: &Build) -> io::Result<()> {
     open_election(&path).map(drop)
 }
 
-/// Wakes the supervisor of this build, or starts it.
+/// What is to be run, and by whom.
+pub(crate) struct Wanted<'a> {
+    pub(crate) orders: &'a Orders,
+    pub(crate) build: &'a Build,
+    /// Names of dispatchers.
+    pub(crate) names: &'a [&'static str],
+}
+
+/// Wakes a supervisor of this program that serves the dispatchers, or starts one.
 ///
 /// # Errors
 /// When none could be started. What was stored stays stored.
 pub(crate) fn ensure(
-    orders: &Orders,
-    build: &Build,
+    wanted: &Wanted<'_>,
     rows: &[SupervisorRow],
     store: &StoreClient,
 ) -> io::Result<()> {
-    if wake_open(build, orders, rows) {
+    if wanted.wake_open(rows) {
         return Ok(());
     }
+    let Wanted { orders, build, .. } = wanted;
     let lock = open_election(&election_file(orders, build))?;
     let deadline = Instant::now() + ELECTION_TIME_MAX;
     loop {
@@ -58,7 +66,7 @@ pub(crate) fn ensure(
         let rows = store
             .call(|store| store.supervisors())
             .map_err(io::Error::other)?;
-        if wake_open(build, orders, &rows) {
+        if wanted.wake_open(&rows) {
             return Ok(());
         }
         if Instant::now() >= deadline {
@@ -85,14 +93,26 @@ fn open_election(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-fn wake_open(build: &Build, orders: &Orders, rows: &[SupervisorRow]) -> bool {
-    let ours = rows.iter().find(|row| {
-        row.open && row.build == *build && row.program == orders.program && is_alive(&row.directory)
-    });
-    if let Some(row) = ours {
-        wake(&row.directory);
+impl Wanted<'_> {
+    /// Wakes whoever takes new work and knows these dispatchers; `false` when nobody does.
+    fn wake_open(&self, rows: &[SupervisorRow]) -> bool {
+        let fit = |row: &&SupervisorRow| {
+            row.open
+                && row.program == self.orders.program
+                && (row.build == *self.build || row.build.modified_ns > self.build.modified_ns)
+                && self
+                    .names
+                    .iter()
+                    .all(|name| row.serves.iter().any(|it| it == name))
+                && is_alive(&row.directory)
+        };
+        let mut found = false;
+        for row in rows.iter().filter(fit) {
+            found = true;
+            wake(&row.directory);
+        }
+        found
     }
-    ours.is_some()
 }
 
 fn start(orders: &Orders, lock: File) -> io::Result<()> {

@@ -66,6 +66,8 @@ pub(crate) enum SupervisorError {
     Store(#[from] StoreError),
     #[error("the supervisor cannot use {}", path.display())]
     Directory { path: PathBuf, source: io::Error },
+    #[error("{} was deleted or replaced while the supervisor worked there", path.display())]
+    Gone { path: PathBuf },
     #[error("the supervisor cannot start its keeper")]
     Keeper(#[source] io::Error),
     #[error("the supervisor cannot wait for events")]
@@ -100,21 +102,24 @@ fn serve(
     build: &Build,
     opened: Opened,
     dispatchers: Vec<String>,
-    elected: Option<File>,
+    mut elected: Option<File>,
 ) -> Result<(), SupervisorError> {
     let Opened {
         home,
         slots,
         live,
         store,
+        state,
         supervisor,
     } = opened;
+    let newer = upkeep::Newer::default();
     let _upkeep = upkeep::start(upkeep::Upkeep {
         store: store.clone(),
         supervisor,
         program: orders.program.clone(),
         build: build.clone(),
         home: home.directory.clone(),
+        newer: newer.clone(),
         retention: crate::store::Retention {
             age: Duration::from_secs(orders.keep_secs),
             count_per_dispatcher: orders.keep_count,
@@ -128,10 +133,13 @@ fn serve(
             home: &home,
             slots,
             live,
+            state,
             keeper,
             store: store.clone(),
             supervisor,
             dispatchers,
+            elected: &mut elected,
+            newer,
         })?;
         driver.run()
     });

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::wake::WakeSocket;
 use super::{LIFE_LOCK, Orders, SupervisorError};
+use crate::pinned::Pinned;
 use crate::process;
 use crate::store::{
     Build, NewSupervisor, SqliteStore, StoreClient, StoreError, StoreThread, SupervisorId,
@@ -28,6 +29,7 @@ pub(super) struct Opened {
     /// Where the output of running jobs can be followed.
     pub(super) live: PathBuf,
     pub(super) store: StoreClient,
+    pub(super) state: Pinned,
     pub(super) supervisor: SupervisorId,
 }
 
@@ -36,6 +38,7 @@ pub(super) struct Home {
     pub(super) directory: PathBuf,
     /// Held until the process ends; its end is the proof of death.
     _life: File,
+    life: Pinned,
     pub(super) wake: WakeSocket,
 }
 
@@ -100,7 +103,9 @@ impl Opened {
             serves: serves.to_vec(),
         };
         let supervisor = store.call(move |store| store.open_supervisor(&row))?;
+        let state = Pinned::of(&orders.state_file).map_err(unusable(&orders.state_file))?;
         Ok(Self {
+            state,
             home,
             slots,
             live,
@@ -114,13 +119,22 @@ impl Home {
     /// Makes the directory, with its lock held.
     fn make(directory: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(directory)?;
-        let life = File::create(directory.join(LIFE_LOCK))?;
+        let path = directory.join(LIFE_LOCK);
+        let life = File::create(&path)?;
         life.lock()?;
         Ok(Self {
+            life: Pinned::of(&path)?,
             wake: WakeSocket::bind(directory)?,
             directory: directory.to_owned(),
             _life: life,
         })
+    }
+}
+
+impl Home {
+    /// Whether its own directory is gone, so that everybody takes it for dead.
+    pub(super) fn is_gone(&self) -> bool {
+        self.life.is_gone()
     }
 }
 
@@ -155,10 +169,12 @@ impl SupervisorError {
                 StoreError::Directory { .. }
                 | StoreError::NetworkFileSystem { .. }
                 | StoreError::NewerSchema { .. }
-                | StoreError::Corrupt { .. },
+                | StoreError::Corrupt { .. }
+                | StoreError::Gone { .. },
             )
             | Self::Keeper(_)
-            | Self::Poll(_) => Hope::None,
+            | Self::Poll(_)
+            | Self::Gone { .. } => Hope::None,
         }
     }
 }

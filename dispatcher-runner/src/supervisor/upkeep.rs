@@ -4,7 +4,10 @@
 //! can be taken. Only then is anything re-queued.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -12,7 +15,7 @@ use std::time::{Duration, Instant};
 use crate::process::{self, Tag};
 use crate::store::{Build, Held, Retention, StoreClient, StoreError, SupervisorId, SupervisorRow};
 
-use super::{LIFE_LOCK, wake};
+use super::{LIFE_LOCK, ROLE, wake};
 
 /// Time between two looks at the other supervisors.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -29,6 +32,7 @@ pub(super) struct Upkeep {
     pub(super) program: String,
     pub(super) build: Build,
     pub(super) home: PathBuf,
+    pub(super) newer: Newer,
     pub(super) retention: Retention,
 }
 
@@ -47,8 +51,21 @@ impl Drop for Guard {
     }
 }
 
-/// Name of the file in a supervisor's directory that tells it of a newer build.
-pub(super) const SUPERSEDED: &str = "superseded";
+/// Where the thread leaves word for the driver: the supervisor of a newer build that is there.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Newer(Arc<AtomicI64>);
+
+impl Newer {
+    /// Takes the word, if there is one.
+    pub(super) fn take(&self) -> Option<SupervisorId> {
+        let id = self.0.swap(0, Ordering::AcqRel);
+        (id != 0).then_some(SupervisorId(id))
+    }
+
+    fn leave(&self, id: SupervisorId) {
+        self.0.store(id.0, Ordering::Release);
+    }
+}
 
 pub(super) fn start(upkeep: Upkeep) -> Guard {
     let (stop, stopped) = channel();
@@ -83,13 +100,14 @@ impl Upkeep {
                 self.rescue_if_dead(row)?;
             }
         }
-        let newer = rows.iter().any(|row| {
+        let newer = rows.iter().find(|row| {
             row.open
                 && row.program == self.program
                 && row.build.modified_ns > self.build.modified_ns
                 && super::is_alive(&row.directory)
         });
-        if newer && File::create(self.home.join(SUPERSEDED)).is_ok() {
+        if let Some(row) = newer {
+            self.newer.leave(row.id);
             wake(&self.home);
         }
         if round.is_multiple_of(ROUNDS_PER_PRUNE) {
@@ -105,11 +123,17 @@ impl Upkeep {
             // Let go of at once: whoever holds it passes for the living supervisor.
             Ok(life) if life.try_lock().is_err() => return Ok(()),
             Ok(_) => {}
-            // It removes its directory as its last act, or somebody cleaned up by hand.
-            Err(_) if Path::new("/proc").join(row.pid.to_string()).exists() && row.open => {
+            // It removes its directory as its last act, or somebody cleaned up by hand: then it
+            // leaves by itself.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if process::has_role(row.pid, ROLE) {
+                    return Ok(());
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, supervisor = row.id.0, "it cannot be told whether it is dead");
                 return Ok(());
             }
-            Err(_) => {}
         }
         // Held to the end, so that two rescuers exclude each other.
         let _rescue = match File::open(&row.directory) {
@@ -153,7 +177,7 @@ pub(super) fn prove_dead(directory: &Path, slots: u32, held: &[Held]) -> bool {
         }
         let free = (0..slots).all(|slot| match process::try_take_slot(directory, slot) {
             Ok(taken) => taken,
-            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
         });
         if free {
             return true;

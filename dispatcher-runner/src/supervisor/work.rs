@@ -12,7 +12,8 @@ use dispatcher_core::engine::WorkerId;
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::store::{
-    Cancellation, Claim, ClaimRequest, ProgressNote, Record, StoreClient, StoreError, SupervisorId,
+    Cancellation, Claim, ClaimRequest, HandOver, ProgressNote, Record, Serves, StoreClient,
+    StoreError, SupervisorId,
 };
 
 /// What the next batch will ask.
@@ -29,7 +30,17 @@ pub(super) struct Batch {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Close {
     IfIdle,
+    /// If this newer one takes over.
+    For(SupervisorId),
     Anyway,
+}
+
+/// What became of a row that was to be closed.
+pub(super) enum Closed {
+    Yes,
+    No,
+    /// It stays open for these dispatchers only.
+    Narrowed(Vec<String>),
 }
 
 impl Batch {
@@ -53,14 +64,14 @@ pub(super) struct Answer {
     pub(super) records: Result<Vec<WorkerId>, Unrecorded>,
     pub(super) claim: Option<Result<Claim, StoreError>>,
     pub(super) cancellations: Vec<Cancellation>,
-    pub(super) closed: Option<Result<bool, StoreError>>,
+    pub(super) closed: Option<Result<Closed, StoreError>>,
 }
 
 /// The driver's end.
 pub(super) struct Work {
     store: StoreClient,
     supervisor: SupervisorId,
-    serves: crate::store::Serves,
+    pub(super) serves: Serves,
     /// Readable when an answer waits.
     bell: Arc<OwnedFd>,
     answers: (Sender<Answer>, Receiver<Answer>),
@@ -72,7 +83,7 @@ impl Work {
     pub(super) fn new(
         store: StoreClient,
         supervisor: SupervisorId,
-        serves: crate::store::Serves,
+        serves: Serves,
     ) -> io::Result<Self> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self {
@@ -122,7 +133,7 @@ fn perform(
     store: &mut dyn crate::store::Store,
     batch: Batch,
     supervisor: SupervisorId,
-    serves: &crate::store::Serves,
+    serves: &Serves,
 ) -> Answer {
     let (workers, records): (Vec<WorkerId>, Vec<Record>) = batch.records.into_iter().unzip();
     let records = if records.is_empty() {
@@ -148,14 +159,36 @@ fn perform(
         Vec::new()
     };
     let claim = batch.claim.map(|request| store.claim(&request));
-    let closed = batch.close.map(|close| match close {
-        Close::IfIdle => store.close_supervisor_if_idle(supervisor, serves),
-        Close::Anyway => store.close_supervisor(supervisor).map(|()| true),
-    });
+    let closed = batch
+        .close
+        .map(|close| close_row(store, close, supervisor, serves));
     Answer {
         records,
         claim,
         cancellations,
         closed,
     }
+}
+
+fn close_row(
+    store: &mut dyn crate::store::Store,
+    close: Close,
+    supervisor: SupervisorId,
+    serves: &Serves,
+) -> Result<Closed, StoreError> {
+    Ok(match close {
+        Close::IfIdle => match store.close_supervisor_if_idle(supervisor, serves)? {
+            true => Closed::Yes,
+            false => Closed::No,
+        },
+        Close::For(newer) => match store.hand_over(supervisor, serves, newer)? {
+            HandOver::Closed => Closed::Yes,
+            HandOver::Refused => Closed::No,
+            HandOver::Narrowed(names) => Closed::Narrowed(names),
+        },
+        Close::Anyway => {
+            store.close_supervisor(supervisor)?;
+            Closed::Yes
+        }
+    })
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dispatcher_core::{Cause, Context, Dispatcher, Failure, JobState, Process};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{attempt, record, run};
 use crate::{Dispatch, SpawnError, spawn_all};
@@ -29,6 +30,7 @@ fn job(name: &str, bad: u32) -> Job {
 impl Process for Job {
     fn process(&mut self, cx: &mut Context) -> Result<(), Failure> {
         cx.progress(0.5, &self.name)?;
+        cx.output(&0)?;
         if cx.attempt() <= self.bad {
             return Err(Failure::new("not yet"));
         }
@@ -86,11 +88,12 @@ fn one_job_runs_here() {
     let run = run(job("a", 0));
     assert_eq!(run.result, Ok(()));
     assert_eq!(run.progress, [(0.5, "a".to_owned())]);
-    assert_eq!(run.outputs, [serde_json::json!(1), serde_json::json!("a")]);
+    assert_eq!(run.outputs, [json!(0), json!(1), json!("a")]);
     assert_eq!(run.output::<String>().as_deref(), Some("a"));
     let failed = attempt(job("a", 3)).number(3).run();
     assert_eq!(failed.result, Err(Failure::new("not yet")));
-    assert_eq!(failed.output::<String>(), None);
+    assert_eq!(failed.outputs, [json!(0)]);
+    assert_eq!(failed.output::<u8>(), None, "it did not succeed");
     assert_eq!(attempt(job("a", 3)).number(4).run().result, Ok(()));
 }
 

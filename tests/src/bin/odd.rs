@@ -1,12 +1,14 @@
 //! A program with the command line as its `main`, for what happens seldom.
 //!
-//! Words that are no command submit by value, so that a test can compare both ways.
+//! `DISPATCHER_TEST_WITHOUT=Legacy` makes it the later version of itself that has dropped one.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use dispatcher_core::{Context, Dispatcher, Failure, Process};
-use dispatcher_runner::Dispatch as _;
+use dispatcher_core::{Context, Dispatcher, Failure, Process, Registry};
+use dispatcher_runner::{Dispatch as _, SpawnError};
+use dispatcher_tests::{PATIENCE, eventually};
 use serde::{Deserialize, Serialize};
 
 /// Waits where it is sent; one of it is enough.
@@ -20,21 +22,103 @@ impl Process for Only {
     }
 }
 
+/// Says that it began, and waits for a file.
+#[derive(Dispatcher, Serialize, Deserialize)]
+#[dispatcher(max_queue = 0, concurrency = 0)]
+struct Gate {
+    gate: Option<String>,
+}
+
+impl Process for Gate {
+    fn process(&mut self, cx: &mut Context) -> Result<(), Failure> {
+        pass_gate(self.gate.as_deref(), cx)
+    }
+}
+
+/// [`Gate`], one at a time, and only in the old version of the program.
+#[derive(Dispatcher, Serialize, Deserialize)]
+#[dispatcher(max_queue = 0, concurrency = 1)]
+struct Legacy {
+    gate: Option<String>,
+}
+
+impl Process for Legacy {
+    fn process(&mut self, cx: &mut Context) -> Result<(), Failure> {
+        pass_gate(self.gate.as_deref(), cx)
+    }
+}
+
+/// [`Gate`] that takes no notice of TERM.
+#[derive(Dispatcher, Serialize, Deserialize)]
+#[dispatcher(max_queue = 0, concurrency = 0, grace = "2m")]
+struct Stubborn {
+    gate: Option<String>,
+}
+
+impl Process for Stubborn {
+    fn process(&mut self, cx: &mut Context) -> Result<(), Failure> {
+        cx.cancelled();
+        pass_gate(self.gate.as_deref(), cx)
+    }
+}
+
 fn main() -> ExitCode {
-    dispatcher_runner::init();
+    dispatcher_runner::init_with(dispatchers());
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match words[..] {
-        ["only-by-value"] => match Only.dispatch().delay(Duration::from_secs(3600)).spawn() {
-            Ok(job) => {
-                eprintln!("{} {}", job.id(), job.is_duplicate());
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                eprintln!("error: {error}");
-                ExitCode::FAILURE
-            }
-        },
-        _ => dispatcher_runner::main(),
+    let sent = match words[..] {
+        ["only-by-value"] => only_by_value(),
+        ["twice", file] => twice(file),
+        _ => return dispatcher_runner::main(),
+    };
+    match sent {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
     }
+}
+
+fn only_by_value() -> Result<(), SpawnError> {
+    let job = Only.dispatch().delay(Duration::from_secs(3600)).spawn()?;
+    eprintln!("{} {}", job.id(), job.is_duplicate());
+    Ok(())
+}
+
+/// Sends a job, waits for a file, and sends another one.
+fn twice(file: &str) -> Result<(), SpawnError> {
+    let send = || Gate { gate: None }.spawn_process();
+    eprintln!("{}", send()?.id());
+    let file = home().join(file);
+    eventually("the test goes on", 5 * PATIENCE, || file.exists());
+    let ended = send()?.wait().map_err(SpawnError::Store)?;
+    eprintln!("{} {}", ended.id, ended.state);
+    Ok(())
+}
+
+fn dispatchers() -> dispatcher_core::RegistryBuilder {
+    let without = std::env::var("DISPATCHER_TEST_WITHOUT").unwrap_or_default();
+    let all = [
+        Only::definition(),
+        Gate::definition(),
+        Legacy::definition(),
+        Stubborn::definition(),
+    ];
+    let kept = all.into_iter().filter(|one| one.name != without);
+    kept.fold(Registry::builder(), |builder, one| builder.with(one))
+}
+
+fn pass_gate(gate: Option<&str>, cx: &Context) -> Result<(), Failure> {
+    let Some(gate) = gate else { return Ok(()) };
+    std::fs::write(home().join(format!("began-{}", cx.job())), b"")?;
+    let gate = home().join(Path::new(gate));
+    eventually("the test opens the gate", 5 * PATIENCE, || gate.exists());
+    Ok(())
+}
+
+/// The directory of the test that this process belongs to.
+fn home() -> PathBuf {
+    let home = std::env::var_os("DISPATCHER_TEST_HOME");
+    home.expect("the test names its directory").into()
 }

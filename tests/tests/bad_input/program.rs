@@ -32,8 +32,7 @@ fn replaced_while_jobs_wait() {
     // The new build takes over, the old one finishes what it runs.
     let new = gated(&home);
     eventually("the old one hands over", PATIENCE, || {
-        home.log()
-            .contains("a newer build of the program has taken over")
+        home.log().contains("supervisor takes nothing new")
     });
     scene.nothing_is_lost();
     let first = home.job(&scene.jobs[0]);

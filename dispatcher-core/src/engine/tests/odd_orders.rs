@@ -77,7 +77,7 @@ fn whoever_still_starts_is_killed_at_once_by_a_shutdown_now() {
     let mut desk = Desk::new(1);
     let worker = spawning(&mut desk, Options::default());
     desk.tell(Event::ShutdownRequested(Shutdown::Now));
-    desk.quiet();
+    assert_eq!(desk.next(), Effect::Close);
     desk.tell(Event::Spawned { worker });
     assert_eq!(desk.next(), Effect::Stop { worker });
     assert_eq!(desk.next(), Effect::Kill { worker });
@@ -306,5 +306,38 @@ fn the_longest_times_do_not_overflow() {
     assert_eq!(desk.next(), Effect::Stop { worker });
     desk.tell(Event::ShutdownRequested(Shutdown::Drain(Duration::MAX)));
     desk.tell(Event::ShutdownRequested(Shutdown::Now));
+    assert_eq!(desk.next(), Effect::Close);
     assert_eq!(desk.next(), Effect::Kill { worker });
+}
+
+#[test]
+fn a_superseded_supervisor_takes_nothing_new_once_the_store_agrees() {
+    let mut desk = Desk::new(2);
+    let worker = desk.start(Options::default());
+    desk.tell(Event::Superseded);
+    assert_eq!(desk.next(), Effect::HandOver);
+    desk.tell(Event::Superseded);
+    desk.tell(Event::Woken);
+    desk.quiet();
+    desk.tell(Event::CloseAnswered { closed: false });
+    assert!(matches!(desk.next(), Effect::Claim { .. }), "it goes on");
+    desk.tell(Event::Superseded);
+    assert_eq!(desk.next(), Effect::HandOver);
+    // What was claimed before is run.
+    let jobs = vec![assignment(1, &Options::default())];
+    let next_due = None;
+    desk.tell(Event::Claimed { jobs, next_due });
+    let Effect::Spawn { worker: other, .. } = desk.next() else {
+        panic!("a spawn")
+    };
+    desk.tell(Event::Spawned { worker: other });
+    desk.tell(Event::CloseAnswered { closed: true });
+    desk.tell(Event::Woken);
+    desk.quiet();
+    for worker in [worker, other] {
+        desk.end(worker, ExitStatus::Exited(0));
+        desk.quiet();
+        desk.tell(Event::Recorded { worker });
+    }
+    assert_eq!(desk.next(), Effect::Finish);
 }

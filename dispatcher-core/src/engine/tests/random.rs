@@ -164,7 +164,8 @@ impl World {
                 // One may have been decided before the shutdown was.
                 self.late_claims += u32::from(self.shutdown.is_some());
                 assert!(self.late_claims <= 1, "it takes nothing new");
-                assert!(self.close.is_none(), "it offered to leave");
+                let offered = matches!(self.close, Some(Effect::CloseIfIdle));
+                assert!(!offered, "it offered to leave");
                 let free = |slot: &u32| !self.sims.values().any(|sim| holds(sim, *slot));
                 assert!(slots.iter().all(free), "{slots:?}");
                 assert!(self.claim.replace(slots).is_none(), "one claim at a time");
@@ -197,9 +198,12 @@ impl World {
                 assert!(self.sim(worker).open.insert("drain"), "once");
             }
             Effect::Record { worker, verdict } => self.check_record(worker, *verdict),
-            Effect::CloseIfIdle | Effect::Close => {
+            Effect::CloseIfIdle => {
                 assert!(self.claim.is_none(), "no claim is under way");
                 assert!(self.sims.values().all(|sim| sim.recorded), "it is idle");
+                assert!(self.close.replace(effect).is_none(), "once");
+            }
+            Effect::HandOver | Effect::Close => {
                 assert!(self.close.replace(effect).is_none(), "once");
             }
             Effect::Finish => {
@@ -343,9 +347,12 @@ impl World {
             return;
         };
         let closed = match effect {
-            Effect::CloseIfIdle => self.dice.one_in(4),
+            Effect::CloseIfIdle | Effect::HandOver => self.dice.one_in(4),
             _ => self.calm || self.dice.one_in(2),
         };
+        if closed && self.shutdown.is_none() {
+            self.shutdown = Some(Shutdown::Finish);
+        }
         self.tell(Event::CloseAnswered { closed });
     }
 
@@ -468,6 +475,7 @@ impl World {
                 self.shut_down(request);
             }
             1 => self.lose_keeper(),
+            2 => self.tell(Event::Superseded),
             _ => {
                 let Some(worker) = self.dice.pick(&workers) else {
                     return;

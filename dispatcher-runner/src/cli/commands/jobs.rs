@@ -46,17 +46,7 @@ pub(super) fn jobs(session: &mut Session<'_, '_>) -> Done {
         return Ok(0);
     }
     if found.is_empty() {
-        let which = match &filter {
-            JobFilter {
-                state: None,
-                dispatcher: None,
-                queue: None,
-                search: None,
-                limit: _,
-            } => "no jobs",
-            JobFilter { .. } => "no such jobs",
-        };
-        let text = format!("there are {which} in {}", session.location);
+        let text = format!("there are {} in {}", none_such(&filter), session.location);
         session.terminal().note(&text);
         return Ok(0);
     }
@@ -70,6 +60,19 @@ pub(super) fn jobs(session: &mut Session<'_, '_>) -> Done {
             .note(&format!("the newest {LIMIT}; --limit shows more"));
     }
     Ok(0)
+}
+
+fn none_such(filter: &JobFilter) -> &'static str {
+    match filter {
+        JobFilter {
+            state: None,
+            dispatcher: None,
+            queue: None,
+            search: None,
+            limit: _,
+        } => "no jobs",
+        JobFilter { .. } => "no such jobs",
+    }
 }
 
 fn table(found: &[JobSummary], about: &BTreeMap<String, About>, now: UnixMs) -> Table {

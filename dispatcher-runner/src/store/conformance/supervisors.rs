@@ -8,6 +8,7 @@ on_every_store! {
     leaving_looks_at_its_own_names_and_queues,
     a_closed_row_stays_while_it_holds_jobs,
     claimed_by_tells_slots,
+    handing_over_needs_somebody_who_serves_it,
 }
 
 fn rows_say_everything(fixture: &Fixture) {
@@ -96,4 +97,53 @@ fn claimed_by_tells_slots(fixture: &Fixture) {
         .collect();
     assert_eq!(store.claimed_by(supervisor).unwrap(), expected);
     assert_eq!(store.claimed_by(SupervisorId(999)).unwrap(), []);
+}
+
+fn handing_over_needs_somebody_who_serves_it(fixture: &Fixture) {
+    let store = &mut *fixture.store();
+    register(store, "A");
+    register(store, "B");
+    accept(store, job("A"));
+    let only_b = accept(store, job("B"));
+    let open_for = |store: &mut dyn Store, names: &[&str]| {
+        let new = NewSupervisor {
+            serves: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..new_supervisor("shop")
+        };
+        store.open_supervisor(&new).unwrap()
+    };
+    let old = open_for(store, &["A", "B"]);
+    let new = open_for(store, &["A", "C"]);
+    let gone = open_for(store, &["A", "B"]);
+    store.close_supervisor(gone).unwrap();
+    let mut mine = serves(&["A", "B"]);
+    let refused = store.hand_over(old, &mine, gone).unwrap();
+    assert_eq!(refused, HandOver::Refused);
+    // B is unfinished, and nobody else serves it.
+    let kept = vec!["B".to_owned()];
+    for _ in 0..2 {
+        let narrowed = store.hand_over(old, &mine, new).unwrap();
+        assert_eq!(narrowed, HandOver::Narrowed(kept.clone()));
+        let rows = store.supervisors().unwrap();
+        let row = rows.iter().find(|row| row.id == old).unwrap();
+        assert_eq!((&row.serves, row.open), (&kept, true));
+        mine.dispatchers.clone_from(&kept);
+    }
+    // A label that it does not serve is not its affair.
+    let elsewhere = Serves {
+        queues: vec!["slow".to_owned()],
+        ..mine.clone()
+    };
+    let other = open_for(store, &["B"]);
+    assert_eq!(
+        store.hand_over(other, &elsewhere, new).unwrap(),
+        HandOver::Closed
+    );
+    let claimed = claim(store, old, &["B"], 1).remove(0);
+    assert_eq!(claimed.job, only_b);
+    end(store, &claimed, Next::Succeed);
+    assert_eq!(store.hand_over(old, &mine, new).unwrap(), HandOver::Closed);
+    let rows = store.supervisors().unwrap();
+    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+    assert_eq!(ids, [new]);
 }

@@ -9,8 +9,8 @@ use dispatcher_core::{Cause, JobId, JobState, Transition};
 use super::state::{Attempt, Job, State, WaitsFor};
 use crate::store::rules::{self, Place, Step};
 use crate::store::{
-    AttemptRecord, CancelReply, Cancellation, Capture, Held, ProgressNote, Record, Recorded,
-    Rescued, SupervisorId, SupervisorRow, UnixMs,
+    AttemptRecord, CancelReply, Cancellation, Capture, HandOver, Held, ProgressNote, Record,
+    Recorded, Rescued, Serves, SupervisorId, SupervisorRow, UnixMs,
 };
 
 impl State {
@@ -174,6 +174,29 @@ impl State {
         if let Some(row) = self.supervisors.get_mut(&supervisor) {
             row.open = false;
         }
+    }
+
+    pub(super) fn hand_over(
+        &mut self,
+        supervisor: SupervisorId,
+        serves: &Serves,
+        to: SupervisorId,
+    ) -> HandOver {
+        let theirs = self.supervisors.get(&to).filter(|row| row.open);
+        let unfinished = self.jobs.values().filter(|job| job.is_unfinished());
+        let unfinished =
+            unfinished.map(|job| (job.new.dispatcher.as_str(), job.new.options.queue.as_str()));
+        let answer = rules::hand_over(serves, theirs.map(|row| &row.serves[..]), unfinished);
+        match &answer {
+            HandOver::Refused => {}
+            HandOver::Closed => self.close_supervisor(supervisor),
+            HandOver::Narrowed(names) => {
+                if let Some(row) = self.supervisors.get_mut(&supervisor) {
+                    row.serves.clone_from(names);
+                }
+            }
+        }
+        answer
     }
 
     pub(super) fn supervisors(&self) -> Vec<SupervisorRow> {

@@ -16,9 +16,9 @@ use dispatcher_core::{JobId, JobState};
 use self::state::State;
 use super::clock::Clock;
 use super::{
-    CancelReply, Cancellation, Capture, Claim, ClaimRequest, DispatcherRow, DispatcherStatus, Held,
-    JobFilter, JobRecord, JobSummary, NewSupervisor, Pause, ProgressNote, Record, Recorded,
-    Rescued, Retention, Serves, Store, StoreError, Submission, SubmitError, Submitted,
+    CancelReply, Cancellation, Capture, Claim, ClaimRequest, DispatcherRow, DispatcherStatus,
+    HandOver, Held, JobFilter, JobRecord, JobSummary, NewSupervisor, Pause, ProgressNote, Record,
+    Recorded, Rescued, Retention, Serves, Store, StoreError, Submission, SubmitError, Submitted,
     SupervisorId, SupervisorRow,
 };
 
@@ -106,6 +106,15 @@ impl Store for MemoryStore {
             state.close_supervisor(supervisor);
         }
         Ok(idle)
+    }
+
+    fn hand_over(
+        &mut self,
+        supervisor: SupervisorId,
+        serves: &Serves,
+        to: SupervisorId,
+    ) -> Result<HandOver, StoreError> {
+        Ok(self.lock().hand_over(supervisor, serves, to))
     }
 
     fn close_supervisor(&mut self, supervisor: SupervisorId) -> Result<(), StoreError> {

@@ -72,6 +72,7 @@ pub(super) fn again(error: &StoreError) -> StoreError {
             path: path.clone(),
             detail: detail.clone(),
         },
+        StoreError::Gone { path } => StoreError::Gone { path: path.clone() },
         StoreError::Full { path } => StoreError::Full { path: path.clone() },
         StoreError::Busy { path, waited } => StoreError::Busy {
             path: path.clone(),

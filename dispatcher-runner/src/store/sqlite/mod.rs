@@ -45,17 +45,20 @@ use self::ledger::Ledger;
 use self::rows::OptionTexts;
 use super::clock::Clock;
 use super::{
-    CancelReply, Cancellation, Capture, Claim, ClaimRequest, DispatcherRow, DispatcherStatus, Held,
-    JobFilter, JobRecord, JobSummary, NewSupervisor, Pause, ProgressNote, Record, Recorded,
-    Rescued, Retention, Serves, Store, StoreError, Submission, SubmitError, Submitted,
+    CancelReply, Cancellation, Capture, Claim, ClaimRequest, DispatcherRow, DispatcherStatus,
+    HandOver, Held, JobFilter, JobRecord, JobSummary, NewSupervisor, Pause, ProgressNote, Record,
+    Recorded, Rescued, Retention, Serves, Store, StoreError, Submission, SubmitError, Submitted,
     SupervisorId, SupervisorRow, UnixMs,
 };
+use crate::pinned::Pinned;
 
 /// A connection to a state file.
 pub(crate) struct SqliteStore {
     connection: Connection,
     courtesy: Courtesy,
     path: PathBuf,
+    /// The file that was opened; SQLite would go on with it though nobody can find it any more.
+    place: Pinned,
     /// How long a lock is waited for.
     wait_max: Duration,
     /// What the connection is set to now.
@@ -106,8 +109,12 @@ impl SqliteStore {
 
     fn open_waiting(path: &Path, wait_max: Duration) -> Result<Self, StoreError> {
         let courtesy = Courtesy::default();
+        let connection = open::open(path, wait_max, courtesy.clone())?;
+        let place = Pinned::of(path)
+            .map_err(|source| StoreError::unusable(path, open::directory_of(path), source))?;
         Ok(Self {
-            connection: open::open(path, wait_max, courtesy.clone())?,
+            connection,
+            place,
             courtesy,
             path: path.to_owned(),
             wait_max,
@@ -125,6 +132,7 @@ impl SqliteStore {
         durability: Durability,
         work: impl FnOnce(&mut Unit<'_>) -> rusqlite::Result<R>,
     ) -> Result<R, StoreError> {
+        self.look_at_place()?;
         let result = self.transact(durability, work);
         result.map_err(|error| errors::explain(&self.path, self.wait_max, &error))
     }
@@ -167,8 +175,17 @@ impl SqliteStore {
         &mut self,
         work: impl Fn(&Connection) -> rusqlite::Result<R>,
     ) -> Result<R, StoreError> {
+        self.look_at_place()?;
         busy::retrying(self.wait_max, || work(&self.connection))
             .map_err(|error| errors::explain(&self.path, self.wait_max, &error))
+    }
+
+    fn look_at_place(&self) -> Result<(), StoreError> {
+        if self.place.is_gone() {
+            let path = self.path.clone();
+            return Err(StoreError::Gone { path });
+        }
+        Ok(())
     }
 
     /// `synchronous` belongs to the connection and cannot change inside a transaction.
@@ -234,6 +251,17 @@ impl Store for SqliteStore {
     ) -> Result<bool, StoreError> {
         self.write(Durability::Synced, |unit| {
             supervise::close_if_idle(unit, supervisor, serves)
+        })
+    }
+
+    fn hand_over(
+        &mut self,
+        supervisor: SupervisorId,
+        serves: &Serves,
+        to: SupervisorId,
+    ) -> Result<HandOver, StoreError> {
+        self.write(Durability::Synced, |unit| {
+            supervise::hand_over(unit, supervisor, serves, to)
         })
     }
 

@@ -14,7 +14,9 @@ use super::ledger::Spot;
 use super::record::{self, Attempt, Subject};
 use super::{Unit, rows};
 use crate::store::rules;
-use crate::store::{Held, NewSupervisor, Pause, Rescued, Serves, SupervisorId, SupervisorRow};
+use crate::store::{
+    HandOver, Held, NewSupervisor, Pause, Rescued, Serves, SupervisorId, SupervisorRow,
+};
 
 pub(super) fn open(unit: &Unit<'_>, new: &NewSupervisor) -> rusqlite::Result<SupervisorId> {
     sweep(unit)?;
@@ -40,11 +42,7 @@ pub(super) fn close_if_idle(
     supervisor: SupervisorId,
     serves: &Serves,
 ) -> rusqlite::Result<bool> {
-    let mut statement = unit.connection.prepare_cached(sql!("lanes_unfinished"))?;
-    let mut lanes = statement.query([])?;
-    while let Some(lane) = lanes.next()? {
-        let name: String = lane.get(0)?;
-        let queue: String = lane.get(1)?;
+    for (name, queue) in unfinished(unit)? {
         let labelled = serves.queues.is_empty() || serves.queues.contains(&queue);
         if labelled && serves.dispatchers.contains(&name) {
             return Ok(false);
@@ -52,6 +50,39 @@ pub(super) fn close_if_idle(
     }
     close(unit, supervisor)?;
     Ok(true)
+}
+
+pub(super) fn hand_over(
+    unit: &Unit<'_>,
+    supervisor: SupervisorId,
+    serves: &Serves,
+    to: SupervisorId,
+) -> rusqlite::Result<HandOver> {
+    let open = rows(unit.connection, sql!("supervisors_open"))?;
+    let theirs = open.iter().find(|row| row.id == to);
+    let unfinished = unfinished(unit)?;
+    let unfinished = unfinished
+        .iter()
+        .map(|(name, queue)| (&name[..], &queue[..]));
+    let answer = rules::hand_over(serves, theirs.map(|row| &row.serves[..]), unfinished);
+    match &answer {
+        HandOver::Refused => {}
+        HandOver::Closed => close(unit, supervisor)?,
+        HandOver::Narrowed(names) => {
+            unit.connection
+                .prepare_cached(sql!("supervisor_narrow"))?
+                .execute(named_params! { ":id": supervisor.0, ":serves": rows::to_json(names)? })?;
+        }
+    }
+    Ok(answer)
+}
+
+/// Names and queue labels with unfinished jobs.
+fn unfinished(unit: &Unit<'_>) -> rusqlite::Result<Vec<(String, String)>> {
+    unit.connection
+        .prepare_cached(sql!("lanes_unfinished"))?
+        .query_map([], |lane| Ok((lane.get(0)?, lane.get(1)?)))?
+        .collect()
 }
 
 pub(super) fn close(unit: &Unit<'_>, supervisor: SupervisorId) -> rusqlite::Result<()> {

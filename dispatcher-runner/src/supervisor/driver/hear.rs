@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dispatcher_core::engine::{Assignment, Event, MemoryVerdict, Shutdown, WorkerId};
+use dispatcher_core::engine::{Assignment, Event, MemoryVerdict, WorkerId};
 
 use crate::process::{self, Keeper, KeeperReport, KeeperSpec};
 use crate::store::{self, Claim, ProgressNote};
@@ -12,8 +12,8 @@ use crate::store::{self, Claim, ProgressNote};
 use super::super::SupervisorError;
 use super::super::link::Heard;
 use super::super::open::lock_slots;
-use super::super::upkeep::{SUPERSEDED, prove_dead};
-use super::super::work::{Answer, Unrecorded};
+use super::super::upkeep::prove_dead;
+use super::super::work::{Answer, Closed, Unrecorded};
 use super::{Driver, MEMORY_INTERVAL, Ready};
 
 impl Driver<'_> {
@@ -54,9 +54,9 @@ impl Driver<'_> {
 
     fn woken(&mut self) {
         self.work.next.cancellations |= !self.links.is_empty();
-        if self.home.directory.join(SUPERSEDED).exists() {
-            tracing::info!("a newer build of the program has taken over");
-            self.event(Event::ShutdownRequested(Shutdown::Finish));
+        if let Some(newer) = self.newer.take() {
+            self.heir = Some(newer);
+            self.event(Event::Superseded);
         }
         self.event(Event::Woken);
     }
@@ -88,14 +88,40 @@ impl Driver<'_> {
                 self.event(Event::ClaimFailed);
             }
         }
-        match answer.closed {
-            None => {}
-            Some(Ok(closed)) => self.event(Event::CloseAnswered { closed }),
-            Some(Err(error)) => {
+        if let Some(closed) = answer.closed {
+            let closed = closed.unwrap_or_else(|error| {
                 tracing::error!(error = %error, advice = error.advice(), "the row could not be closed");
-                self.event(Event::CloseAnswered { closed: false });
-            }
+                Closed::No
+            });
+            self.closed(closed);
         }
+    }
+
+    /// Whoever sees the row from now on may start another supervisor.
+    fn closed(&mut self, closed: Closed) {
+        let closed = match closed {
+            Closed::No => false,
+            Closed::Yes => {
+                let heir = self.heir.map(|newer| newer.0);
+                tracing::info!(
+                    heir,
+                    attempts = self.links.len(),
+                    "supervisor takes nothing new"
+                );
+                *self.elected = None;
+                true
+            }
+            Closed::Narrowed(names) => {
+                if names.len() < self.serves.dispatchers.len() {
+                    tracing::info!(?names, "a newer build serves the other dispatchers");
+                }
+                *self.elected = None;
+                self.serves.dispatchers.clone_from(&names);
+                self.work.serves.dispatchers = names;
+                false
+            }
+        };
+        self.event(Event::CloseAnswered { closed });
     }
 
     fn claimed(&mut self, claim: Claim) {

@@ -50,6 +50,7 @@ fn any_event(world: &mut World) -> Event {
     let yes = world.dice.one_in(2);
     let number = u32::try_from(world.dice.below(4)).unwrap();
     match world.dice.below(20) {
+        0 if yes => Event::Superseded,
         0 => Event::Woken,
         1..5 => {
             let slots = 0..number;

@@ -207,3 +207,22 @@ fn new_job(store: &mut SqliteStore) -> JobId {
     register(store, "A");
     accept(store, job("A"))
 }
+
+/// SQLite itself would go on with a file that nobody can find any more.
+#[test]
+fn a_deleted_or_replaced_file_takes_in_nothing() {
+    let (_directory, path) = place();
+    let mut store = SqliteStore::open(&path).unwrap();
+    let id = accept(&mut store, job("A"));
+    fs::remove_file(&path).unwrap();
+    for _ in 0..2 {
+        let refused = submit(&mut store, job("A")).unwrap_err();
+        assert!(matches!(
+            refused,
+            SubmitError::Store(StoreError::Gone { path: named }) if named == path
+        ));
+        assert!(matches!(store.state(id), Err(StoreError::Gone { .. })));
+        // Another program made a new one.
+        drop(SqliteStore::open(&path).unwrap());
+    }
+}
