@@ -127,9 +127,9 @@ impl Host for ThisProgram {
         }
     }
 
-    fn keep_served(&mut self, state: &State<'_>) {
+    fn keep_served(&mut self, state: &State<'_>, dispatcher: &str) {
         if let Ok(sender) = self.sender(state) {
-            sender.keep_served();
+            sender.keep_served(dispatcher);
         }
     }
 

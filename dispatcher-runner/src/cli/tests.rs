@@ -306,7 +306,7 @@ impl Host for TestHost {
         self.woken_all += 1;
     }
 
-    fn keep_served(&mut self, _: &State<'_>) {}
+    fn keep_served(&mut self, _: &State<'_>, _: &str) {}
 
     fn wait(&mut self, _: Duration) {
         self.waits += 1;

@@ -94,9 +94,9 @@ pub(crate) fn submit(requests: Vec<Request>) -> Result<Vec<Sent>, SpawnError> {
 
 /// Makes sure that somebody runs what is waited for: its supervisor may have been killed, and the
 /// next submission may be far away.
-pub(crate) fn keep_served() {
+pub(crate) fn keep_served(dispatcher: &str) {
     if let Ok(sender) = Sender::of_this_process() {
-        sender.keep_served();
+        sender.keep_served(dispatcher);
     }
 }
 
@@ -170,10 +170,13 @@ impl Sender<'_> {
         self.ensure(&names, &rows);
     }
 
-    /// Makes sure that there is a supervisor of this build.
-    pub(crate) fn keep_served(&self) {
+    /// Makes sure that there is a supervisor of this program for the jobs of a dispatcher.
+    pub(crate) fn keep_served(&self, dispatcher: &str) {
+        let Ok(definition) = app::registry().resolve(dispatcher) else {
+            return;
+        };
         if let Ok(rows) = self.store.call(|store| store.supervisors()) {
-            self.ensure(&rows);
+            self.ensure(&[definition.name], &rows);
         }
     }
 

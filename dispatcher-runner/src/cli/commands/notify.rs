@@ -269,7 +269,8 @@ impl Wait<'_> {
         }
         if self.served.elapsed() >= SERVED_EVERY {
             self.served = Instant::now();
-            session.with_host(|host, state| host.keep_served(state));
+            let name = self.name;
+            session.with_host(|host, state| host.keep_served(state, name));
         }
         let due = self
             .looked
