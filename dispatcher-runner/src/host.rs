@@ -22,6 +22,7 @@ use crate::supervisor;
 #[must_use]
 pub fn main() -> ExitCode {
     app::init();
+    crate::log::warnings_to_stderr();
     let surroundings = Surroundings::of_process();
     let environment = Environment {
         program: app::program_name(),
@@ -123,6 +124,12 @@ impl Host for ThisProgram {
     fn wake_all(&mut self, state: &State<'_>) {
         if let Ok(sender) = self.sender(state) {
             sender.wake_all();
+        }
+    }
+
+    fn keep_served(&mut self, state: &State<'_>, dispatcher: &str) {
+        if let Ok(sender) = self.sender(state) {
+            sender.keep_served(dispatcher);
         }
     }
 

@@ -1,8 +1,10 @@
 //! The supervisor's own log, and how chains of errors are printed.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Write;
 use std::io::Write as _;
+use std::sync::{Mutex, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -20,6 +22,12 @@ pub(crate) fn to_stderr() {
     let _ = tracing::subscriber::set_global_default(Stderr {
         least: least.unwrap_or(Level::INFO),
     });
+}
+
+/// Writes errors to standard error as warnings of a command, each once, unless the program has a
+/// subscriber of its own.
+pub(crate) fn warnings_to_stderr() {
+    let _ = tracing::subscriber::set_global_default(Warnings::default());
 }
 
 /// An error with all of its causes in one line.
@@ -60,6 +68,39 @@ impl Subscriber for Stderr {
         line.0.push('\n');
         // On a full disk the line is lost; whoever wanted to write it goes on.
         let _ = std::io::stderr().write_all(line.0.as_bytes());
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[derive(Default)]
+struct Warnings {
+    said: Mutex<BTreeSet<String>>,
+}
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::ERROR && metadata.target().starts_with("dispatcher")
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line("warning:".to_owned());
+        event.record(&mut line);
+        line.0.push('\n');
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.insert(line.0.clone()) {
+            let _ = std::io::stderr().write_all(line.0.as_bytes());
+        }
     }
 
     fn enter(&self, _: &Id) {}

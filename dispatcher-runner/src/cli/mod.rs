@@ -73,6 +73,9 @@ pub(crate) trait Host {
     /// Wakes whoever is open, and starts a supervisor when there is work that nobody serves.
     fn wake_all(&mut self, state: &State<'_>);
 
+    /// Starts a supervisor when there is none, for a job that is waited for.
+    fn keep_served(&mut self, state: &State<'_>, dispatcher: &str);
+
     /// Waits until something may have changed, at most for `timeout`.
     fn wait(&mut self, timeout: Duration);
 }

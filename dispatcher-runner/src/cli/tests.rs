@@ -306,6 +306,8 @@ impl Host for TestHost {
         self.woken_all += 1;
     }
 
+    fn keep_served(&mut self, _: &State<'_>, _: &str) {}
+
     fn wait(&mut self, _: Duration) {
         self.waits += 1;
         assert!(self.waits < WAITS_MAX, "the command waits for ever");

@@ -89,13 +89,26 @@ pub(crate) fn submit(requests: Vec<Request>) -> Result<Vec<Sent>, SpawnError> {
     if let Some(recording) = testing::current() {
         return recording.submit(requests);
     }
-    let sender = Sender {
-        build: app::build()?,
-        config: app::config()?,
-        location: app::location()?,
-        store: app::store()?,
-    };
-    sender.submit(requests)
+    Sender::of_this_process()?.submit(requests)
+}
+
+/// Makes sure that somebody runs what is waited for: its supervisor may have been killed, and the
+/// next submission may be far away.
+pub(crate) fn keep_served(dispatcher: &str) {
+    if let Ok(sender) = Sender::of_this_process() {
+        sender.keep_served(dispatcher);
+    }
+}
+
+impl Sender<'static> {
+    fn of_this_process() -> Result<Self, SpawnError> {
+        Ok(Self {
+            build: app::build()?,
+            config: app::config()?,
+            location: app::location()?,
+            store: app::store()?,
+        })
+    }
 }
 
 impl Sender<'_> {
@@ -155,6 +168,16 @@ impl Sender<'_> {
         }
         let names: Vec<_> = app::registry().iter().map(|it| it.name).collect();
         self.ensure(&names, &rows);
+    }
+
+    /// Makes sure that there is a supervisor of this program for the jobs of a dispatcher.
+    pub(crate) fn keep_served(&self, dispatcher: &str) {
+        let Ok(definition) = app::registry().resolve(dispatcher) else {
+            return;
+        };
+        if let Ok(rows) = self.store.call(|store| store.supervisors()) {
+            self.ensure(&[definition.name], &rows);
+        }
     }
 
     /// The job is stored, whatever happens here; the next submission, timer or service runs it.

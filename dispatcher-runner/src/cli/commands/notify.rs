@@ -15,6 +15,7 @@ use crate::cli::live::Follower;
 use crate::cli::session::{OpenStore, Session};
 use crate::cli::terminal::{JobOutput, Progress};
 use crate::cli::{JobOptions, JobRequest, SubmittedJob, format};
+use crate::client::SERVED_EVERY;
 use crate::config::{OptionValue, Overrides};
 use crate::store::{CancelReply, JobRecord};
 
@@ -170,6 +171,8 @@ struct Wait<'n> {
     interruptions: u32,
     began: Instant,
     looked: Option<Instant>,
+    /// When there was somebody, or would have been, to run the job.
+    served: Instant,
     pause: Duration,
 }
 
@@ -186,6 +189,7 @@ fn wait(session: &mut Session<'_, '_>, submitted: SubmittedJob, name: &str) -> D
         interruptions: 0,
         began: Instant::now(),
         looked: None,
+        served: Instant::now(),
         pause: PAUSE_MIN,
     };
     loop {
@@ -262,6 +266,11 @@ impl Wait<'_> {
         let directory = session.location.directory().to_owned();
         if Follower::new(&directory, self.job, next).is_live() {
             self.switch_to(next, session, store)?;
+        }
+        if self.served.elapsed() >= SERVED_EVERY {
+            self.served = Instant::now();
+            let name = self.name;
+            session.with_host(|host, state| host.keep_served(state, name));
         }
         let due = self
             .looked

@@ -157,6 +157,7 @@ fn print(session: &mut Session<'_, '_>, status: &Status) -> Result<(), Stop> {
         Oldest::At(time) => format!(", the oldest submitted {}", ago(time, now)),
         Oldest::Unknown => ", too many to tell the oldest".to_owned(),
     };
+    let orphans = orphans(session, status);
     let terminal = session.terminal();
     terminal.line(&state)?;
     terminal.line(&format!(
@@ -182,10 +183,35 @@ fn print(session: &mut Session<'_, '_>, status: &Status) -> Result<(), Stop> {
         let text = format!("\nwarning: {name} is paused; `resume {name}` starts its jobs again");
         terminal.line(&terminal.colours().paint(Colour::Odd, &text))?;
     }
+    for text in &orphans {
+        let text = terminal.colours().paint(Colour::Odd, text);
+        terminal.line(&format!("\n{text}"))?;
+    }
     if let Some(error) = &status.last_error {
         terminal.line(&format!("\nlast error in {LOG_NAME}:\n  {error}"))?;
     }
     Ok(())
+}
+
+/// What to say of jobs that wait for a program that is not here: the name was renamed or removed,
+/// or another program shares the state.
+fn orphans(session: &Session<'_, '_>, status: &Status) -> Vec<String> {
+    let program = &session.environment.program;
+    let is_known = |name: &str| {
+        let serves = |(row, life): &(SupervisorRow, Life)| {
+            *life == Life::Open && row.serves.iter().any(|served| served == name)
+        };
+        session.registry.resolve(name).is_ok() || status.supervisors.iter().any(serves)
+    };
+    let waiting = status.dispatchers.iter().filter(|it| it.waiting > 0);
+    let orphans = waiting.filter(|it| !is_known(&it.row.name)).map(|it| {
+        let (count, name) = (it.waiting, &it.row.name);
+        format!(
+            "warning: {count} of {name} wait for a program that has such a dispatcher; {program} \
+             has none, and no supervisor serves it\n  run that program, or `cancel` them"
+        )
+    });
+    orphans.collect()
 }
 
 fn supervised(open: usize, waiting: u64) -> String {
