@@ -9,6 +9,7 @@ use crate::cli::{
 };
 use crate::client::{Request, Sender, SpawnError};
 use crate::config::{StoreLocation, Surroundings};
+use crate::process;
 use crate::store::{SqliteStore, Store, StoreClient, StoreError, SupervisorRow};
 use crate::supervisor;
 
@@ -119,6 +120,10 @@ impl Host for ThisProgram {
 
     fn is_alive(&mut self, supervisor: &SupervisorRow) -> bool {
         supervisor::is_alive(&supervisor.directory)
+    }
+
+    fn service_of(&mut self, supervisor: &SupervisorRow) -> Option<String> {
+        process::service_of(supervisor.pid)
     }
 
     fn wake_all(&mut self, state: &State<'_>) {

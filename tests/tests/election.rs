@@ -1,7 +1,8 @@
 //! No job waits without somebody who will run it: comings and goings of supervisors.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dispatcher_core::JobState;
@@ -40,6 +41,16 @@ fn only_supervisor(home: &Home) -> Seen {
 
 fn succeeds(home: &Home, id: &str) {
     assert_eq!(home.wait(id).state, JobState::Succeeded);
+}
+
+/// Deletes a directory in which others may be making files.
+fn delete(directory: &Path) {
+    eventually("it is deleted", PATIENCE, || {
+        match fs::remove_dir_all(directory) {
+            Ok(()) => true,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    });
 }
 
 /// The program as it is after an update: the same name, another file.
@@ -198,7 +209,7 @@ fn a_deleted_state_directory_ends_everything() {
     submit(&home, "Only", None);
     began(&home, &long);
     assert!(!home.tagged().is_empty());
-    fs::remove_dir_all(home.state()).expect("the state can be deleted");
+    delete(&home.state());
     eventually("everything ends", Duration::from_secs(30), || {
         home.processes().is_empty()
     });
@@ -214,7 +225,7 @@ fn a_program_whose_state_was_deleted_goes_on() {
     let home = odd();
     let child = home.start(["twice", "go-on"]);
     home.stored(0);
-    fs::remove_dir_all(home.state()).expect("the state can be deleted");
+    delete(&home.state());
     home.open_gate("go-on");
     let output = child.wait_with_output().expect("it ends");
     let said = said(&output.stderr);
@@ -231,7 +242,7 @@ fn a_deleted_directory_of_a_supervisor_ends_it() {
     let long = submit(&home, "Gate", Some("long"));
     began(&home, &long);
     let first = only_supervisor(&home);
-    fs::remove_dir_all(home.state().join("supervisors")).expect("it can be deleted");
+    delete(&home.state().join("supervisors"));
     eventually("it leaves", Duration::from_secs(30), || {
         !is_alive(first.pid)
     });

@@ -70,6 +70,9 @@ pub(crate) trait Host {
     /// Whether the supervisor of a row still lives.
     fn is_alive(&mut self, supervisor: &SupervisorRow) -> bool;
 
+    /// The systemd service that a living supervisor ends with; none when it outlives them all.
+    fn service_of(&mut self, supervisor: &SupervisorRow) -> Option<String>;
+
     /// Wakes whoever is open, and starts a supervisor when there is work that nobody serves.
     fn wake_all(&mut self, state: &State<'_>);
 

@@ -302,6 +302,10 @@ impl Host for TestHost {
         !self.lost
     }
 
+    fn service_of(&mut self, _: &SupervisorRow) -> Option<String> {
+        None
+    }
+
     fn wake_all(&mut self, _: &State<'_>) {
         self.woken_all += 1;
     }

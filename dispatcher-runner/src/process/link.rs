@@ -171,6 +171,11 @@ impl Link for WorkerLink {
         send(&message).map_err(|error| LinkError(Some(error)))
     }
 
+    #[cfg(feature = "tokio")]
+    fn driver(&self) -> dispatcher_core::Driver {
+        super::runtime::drive
+    }
+
     fn cancelled(&mut self) -> bool {
         if self.state == Listening::NotAsked {
             catch_term();

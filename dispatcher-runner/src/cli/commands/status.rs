@@ -24,6 +24,8 @@ const WAITING_MAX: usize = 10_000;
 
 struct Status {
     supervisors: Vec<(SupervisorRow, Life)>,
+    /// Services whose control group takes a supervisor with it.
+    services: Vec<String>,
     dispatchers: Vec<DispatcherStatus>,
     oldest: Oldest,
     bytes: u64,
@@ -62,8 +64,10 @@ pub(super) fn status(session: &mut Session<'_, '_>) -> Done {
     let mut store = session.open_store()?;
     let dispatchers = store.ask(|store| store.dispatchers())?;
     let waiting = dispatchers.iter().map(|it| it.waiting as usize).sum();
+    let supervisors = supervisors_alive(session, &mut store)?;
     let status = Status {
-        supervisors: supervisors_alive(session, &mut store)?,
+        services: services(session, &supervisors),
+        supervisors,
         oldest: oldest(&mut store, waiting)?,
         dispatchers,
         bytes: state_bytes(session.location.file()),
@@ -92,6 +96,16 @@ fn supervisors_alive(
         (row, life)
     });
     Ok(judged.collect())
+}
+
+fn services(session: &mut Session<'_, '_>, rows: &[(SupervisorRow, Life)]) -> Vec<String> {
+    let open = rows.iter().filter(|(_, life)| *life == Life::Open);
+    let mut services: Vec<String> = open
+        .filter_map(|(row, _)| session.with_host(|host, _| host.service_of(row)))
+        .collect();
+    services.sort();
+    services.dedup();
+    services
 }
 
 fn oldest(store: &mut OpenStore, waiting: usize) -> Result<Oldest, Stop> {
@@ -186,6 +200,13 @@ fn print(session: &mut Session<'_, '_>, status: &Status) -> Result<(), Stop> {
     for text in &orphans {
         let text = terminal.colours().paint(Colour::Odd, text);
         terminal.line(&format!("\n{text}"))?;
+    }
+    for service in &status.services {
+        let text = format!(
+            "\nwarning: a supervisor is in the control group of {service} and is killed with it; \
+             its jobs are then run again. Set KillMode=process in that unit to let it finish"
+        );
+        terminal.line(&terminal.colours().paint(Colour::Odd, &text))?;
     }
     if let Some(error) = &status.last_error {
         terminal.line(&format!("\nlast error in {LOG_NAME}:\n  {error}"))?;
@@ -317,6 +338,7 @@ fn to_json(session: &Session<'_, '_>, status: &Status) -> Value {
         "state_bytes": status.bytes,
         "oldest_waiting_since": oldest,
         "supervisors": supervisors.collect::<Vec<_>>(),
+        "killed_with_services": status.services,
         "dispatchers": dispatchers.collect::<Vec<_>>(),
         "last_error": status.last_error,
     })
