@@ -24,6 +24,7 @@ use crate::supervisor;
 #[must_use]
 pub fn main() -> ExitCode {
     app::init();
+    crate::log::warnings_to_stderr();
     let surroundings = Surroundings::of_process();
     let environment = Environment {
         program: app::program_name(),
@@ -72,12 +73,11 @@ impl ThisProgram {
     ) -> Result<SubmittedJob, SpawnError> {
         let sender = self.sender(state)?;
         let request = prepare(&sender, request)?;
-        let (sent, attended) = sender.submit(vec![request])?;
+        let sent = sender.submit(vec![request])?;
         let sent = sent.first().expect("invariant: one request has one answer");
         Ok(SubmittedJob {
             id: sent.id,
             duplicate: sent.duplicate,
-            unattended: attended.err().map(|error| error.to_string()),
         })
     }
 }
@@ -107,10 +107,8 @@ impl Host for ThisProgram {
     }
 
     fn has_state(&self, location: &StoreLocation) -> bool {
-        !matches!(
-            location.file().metadata().map_err(|error| error.kind()),
-            Err(io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-        )
+        let found = location.file().metadata();
+        !found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
     fn submit(
@@ -137,6 +135,12 @@ impl Host for ThisProgram {
     fn wake_all(&mut self, state: &State<'_>) {
         if let Ok(sender) = self.sender(state) {
             sender.wake_all();
+        }
+    }
+
+    fn keep_served(&mut self, state: &State<'_>, dispatcher: &str) {
+        if let Ok(sender) = self.sender(state) {
+            sender.keep_served(dispatcher);
         }
     }
 

@@ -117,6 +117,7 @@ impl Home {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.path())
             .env("LANG", "C.UTF-8")
+            .env("DISPATCHER_LOG", "debug")
             .env("DISPATCHER_DATABASE_URL", self.url())
             .env("DISPATCHER_TEST_HOME", self.path())
             .stdin(Stdio::null());

@@ -253,7 +253,7 @@ fn a_job_that_nobody_can_be_started_for_is_kept() {
     let output = home.output(["notifydispatcher", "--detach", "Gate", "{}"], b"");
     assert!(output.status.success(), "{output:?}");
     let (id, warning) = (said(&output.stdout), said(&output.stderr));
-    let told = warning.contains("is stored, but nobody could be started to run it");
+    let told = warning.contains("warning: no supervisor could be started");
     assert!(
         told && warning.contains("neither started nor left"),
         "{warning}"

@@ -26,6 +26,6 @@ fn reading_commands_make_no_state() {
     assert!(jobs.starts_with("no jobs yet"), "{jobs}");
     // Where it cannot be told, that is said instead.
     std::fs::write(home.state(), b"a file").expect("the directory can be written");
-    let output = home.output(["notifydispatcher", "--detach", "Gate"], b"");
+    let output = home.output(["jobs"], b"");
     assert_eq!(output.status.code(), Some(74), "{output:?}");
 }

@@ -79,6 +79,9 @@ pub(crate) trait Host {
     /// Wakes whoever is open, and starts a supervisor when there is work that nobody serves.
     fn wake_all(&mut self, state: &State<'_>);
 
+    /// Starts a supervisor when there is none, for a job that is waited for.
+    fn keep_served(&mut self, state: &State<'_>, dispatcher: &str);
+
     /// Waits until something may have changed, at most for `timeout`.
     fn wait(&mut self, timeout: Duration);
 }
@@ -114,13 +117,11 @@ pub(crate) enum JobOptions {
 }
 
 /// A job that was submitted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SubmittedJob {
     pub(crate) id: JobId,
     /// It is an unfinished one with the same identity; nothing was stored.
     pub(crate) duplicate: bool,
-    /// Why nobody could be started to run it.
-    pub(crate) unattended: Option<String>,
 }
 
 /// Runs the command that the arguments (without the program's name) ask for.

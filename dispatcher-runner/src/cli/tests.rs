@@ -125,7 +125,6 @@ struct TestHost {
     broken: bool,
     lost: bool,
     fresh: bool,
-    unattended: Option<String>,
 }
 
 /// What a command did.
@@ -157,7 +156,6 @@ fn program() -> Program {
             broken: false,
             lost: false,
             fresh: false,
-            unattended: None,
         },
         registry,
         variables: Vec::new(),
@@ -299,7 +297,6 @@ impl Host for TestHost {
         Ok(SubmittedJob {
             id: accepted.id,
             duplicate: accepted.duplicate,
-            unattended: self.unattended.clone(),
         })
     }
 
@@ -318,6 +315,8 @@ impl Host for TestHost {
     fn wake_all(&mut self, _: &State<'_>) {
         self.woken_all += 1;
     }
+
+    fn keep_served(&mut self, _: &State<'_>, _: &str) {}
 
     fn wait(&mut self, _: Duration) {
         self.waits += 1;

@@ -16,6 +16,9 @@ use super::{Sent, StoreFailure};
 /// Shortest and longest time between two looks at a job that is waited for.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
+/// Time between two looks for somebody who runs the job that is waited for.
+pub(crate) const SERVED_EVERY: Duration = Duration::from_secs(2);
+
 /// A job that was sent.
 pub struct JobHandle<T> {
     id: JobId,
@@ -157,6 +160,7 @@ impl<T> JobHandle<T> {
     fn wait_until(&self, deadline: Option<Instant>) -> Result<Option<Ended>, StoreFailure> {
         let (store, id) = (store()?, self.id);
         let mut pause = LOOK_AGAIN.0;
+        let mut served = Instant::now();
         let recording = testing::current();
         if let Some(recording) = &recording {
             recording.drain(Until::EndOf(id));
@@ -173,6 +177,10 @@ impl<T> JobHandle<T> {
             }
             if recording.is_some() {
                 return Err(database(format!("job {id} waits for one that waits for it")).into());
+            }
+            if served.elapsed() >= SERVED_EVERY {
+                super::keep_served(&self.record()?.summary.dispatcher);
+                served = Instant::now();
             }
             std::thread::sleep(left.map_or(pause, |left| left.min(pause)));
             pause = (pause * 3 / 2).min(LOOK_AGAIN.1);

@@ -11,8 +11,9 @@ use dispatcher_core::Dispatcher;
 pub use attempts::{Attempt, Captured};
 pub use builder::{JobBuilder, Mode, Started};
 pub use error::{SpawnError, StoreFailure};
+pub(crate) use handle::SERVED_EVERY;
 pub use handle::{Ended, JobHandle, JobStatus, latest_job, latest_output};
-pub(crate) use submit::{Request, Sender, Sent, submit};
+pub(crate) use submit::{Request, Sender, Sent, keep_served, submit};
 
 /// What every dispatcher can do.
 ///

@@ -1,6 +1,5 @@
 //! From a value, or a name with JSON, to a stored job that somebody runs.
 
-use std::io;
 use std::num::NonZero;
 
 use dispatcher_core::limits::PAYLOAD_BYTES_MAX;
@@ -90,29 +89,33 @@ pub(crate) fn submit(requests: Vec<Request>) -> Result<Vec<Sent>, SpawnError> {
     if let Some(recording) = testing::current() {
         return recording.submit(requests);
     }
-    let sender = Sender {
-        build: app::build()?,
-        config: app::config()?,
-        location: app::location()?,
-        store: app::store()?,
-    };
-    let (sent, attended) = sender.submit(requests)?;
-    if let Err(error) = attended {
-        tracing::error!(%error, "no supervisor could be started; the job waits for the next one");
+    Sender::of_this_process()?.submit(requests)
+}
+
+/// Makes sure that somebody runs what is waited for: its supervisor may have been killed, and the
+/// next submission may be far away.
+pub(crate) fn keep_served(dispatcher: &str) {
+    if let Ok(sender) = Sender::of_this_process() {
+        sender.keep_served(dispatcher);
     }
-    Ok(sent)
+}
+
+impl Sender<'static> {
+    fn of_this_process() -> Result<Self, SpawnError> {
+        Ok(Self {
+            build: app::build()?,
+            config: app::config()?,
+            location: app::location()?,
+            store: app::store()?,
+        })
+    }
 }
 
 impl Sender<'_> {
-    /// Stores all of the requests or none, and makes sure that somebody runs them: the second
-    /// answer says when that could not be done. The jobs are stored all the same; the next
-    /// submission, timer or service runs them.
-    pub(crate) fn submit(
-        &self,
-        requests: Vec<Request>,
-    ) -> Result<(Vec<Sent>, io::Result<()>), SpawnError> {
+    /// Stores all of the requests or none, and makes sure that somebody runs them.
+    pub(crate) fn submit(&self, requests: Vec<Request>) -> Result<Vec<Sent>, SpawnError> {
         if requests.is_empty() {
-            return Ok((Vec::new(), Ok(())));
+            return Ok(Vec::new());
         }
         for request in &requests {
             check_requirements(request)?;
@@ -123,8 +126,8 @@ impl Sender<'_> {
         let mut names: Vec<_> = requests.iter().map(|it| it.definition.name).collect();
         names.dedup();
         let (sent, supervisors) = self.write(requests)?;
-        let attended = self.ensure(&names, &supervisors);
-        Ok((sent, attended))
+        self.ensure(&names, &supervisors);
+        Ok(sent)
     }
 
     /// Stores all of the requests or none; answers with the open supervisors too.
@@ -164,18 +167,29 @@ impl Sender<'_> {
             supervisor::wake(&row.directory);
         }
         let names: Vec<_> = app::registry().iter().map(|it| it.name).collect();
-        if let Err(error) = self.ensure(&names, &rows) {
-            tracing::error!(%error, "no supervisor could be started");
+        self.ensure(&names, &rows);
+    }
+
+    /// Makes sure that there is a supervisor of this program for the jobs of a dispatcher.
+    pub(crate) fn keep_served(&self, dispatcher: &str) {
+        let Ok(definition) = app::registry().resolve(dispatcher) else {
+            return;
+        };
+        if let Ok(rows) = self.store.call(|store| store.supervisors()) {
+            self.ensure(&[definition.name], &rows);
         }
     }
 
-    fn ensure(&self, names: &[&'static str], rows: &[SupervisorRow]) -> io::Result<()> {
+    /// The job is stored, whatever happens here; the next submission, timer or service runs it.
+    fn ensure(&self, names: &[&'static str], rows: &[SupervisorRow]) {
         let wanted = launch::Wanted {
             orders: &self.orders(),
             build: self.build,
             names,
         };
-        launch::ensure(&wanted, rows, &self.store)
+        if let Err(error) = launch::ensure(&wanted, rows, &self.store) {
+            tracing::error!(%error, "no supervisor could be started; the job waits for the next one");
+        }
     }
 
     /// What a supervisor that this process starts will be told.

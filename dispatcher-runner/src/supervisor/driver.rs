@@ -342,7 +342,7 @@ impl<'a> Driver<'a> {
             ends.stderr.as_fd(),
             slot.as_fd(),
         ];
-        tracing::info!(job = %assignment.job, name = assignment.dispatcher, attempt = assignment.counters.attempt, "job starts");
+        tracing::debug!(job = %assignment.job, name = assignment.dispatcher, attempt = assignment.counters.attempt, "job starts");
         match self.keeper.send(&request, &fds) {
             Ok(()) => {}
             // That is no failure of the job: the loss is noticed where reports are read.
@@ -389,7 +389,7 @@ impl<'a> Driver<'a> {
             Some(link) => (link.pid, link.finish_capture()),
             None => (None, store::Capture::default()),
         };
-        tracing::info!(job = %verdict.job, attempt = verdict.attempt, outcome = verdict.outcome.cause.name(), "job ends");
+        tracing::debug!(job = %verdict.job, attempt = verdict.attempt, outcome = verdict.outcome.cause.name(), "job ends");
         let record = Record {
             job: verdict.job,
             token: verdict.token,

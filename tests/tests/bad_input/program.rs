@@ -1,33 +1,34 @@
 //! Programs that are replaced, deleted, or written wrongly.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dispatcher_core::JobState;
 use dispatcher_tests::{Home, Kind, PATIENCE, eventually, said};
+use serde_json::json;
 
 use crate::{COMMANDS, Scene, complaint, gated, run, says};
 
 /// A home whose program is a copy, so that it can be replaced.
-fn home_of_a_copy() -> (Home, PathBuf) {
-    let home = Home::new(COMMANDS);
-    let program = home.file("commands");
-    fs::copy(COMMANDS, &program).expect("the program can be copied");
+fn home_of_a_copy(of: &str) -> (Home, PathBuf) {
+    let home = Home::new(of);
+    let program = home.file("program");
+    fs::copy(of, &program).expect("the program can be copied");
     (home.with_program(&program), program)
 }
 
 /// Puts a new build where the program is, as an installer does.
-fn replace(program: &PathBuf) {
+fn replace(program: &Path, by: &str) {
     let new = program.with_extension("new");
-    fs::copy(COMMANDS, &new).expect("the program can be copied");
+    fs::copy(by, &new).expect("the program can be copied");
     fs::rename(new, program).expect("it can be moved");
 }
 
 #[test]
 fn replaced_while_jobs_wait() {
-    let (home, program) = home_of_a_copy();
+    let (home, program) = home_of_a_copy(COMMANDS);
     let scene = Scene::of(&home);
-    replace(&program);
+    replace(&program, COMMANDS);
     // The new build takes over, the old one finishes what it runs.
     let new = gated(&home);
     eventually("the old one hands over", PATIENCE, || {
@@ -42,8 +43,39 @@ fn replaced_while_jobs_wait() {
 }
 
 #[test]
+fn replaced_by_one_without_the_dispatcher() {
+    let fixture = env!("CARGO_BIN_EXE_fixture");
+    let (home, program) = home_of_a_copy(fixture);
+    let payload = json!({ "name": "x", "gate": "gate" });
+    let ids = home.submit_many("Exclusive", &payload, 3);
+    home.wait_running(&ids[0]);
+    home.kill_all(&[Kind::Supervisor]);
+    eventually("everybody is gone", PATIENCE, || {
+        home.processes().is_empty()
+    });
+    replace(&program, COMMANDS);
+    let status = said(&run(&home, &["status"]).stdout);
+    says(
+        &status,
+        &[
+            "of Exclusive wait for a program that has such a dispatcher",
+            "`cancel`",
+        ],
+    );
+    let payload = r#"{"domain":"x"}"#;
+    let output = run(&home, &["notifydispatcher", "RenewCertificate", payload]);
+    assert!(output.status.success(), "what it has runs: {output:?}");
+    replace(&program, fixture);
+    home.open_gate("gate");
+    let last = home.submit("Exclusive", &json!({ "name": "y" }));
+    for id in ids.iter().chain([&last]) {
+        assert_eq!(home.wait(id).state, JobState::Succeeded);
+    }
+}
+
+#[test]
 fn deleted_while_jobs_wait() {
-    let (home, program) = home_of_a_copy();
+    let (home, program) = home_of_a_copy(COMMANDS);
     let scene = Scene::of(&home);
     fs::remove_file(&program).expect("it is there");
     // Even a new keeper is made of the image that runs.
@@ -53,15 +85,31 @@ fn deleted_while_jobs_wait() {
 
 #[test]
 fn deleted_and_everybody_killed() {
-    let (home, program) = home_of_a_copy();
+    let (home, program) = home_of_a_copy(COMMANDS);
     let scene = Scene::of(&home);
     fs::remove_file(&program).expect("it is there");
     scene.abandon();
     assert_eq!(home.ids(), scene.jobs);
-    replace(&program);
+    replace(&program, COMMANDS);
     let output = run(&home, &["resume", "Gated"]);
     assert!(output.status.success(), "{}", said(&output.stderr));
     scene.nothing_is_lost();
+}
+
+/// A killed supervisor is replaced by whoever waits: nobody else may ever come.
+#[test]
+fn everybody_killed_but_the_one_who_waits() {
+    let home = Home::new(COMMANDS);
+    let scene = Scene::of(&home);
+    let payload = json!({ "gate": home.file("gate") }).to_string();
+    let waiter = home.start(["notifydispatcher", "Gated", &payload]);
+    eventually("the third job is stored", PATIENCE, || {
+        home.ids().len() == 3
+    });
+    home.kill_all(&[Kind::Supervisor, Kind::Keeper, Kind::Worker]);
+    scene.nothing_is_lost();
+    let output = waiter.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]

@@ -71,7 +71,7 @@ pub(super) fn retry(session: &mut Session<'_, '_>) -> Done {
                 break;
             }
         };
-        super::notify::note_oddities(session, &submitted, request.definition.name);
+        super::notify::note_duplicate(session, submitted, request.definition.name);
         let old = request.retry_of;
         if session.json() {
             let duplicate = submitted.duplicate;

@@ -15,6 +15,7 @@ use crate::cli::live::Follower;
 use crate::cli::session::{OpenStore, Session};
 use crate::cli::terminal::{JobOutput, Progress};
 use crate::cli::{JobOptions, JobRequest, SubmittedJob, format};
+use crate::client::SERVED_EVERY;
 use crate::config::{OptionValue, Overrides};
 use crate::store::{CancelReply, JobRecord};
 
@@ -47,31 +48,24 @@ pub(super) fn notifydispatcher(session: &mut Session<'_, '_>) -> Done {
         retry_of: None,
     };
     let submitted = session.with_host(|host, state| host.submit(state, &request))?;
-    note_oddities(session, &submitted, definition.name);
+    note_duplicate(session, submitted, definition.name);
     if detach {
-        return report_submission(session, &submitted);
+        return report_submission(session, submitted);
     }
-    wait(session, &submitted, definition.name)
+    wait(session, submitted, definition.name)
 }
 
-/// Says what a submitter would not expect.
-pub(super) fn note_oddities(session: &mut Session<'_, '_>, submitted: &SubmittedJob, name: &str) {
-    let id = submitted.id;
+/// Says that nothing was stored, because the job is there already.
+pub(super) fn note_duplicate(session: &mut Session<'_, '_>, submitted: SubmittedJob, name: &str) {
     if submitted.duplicate {
+        let id = submitted.id;
         let text = format!("{name} is unfinished and has the same identity: job {id}");
         session.terminal().note(&text);
     }
-    if let Some(why) = &submitted.unattended {
-        let text = format!(
-            "warning: job {id} is stored, but nobody could be started to run it: {why}; \
-             it runs with the next submission or `resume`"
-        );
-        session.terminal().note(&text);
-    }
 }
 
-fn report_submission(session: &mut Session<'_, '_>, submitted: &SubmittedJob) -> Done {
-    let SubmittedJob { id, duplicate, .. } = submitted;
+fn report_submission(session: &mut Session<'_, '_>, submitted: SubmittedJob) -> Done {
+    let SubmittedJob { id, duplicate } = submitted;
     if session.json() {
         let value = json!({ "id": id, "duplicate": duplicate });
         session.terminal().json(&value)?;
@@ -179,10 +173,12 @@ struct Wait<'n> {
     interruptions: u32,
     began: Instant,
     looked: Option<Instant>,
+    /// When there was somebody, or would have been, to run the job.
+    served: Instant,
     pause: Duration,
 }
 
-fn wait(session: &mut Session<'_, '_>, submitted: &SubmittedJob, name: &str) -> Done {
+fn wait(session: &mut Session<'_, '_>, submitted: SubmittedJob, name: &str) -> Done {
     let mut store = session.open_store()?;
     if session.json() {
         session.terminal().send_job_output(JobOutput::Err);
@@ -195,6 +191,7 @@ fn wait(session: &mut Session<'_, '_>, submitted: &SubmittedJob, name: &str) -> 
         interruptions: 0,
         began: Instant::now(),
         looked: None,
+        served: Instant::now(),
         pause: PAUSE_MIN,
     };
     loop {
@@ -271,6 +268,11 @@ impl Wait<'_> {
         let directory = session.location.directory().to_owned();
         if Follower::new(&directory, self.job, next).is_live() {
             self.switch_to(next, session, store)?;
+        }
+        if self.served.elapsed() >= SERVED_EVERY {
+            self.served = Instant::now();
+            let name = self.name;
+            session.with_host(|host, state| host.keep_served(state, name));
         }
         let due = self
             .looked

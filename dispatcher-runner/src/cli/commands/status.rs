@@ -25,8 +25,6 @@ struct Status {
     services: Vec<String>,
     dispatchers: Vec<DispatcherStatus>,
     oldest: Option<UnixMs>,
-    /// Dispatchers with waiting jobs that nobody here could run.
-    unknown: Vec<(String, u32)>,
     bytes: u64,
     last_error: Option<String>,
 }
@@ -57,7 +55,6 @@ pub(super) fn status(session: &mut Session<'_, '_>) -> Done {
     let supervisors = supervisors_alive(session, &mut store)?;
     let status = Status {
         services: services(session, &supervisors),
-        unknown: unknown(session, &dispatchers, &supervisors),
         supervisors,
         oldest: store.ask(|store| store.oldest_waiting())?,
         dispatchers,
@@ -97,24 +94,6 @@ fn services(session: &mut Session<'_, '_>, rows: &[(SupervisorRow, Life)]) -> Ve
     services.sort();
     services.dedup();
     services
-}
-
-/// What waits for a program that has its dispatcher. The generic binary cannot tell.
-fn unknown(
-    session: &Session<'_, '_>,
-    dispatchers: &[DispatcherStatus],
-    supervisors: &[(SupervisorRow, Life)],
-) -> Vec<(String, u32)> {
-    let served = |name: &str| {
-        let mut open = supervisors.iter().filter(|(_, life)| *life == Life::Open);
-        session.registry.resolve(name).is_ok()
-            || open.any(|(row, _)| row.serves.iter().any(|it| it == name))
-    };
-    let waiting = dispatchers.iter().filter(|it| it.waiting > 0);
-    waiting
-        .filter(|it| !session.registry.is_empty() && !served(&it.row.name))
-        .map(|it| (it.row.name.clone(), it.waiting))
-        .collect()
 }
 
 /// Bytes of the state file and of what SQLite keeps beside it.
@@ -164,6 +143,7 @@ fn print(session: &mut Session<'_, '_>, status: &Status) -> Result<(), Stop> {
     let oldest = status.oldest.map_or_else(String::new, |time| {
         format!(", the oldest submitted {}", ago(time, now))
     });
+    let orphans = orphans(session, status);
     let terminal = session.terminal();
     terminal.line(&state)?;
     terminal.line(&format!(
@@ -189,12 +169,9 @@ fn print(session: &mut Session<'_, '_>, status: &Status) -> Result<(), Stop> {
         let text = format!("\nwarning: {name} is paused; `resume {name}` starts its jobs again");
         terminal.line(&terminal.colours().paint(Colour::Odd, &text))?;
     }
-    for (name, waiting) in &status.unknown {
-        let text = format!(
-            "\nwarning: {waiting} waiting of {name}, which this program does not have; \
-             they wait for one that has it, or `cancel` them"
-        );
-        terminal.line(&terminal.colours().paint(Colour::Odd, &text))?;
+    for text in &orphans {
+        let text = terminal.colours().paint(Colour::Odd, text);
+        terminal.line(&format!("\n{text}"))?;
     }
     for service in &status.services {
         let text = format!(
@@ -207,6 +184,27 @@ fn print(session: &mut Session<'_, '_>, status: &Status) -> Result<(), Stop> {
         terminal.line(&format!("\nlast error in {LOG_NAME}:\n  {error}"))?;
     }
     Ok(())
+}
+
+/// What to say of jobs that wait for a program that is not here: the name was renamed or removed,
+/// or another program shares the state.
+fn orphans(session: &Session<'_, '_>, status: &Status) -> Vec<String> {
+    let program = &session.environment.program;
+    let is_known = |name: &str| {
+        let serves = |(row, life): &(SupervisorRow, Life)| {
+            *life == Life::Open && row.serves.iter().any(|served| served == name)
+        };
+        session.registry.resolve(name).is_ok() || status.supervisors.iter().any(serves)
+    };
+    let waiting = status.dispatchers.iter().filter(|it| it.waiting > 0);
+    let orphans = waiting.filter(|it| !is_known(&it.row.name)).map(|it| {
+        let (count, name) = (it.waiting, &it.row.name);
+        format!(
+            "warning: {count} of {name} wait for a program that has such a dispatcher; {program} \
+             has none, and no supervisor serves it\n  run that program, or `cancel` them"
+        )
+    });
+    orphans.collect()
 }
 
 fn supervised(open: usize, waiting: u64) -> String {
@@ -310,7 +308,6 @@ fn to_json(session: &Session<'_, '_>, status: &Status) -> Value {
         "oldest_waiting_since": oldest,
         "supervisors": supervisors.collect::<Vec<_>>(),
         "killed_with_services": status.services,
-        "unknown_dispatchers": status.unknown.iter().map(|(name, _)| name).collect::<Vec<_>>(),
         "dispatchers": dispatchers.collect::<Vec<_>>(),
         "last_error": status.last_error,
     })

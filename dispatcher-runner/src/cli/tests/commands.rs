@@ -518,20 +518,6 @@ fn reading_makes_no_state() {
 }
 
 #[test]
-fn a_job_that_nobody_could_be_started_for_is_stored_with_a_warning() {
-    let mut program = program();
-    program.host.unattended = Some("no more processes".to_owned());
-    let ran = program.run("notifydispatcher --detach CliLogin");
-    assert_eq!(ran.code, 0);
-    assert!(
-        ran.err
-            .contains("is stored, but nobody could be started to run it: no more processes"),
-        "{}",
-        ran.err
-    );
-}
-
-#[test]
 fn a_retry_that_is_dropped_for_a_duplicate_says_so() {
     let mut program = program();
     let old = program.submit("CliLogin --unique-key one --delay 0");
@@ -563,39 +549,4 @@ fn a_delay_is_not_waited_for_twice() {
         "{}",
         ran.out
     );
-}
-
-#[test]
-fn waiting_jobs_of_an_unknown_dispatcher_are_told() {
-    let mut program = program();
-    program.submit("CliLogin");
-    let mut rows = program.host.store.dispatchers().unwrap();
-    let row = rows.remove(0).row;
-    let gone = DispatcherRow {
-        name: "Gone".to_owned(),
-        ..row
-    };
-    let job = NewJob {
-        id: next_id(),
-        dispatcher: "Gone".to_owned(),
-        payload: "{}".to_owned(),
-        identity: String::new(),
-        options: Options::default(),
-        retry_of: None,
-        origin: "a test".to_owned(),
-        build: build(),
-    };
-    let group = Submission {
-        jobs: vec![job],
-        dispatchers: vec![gone],
-    };
-    program.host.store.submit(&[group]).remove(0).unwrap();
-    let ran = program.run("status");
-    assert!(
-        ran.out
-            .contains("warning: 1 waiting of Gone, which this program does not have"),
-        "{}",
-        ran.out
-    );
-    assert!(!ran.out.contains("waiting of CliLogin"), "{}", ran.out);
 }
