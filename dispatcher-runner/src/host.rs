@@ -1,5 +1,6 @@
 //! The program's `main` when it has none of its own: the command line over this program's store.
 
+use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -105,6 +106,11 @@ impl Host for ThisProgram {
         Ok(Box::new(SqliteStore::open(location.file())?))
     }
 
+    fn has_state(&self, location: &StoreLocation) -> bool {
+        let found = location.file().metadata();
+        !found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
     fn submit(
         &mut self,
         state: &State<'_>,
@@ -174,8 +180,10 @@ fn refused(error: &SpawnError, location: &StoreLocation) -> CliError {
 
 fn why_refused(error: &SpawnError, location: &StoreLocation) -> String {
     match error {
-        SpawnError::QueueFull { .. } => {
-            "nothing was stored; its unfinished jobs come first".to_owned()
+        SpawnError::QueueFull { max_queue, .. } => {
+            format!(
+                "{max_queue} of its jobs are unfinished, waiting or running; nothing was stored"
+            )
         }
         SpawnError::Store(failure) => {
             format!("{}; the state is {location}", crate::log::chain(failure))

@@ -235,6 +235,34 @@ fn a_program_whose_state_was_deleted_goes_on() {
     );
 }
 
+/// Somebody holds the lock of the election and serves nobody: the job is kept, and that is said.
+#[test]
+fn a_job_that_nobody_can_be_started_for_is_kept() {
+    let home = odd();
+    succeeds(&home, &submit(&home, "Gate", None));
+    let gone = || home.of_kind(Kind::Supervisor).is_empty();
+    eventually("the supervisor leaves", PATIENCE, gone);
+    let files = fs::read_dir(home.state()).expect("there is a state");
+    let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
+    let mut locks = names.filter(|name| name.starts_with("election-"));
+    let path = home
+        .state()
+        .join(locks.next().expect("there was an election"));
+    let lock = fs::File::open(path).expect("it is ours");
+    lock.lock().expect("it is free");
+    let output = home.output(["notifydispatcher", "--detach", "Gate", "{}"], b"");
+    assert!(output.status.success(), "{output:?}");
+    let (id, warning) = (said(&output.stdout), said(&output.stderr));
+    let told = warning.contains("warning: no supervisor could be started");
+    assert!(
+        told && warning.contains("neither started nor left"),
+        "{warning}"
+    );
+    drop(lock);
+    assert!(home.output(["resume", "Gate"], b"").status.success());
+    succeeds(&home, id.trim());
+}
+
 /// Somebody deletes only the files of a living supervisor: it leaves, its job is run again.
 #[test]
 fn a_deleted_directory_of_a_supervisor_ends_it() {

@@ -60,6 +60,9 @@ pub(crate) trait Host {
     /// Opens the store, creating it where there is none.
     fn open_store(&mut self, location: &StoreLocation) -> Result<Box<dyn Store>, StoreError>;
 
+    /// Whether there is a state; also when that cannot be told, which opening it will explain.
+    fn has_state(&self, location: &StoreLocation) -> bool;
+
     /// Submits a job durably, and makes sure that somebody runs it.
     fn submit(&mut self, state: &State<'_>, request: &JobRequest)
     -> Result<SubmittedJob, CliError>;

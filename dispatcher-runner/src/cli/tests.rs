@@ -124,6 +124,7 @@ struct TestHost {
     waits: u32,
     broken: bool,
     lost: bool,
+    fresh: bool,
 }
 
 /// What a command did.
@@ -154,6 +155,7 @@ fn program() -> Program {
             waits: 0,
             broken: false,
             lost: false,
+            fresh: false,
         },
         registry,
         variables: Vec::new(),
@@ -231,6 +233,10 @@ impl Host for TestHost {
             });
         }
         Ok(Box::new(self.store.clone()))
+    }
+
+    fn has_state(&self, _: &StoreLocation) -> bool {
+        !self.fresh
     }
 
     fn submit(

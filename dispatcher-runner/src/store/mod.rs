@@ -105,6 +105,9 @@ pub(crate) trait Store: Send {
     /// All dispatchers with their counters, by name.
     fn dispatchers(&mut self) -> Result<Vec<DispatcherStatus>, StoreError>;
 
+    /// When the job that has waited longest was submitted; cheap as long as history is pruned.
+    fn oldest_waiting(&mut self) -> Result<Option<UnixMs>, StoreError>;
+
     /// Pauses or resumes a dispatcher; `false` when there is no such row.
     fn set_paused(&mut self, dispatcher: &str, pause: Pause) -> Result<bool, StoreError>;
 
