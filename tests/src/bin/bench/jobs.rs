@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use dispatcher_core::{Context, Dispatcher, Failure, Process};
 use dispatcher_runner::{Dispatch, JobHandle, SpawnError, spawn_all};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::DurableInsert;
@@ -15,6 +17,9 @@ type Done = Result<(), Box<dyn Error>>;
 
 /// Jobs are submitted in groups of this size.
 const GROUP: usize = 1_000;
+
+/// Jobs that are waited for one by one: more than can run at once.
+const LAST: usize = 300;
 
 /// Does nothing, forked.
 #[derive(Dispatcher, Serialize, Deserialize)]
@@ -126,7 +131,7 @@ pub(crate) fn end_to_end<T: Numbered>(
     report: &mut Report,
     how: &str,
     count: usize,
-    beside: &Samples,
+    beside: (&str, &Samples),
 ) -> Done {
     let start = Instant::now();
     let mut handles: Vec<JobHandle<T>> = Vec::new();
@@ -134,15 +139,20 @@ pub(crate) fn end_to_end<T: Numbered>(
         let numbers = group * GROUP..((group + 1) * GROUP).min(count);
         handles.extend(spawn_all(numbers.map(T::number))?);
     }
-    // The first ended long ago, and the last are likely the last to end.
-    for handle in handles.iter().rev() {
-        let ended = handle.wait()?;
-        if !ended.is_success() {
-            return Err(format!("job {} ended as {:?}", ended.id, ended.outcome).into());
+    // First in, first out: when the last ones have ended, so have all others.
+    for handle in handles.iter().rev().take(LAST) {
+        handle.wait()?;
+    }
+    let time = start.elapsed();
+    for handle in &handles {
+        match handle.wait_timeout(Duration::ZERO)? {
+            Some(ended) if ended.is_success() => {}
+            Some(ended) => return Err(format!("{} ended: {:?}", ended.id, ended.outcome).into()),
+            None => return Err("a job had not ended when the clock was stopped".into()),
         }
     }
     let what = format!("{count} no-op jobs, {how}, end to end");
-    report.rate(&what, count, start.elapsed(), ("its baseline", beside));
+    report.rate(&what, count, time, beside);
     Ok(())
 }
 
@@ -166,15 +176,20 @@ pub(crate) fn submission(
     })
 }
 
-/// Ends the supervisors of this run; what still waits goes with its state file.
+/// Ends the supervisors of this run, and waits for that; what still waits goes with its state file.
 pub(crate) fn end_supervisors(state: &Path) -> Done {
     let connection = rusqlite::Connection::open(state)?;
     let mut open = connection.prepare("SELECT pid FROM supervisors WHERE open = 1")?;
     let pids = open.query_map([], |row| row.get::<_, i32>(0))?;
     for pid in pids {
-        if let Some(pid) = rustix::process::Pid::from_raw(pid?) {
-            rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
-        }
+        let Some(pid) = Pid::from_raw(pid?) else {
+            continue;
+        };
+        let Ok(process) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else {
+            continue;
+        };
+        rustix::process::pidfd_send_signal(&process, Signal::TERM)?;
+        poll(&mut [PollFd::new(&process, PollFlags::IN)], None)?;
     }
     Ok(())
 }

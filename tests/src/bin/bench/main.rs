@@ -117,8 +117,8 @@ fn measure(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     dispatcher_runner::setup(config)?;
     jobs::first_submission(&mut report)?;
     jobs::idle_to_running(&mut report, 200)?;
-    jobs::end_to_end::<jobs::Forked>(&mut report, "forked", arguments.jobs, &fork)?;
-    jobs::end_to_end::<jobs::Execed>(&mut report, "exec'd", arguments.jobs / 10, &exec)?;
+    jobs::end_to_end::<jobs::Forked>(&mut report, "forked", arguments.jobs, ("fork", &fork))?;
+    jobs::end_to_end::<jobs::Execed>(&mut report, "exec'd", arguments.jobs / 10, ("exec", &exec))?;
     for rows in ROWS.into_iter().filter(|rows| *rows <= arguments.rows) {
         jobs::submission(&mut report, rows, 300, &mut insert)?;
     }
