@@ -18,6 +18,8 @@ use crate::Home;
 const MARK: &str = "DISPATCHER_TEST_OWN_MOUNTS";
 /// Unfinished writes to a full disk come in blocks of this size.
 const BLOCK: usize = 4096;
+/// No larger disk is ever filled: it would be the machine's.
+const BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Runs the test of this name in a mount namespace of its own.
 ///
@@ -106,6 +108,12 @@ impl SmallDisk {
     /// When it is fuller already.
     #[must_use]
     pub fn fill_but(&self, blocks: usize) -> Ballast {
+        let disk = rustix::fs::statvfs(&self.disk.0).expect("it is mounted");
+        let bytes = disk.f_blocks.saturating_mul(disk.f_frsize);
+        assert!(
+            bytes <= BYTES_MAX,
+            "this is no disk of a test: {bytes} bytes"
+        );
         let ballast = Ballast(self.disk.0.join("ballast"));
         let mut file = File::create(&ballast.0).expect("a name costs nothing here");
         let mut written = 0;
