@@ -195,7 +195,9 @@ fn become_supervisor(orders: &str) -> i32 {
         tracing::error!(%error, advice, "this program cannot have a supervisor");
         return 70;
     }
-    let elected = process::detach().and_then(|()| take_election_lock());
+    let elected = process::take_own_name()
+        .and_then(|()| process::detach())
+        .and_then(|()| take_election_lock());
     let result = match elected {
         Ok(elected) => supervisor::run(&orders, Some(elected)),
         Err(source) => Err(supervisor::SupervisorError::Directory {

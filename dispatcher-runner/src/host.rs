@@ -1,5 +1,6 @@
 //! The program's `main` when it has none of its own: the command line over this program's store.
 
+use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,6 +10,7 @@ use crate::cli::{
 };
 use crate::client::{Request, Sender, SpawnError};
 use crate::config::{StoreLocation, Surroundings};
+use crate::process;
 use crate::store::{SqliteStore, Store, StoreClient, StoreError, SupervisorRow};
 use crate::supervisor;
 
@@ -104,6 +106,11 @@ impl Host for ThisProgram {
         Ok(Box::new(SqliteStore::open(location.file())?))
     }
 
+    fn has_state(&self, location: &StoreLocation) -> bool {
+        let found = location.file().metadata();
+        !found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
     fn submit(
         &mut self,
         state: &State<'_>,
@@ -119,6 +126,10 @@ impl Host for ThisProgram {
 
     fn is_alive(&mut self, supervisor: &SupervisorRow) -> bool {
         supervisor::is_alive(&supervisor.directory)
+    }
+
+    fn service_of(&mut self, supervisor: &SupervisorRow) -> Option<String> {
+        process::service_of(supervisor.pid)
     }
 
     fn wake_all(&mut self, state: &State<'_>) {
@@ -169,8 +180,10 @@ fn refused(error: &SpawnError, location: &StoreLocation) -> CliError {
 
 fn why_refused(error: &SpawnError, location: &StoreLocation) -> String {
     match error {
-        SpawnError::QueueFull { .. } => {
-            "nothing was stored; its unfinished jobs come first".to_owned()
+        SpawnError::QueueFull { max_queue, .. } => {
+            format!(
+                "{max_queue} of its jobs are unfinished, waiting or running; nothing was stored"
+            )
         }
         SpawnError::Store(failure) => {
             format!("{}; the state is {location}", crate::log::chain(failure))

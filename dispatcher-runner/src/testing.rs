@@ -251,6 +251,11 @@ impl Link for Notebook {
         Ok(())
     }
 
+    #[cfg(feature = "tokio")]
+    fn driver(&self) -> dispatcher_core::Driver {
+        crate::process::drive
+    }
+
     fn cancelled(&mut self) -> bool {
         let asked = self.questions.replace(self.questions.get() + 1);
         self.cancelled_after.is_some_and(|after| asked >= after)

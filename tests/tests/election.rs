@@ -1,7 +1,8 @@
 //! No job waits without somebody who will run it: comings and goings of supervisors.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dispatcher_core::JobState;
@@ -40,6 +41,16 @@ fn only_supervisor(home: &Home) -> Seen {
 
 fn succeeds(home: &Home, id: &str) {
     assert_eq!(home.wait(id).state, JobState::Succeeded);
+}
+
+/// Deletes a directory in which others may be making files.
+fn delete(directory: &Path) {
+    eventually("it is deleted", PATIENCE, || {
+        match fs::remove_dir_all(directory) {
+            Ok(()) => true,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    });
 }
 
 /// The program as it is after an update: the same name, another file.
@@ -198,7 +209,7 @@ fn a_deleted_state_directory_ends_everything() {
     submit(&home, "Only", None);
     began(&home, &long);
     assert!(!home.tagged().is_empty());
-    fs::remove_dir_all(home.state()).expect("the state can be deleted");
+    delete(&home.state());
     eventually("everything ends", Duration::from_secs(30), || {
         home.processes().is_empty()
     });
@@ -214,7 +225,7 @@ fn a_program_whose_state_was_deleted_goes_on() {
     let home = odd();
     let child = home.start(["twice", "go-on"]);
     home.stored(0);
-    fs::remove_dir_all(home.state()).expect("the state can be deleted");
+    delete(&home.state());
     home.open_gate("go-on");
     let output = child.wait_with_output().expect("it ends");
     let said = said(&output.stderr);
@@ -224,6 +235,34 @@ fn a_program_whose_state_was_deleted_goes_on() {
     );
 }
 
+/// Somebody holds the lock of the election and serves nobody: the job is kept, and that is said.
+#[test]
+fn a_job_that_nobody_can_be_started_for_is_kept() {
+    let home = odd();
+    succeeds(&home, &submit(&home, "Gate", None));
+    let gone = || home.of_kind(Kind::Supervisor).is_empty();
+    eventually("the supervisor leaves", PATIENCE, gone);
+    let files = fs::read_dir(home.state()).expect("there is a state");
+    let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
+    let mut locks = names.filter(|name| name.starts_with("election-"));
+    let path = home
+        .state()
+        .join(locks.next().expect("there was an election"));
+    let lock = fs::File::open(path).expect("it is ours");
+    lock.lock().expect("it is free");
+    let output = home.output(["notifydispatcher", "--detach", "Gate", "{}"], b"");
+    assert!(output.status.success(), "{output:?}");
+    let (id, warning) = (said(&output.stdout), said(&output.stderr));
+    let told = warning.contains("warning: no supervisor could be started");
+    assert!(
+        told && warning.contains("neither started nor left"),
+        "{warning}"
+    );
+    drop(lock);
+    assert!(home.output(["resume", "Gate"], b"").status.success());
+    succeeds(&home, id.trim());
+}
+
 /// Somebody deletes only the files of a living supervisor: it leaves, its job is run again.
 #[test]
 fn a_deleted_directory_of_a_supervisor_ends_it() {
@@ -231,7 +270,7 @@ fn a_deleted_directory_of_a_supervisor_ends_it() {
     let long = submit(&home, "Gate", Some("long"));
     began(&home, &long);
     let first = only_supervisor(&home);
-    fs::remove_dir_all(home.state().join("supervisors")).expect("it can be deleted");
+    delete(&home.state().join("supervisors"));
     eventually("it leaves", Duration::from_secs(30), || {
         !is_alive(first.pid)
     });

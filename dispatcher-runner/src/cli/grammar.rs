@@ -300,7 +300,8 @@ pub(crate) const COMMANDS: &[Command] = &[
         name: "retry",
         arguments: "<id…>",
         summary: "submit ended jobs again, as new jobs",
-        details: "The new job has the payload and options of the old one, which stays as it is.",
+        details: "The new job has the payload and options of the old one, which stays as it is.\n\
+                  A delay is not waited for a second time.",
         positional: between(1, usize::MAX, Words::Jobs),
         flags: &[],
     },

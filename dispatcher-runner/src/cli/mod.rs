@@ -60,6 +60,9 @@ pub(crate) trait Host {
     /// Opens the store, creating it where there is none.
     fn open_store(&mut self, location: &StoreLocation) -> Result<Box<dyn Store>, StoreError>;
 
+    /// Whether there is a state; also when that cannot be told, which opening it will explain.
+    fn has_state(&self, location: &StoreLocation) -> bool;
+
     /// Submits a job durably, and makes sure that somebody runs it.
     fn submit(&mut self, state: &State<'_>, request: &JobRequest)
     -> Result<SubmittedJob, CliError>;
@@ -69,6 +72,9 @@ pub(crate) trait Host {
 
     /// Whether the supervisor of a row still lives.
     fn is_alive(&mut self, supervisor: &SupervisorRow) -> bool;
+
+    /// The systemd service that a living supervisor ends with; none when it outlives them all.
+    fn service_of(&mut self, supervisor: &SupervisorRow) -> Option<String>;
 
     /// Wakes whoever is open, and starts a supervisor when there is work that nobody serves.
     fn wake_all(&mut self, state: &State<'_>);

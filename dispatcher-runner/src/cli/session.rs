@@ -10,7 +10,7 @@ use super::terminal::Terminal;
 use super::{Environment, State};
 use crate::about::About;
 use crate::config::{Config, StoreLocation};
-use crate::store::{DispatcherRow, DispatcherStatus, Store, StoreError, UnixMs};
+use crate::store::{DispatcherRow, DispatcherStatus, MemoryStore, Store, StoreError, UnixMs};
 
 /// One run of one command.
 pub(crate) struct Session<'e, 'h> {
@@ -54,6 +54,21 @@ impl Session<'_, '_> {
     /// The first positional argument, which the grammar made sure of.
     pub(crate) fn first_word(&self) -> &str {
         self.arguments.words.first().map_or("", String::as_str)
+    }
+
+    /// The store for a command that only reads: where there is no state, none is made for it.
+    pub(crate) fn open_to_read(&mut self) -> Result<OpenStore, Stop> {
+        if self.has_state() {
+            return self.open_store();
+        }
+        Ok(OpenStore {
+            store: Box::new(MemoryStore::default()),
+            location: self.location.clone(),
+        })
+    }
+
+    pub(crate) fn has_state(&self) -> bool {
+        self.environment.host.has_state(&self.location)
     }
 
     pub(crate) fn open_store(&mut self) -> Result<OpenStore, Stop> {

@@ -124,6 +124,7 @@ struct TestHost {
     waits: u32,
     broken: bool,
     lost: bool,
+    fresh: bool,
 }
 
 /// What a command did.
@@ -154,6 +155,7 @@ fn program() -> Program {
             waits: 0,
             broken: false,
             lost: false,
+            fresh: false,
         },
         registry,
         variables: Vec::new(),
@@ -233,6 +235,10 @@ impl Host for TestHost {
         Ok(Box::new(self.store.clone()))
     }
 
+    fn has_state(&self, _: &StoreLocation) -> bool {
+        !self.fresh
+    }
+
     fn submit(
         &mut self,
         state: &State<'_>,
@@ -300,6 +306,10 @@ impl Host for TestHost {
 
     fn is_alive(&mut self, _: &SupervisorRow) -> bool {
         !self.lost
+    }
+
+    fn service_of(&mut self, _: &SupervisorRow) -> Option<String> {
+        None
     }
 
     fn wake_all(&mut self, _: &State<'_>) {

@@ -15,6 +15,7 @@ use super::strays::{self, Children, Leader, Owner};
 use super::sys::{self, BrokenPipe, Child, Ended};
 use super::tag::Tag;
 use super::wire::{KeeperReport, KeeperRequest, Opening};
+use super::worker;
 
 /// How long killing strays may take before those that do not die are given up.
 const BURIAL_TIME_MAX: Duration = Duration::from_secs(5);
@@ -90,7 +91,10 @@ pub(super) fn prepare(
     name: &str,
 ) -> Result<KeeperLoop, (MessageSocket, io::Error)> {
     let prepared = settle(socket.as_fd().as_raw_fd())
-        .and_then(|()| Spawner::new(name))
+        .and_then(|()| {
+            worker::prepare();
+            Spawner::new(name)
+        })
         .and_then(|spawner| Ok((spawner, sys::keeper_signals()?)));
     match prepared {
         Ok((spawner, signals)) => Ok(KeeperLoop {

@@ -24,12 +24,19 @@ static CONTROL: AtomicI32 = AtomicI32::new(NONE);
 static LOCK: AtomicI32 = AtomicI32::new(NONE);
 static TERM_SEEN: AtomicBool = AtomicBool::new(false);
 
+/// Bytes read at once: a whole start message as a rule, and one page of memory.
+const READ_BYTES: usize = 4096;
+
+/// Makes sure that no child of this process keeps what [`adopt`] takes; once, before it.
+pub(super) fn prepare() {
+    // SAFETY: the handler only closes descriptors and stores atomics.
+    unsafe { pthread_atfork(None, None, Some(forget_after_fork)) };
+}
+
 /// Takes the worker's two private descriptors.
 pub(super) fn adopt(control: RawFd, lock: RawFd) {
     CONTROL.store(control, Ordering::Relaxed);
     LOCK.store(lock, Ordering::Relaxed);
-    // SAFETY: the handler only closes descriptors and stores atomics.
-    unsafe { pthread_atfork(None, None, Some(forget_after_fork)) };
 }
 
 /// Sends one message, waiting for room.
@@ -143,7 +150,7 @@ impl WorkerLink {
             Wait::Yes => 0,
             Wait::No => libc::MSG_DONTWAIT,
         };
-        let mut buffer = [0_u8; 16 * 1024];
+        let mut buffer = [0_u8; READ_BYTES];
         loop {
             let fd = CONTROL.load(Ordering::Relaxed);
             // SAFETY: the buffer is valid for its length.
@@ -162,6 +169,11 @@ impl WorkerLink {
 impl Link for WorkerLink {
     fn send(&mut self, message: WorkerMessage) -> Result<(), LinkError> {
         send(&message).map_err(|error| LinkError(Some(error)))
+    }
+
+    #[cfg(feature = "tokio")]
+    fn driver(&self) -> dispatcher_core::Driver {
+        super::runtime::drive
     }
 
     fn cancelled(&mut self) -> bool {

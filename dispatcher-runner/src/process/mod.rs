@@ -17,6 +17,9 @@ mod panics;
 mod programs;
 mod replace;
 mod role;
+#[cfg(feature = "tokio")]
+mod runtime;
+mod scope;
 mod signals;
 mod slot;
 mod socket;
@@ -31,12 +34,15 @@ mod worker;
 
 pub(crate) use build::build_id;
 pub(crate) use capture::{CaptureBuffer, LIVE_BYTES_MAX, live_path};
-pub(crate) use detached::{detach, start_detached};
+pub(crate) use detached::{detach, start_detached, take_own_name};
 pub(crate) use keeper::{Keeper, KeeperSpec};
 pub(crate) use memory::tree_rss_bytes;
 pub(crate) use programs::{find_program, has_role, succeeds};
 pub(crate) use replace::replace_with;
 pub(crate) use role::{become_role_if_asked, other_threads};
+#[cfg(feature = "tokio")]
+pub(crate) use runtime::drive;
+pub(crate) use scope::service_of;
 pub(crate) use signals::StopSignals;
 pub(crate) use slot::{lock_slot, renew_slot, try_take_slot};
 pub(crate) use tag::{NO_ATTEMPT, TAG_VARIABLE, Tag, count_tagged, kill_tagged};

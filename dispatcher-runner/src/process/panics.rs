@@ -17,11 +17,9 @@ const BACKTRACE_BYTES_MAX: usize = 64 * 1024;
 
 static LAST: Mutex<Option<Panic>> = Mutex::new(None);
 
-/// Runs the job. `before_abort` is called with the panic where the program is built to abort.
-pub(super) fn catch<T>(
-    run: impl FnOnce() -> T,
-    before_abort: impl Fn(Panic) + Send + Sync + 'static,
-) -> Result<T, Panic> {
+/// Has panics of this thread, and of those forked from it, noted; once, before [`catch`].
+/// `before_abort` is called with the panic where the program is built to abort.
+pub(super) fn prepare(before_abort: fn(Panic)) {
     let worker = thread::current().id();
     let previous = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
@@ -35,6 +33,10 @@ pub(super) fn catch<T>(
         }
         previous(info);
     }));
+}
+
+/// Runs the job.
+pub(super) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, Panic> {
     panic::catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
         let last = LAST.lock().ok().and_then(|mut last| last.take());
         last.unwrap_or_else(|| Panic {

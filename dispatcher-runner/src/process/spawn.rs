@@ -77,7 +77,9 @@ impl Spawner {
         // SAFETY: the keeper has one thread.
         unsafe { title.show(&shown) };
         // The kernel took the name from /proc/self/exe.
-        title::name_process(name.rsplit('/').next().unwrap_or(name));
+        title::name_process(&title::process_name(
+            name.rsplit('/').next().unwrap_or(name),
+        ));
         Ok(Self {
             name: name.to_owned(),
             title,
@@ -98,9 +100,15 @@ impl Spawner {
         limits: &Limits,
         fds: &Descriptors,
     ) -> io::Result<i32> {
+        let marks = Marks {
+            tag: tag.to_string(),
+            title,
+            name: title::process_name(title.split(' ').nth(2).unwrap_or(title)),
+        };
+        let limits = self.prepared(limits);
         match fork()? {
             Side::Keeper { pid } => Ok(pid),
-            Side::Child => self.serve(tag, title, limits, fds),
+            Side::Child => self.serve(&marks, &limits, fds),
         }
     }
 
@@ -115,10 +123,12 @@ impl Spawner {
         let job = tag.job.as_str();
         let argv = [&self.name, "notifydispatcher", dispatcher, "--job", job];
         let argv = c_strings(argv.into_iter())?;
+        let tag = tag.to_string();
+        let limits = self.prepared(limits);
         start(|| {
-            self.settle(fds, (PLACE_A, OnExec::Keep), limits)?;
+            self.settle(fds, (PLACE_A, OnExec::Keep), &limits)?;
             // SAFETY: the child has one thread.
-            unsafe { self.title.tag(tag) };
+            unsafe { self.title.tag(&tag) };
             let argv = pointers(&argv);
             // SAFETY: both are terminated, the array by a null pointer.
             unsafe { libc::execv(c"/proc/self/exe".as_ptr(), argv.as_ptr()) };
@@ -143,8 +153,9 @@ impl Spawner {
         env.extend(others.map(|(name, value)| format!("{name}={value}")));
         let env = c_strings(env.iter().map(String::as_str))?;
         let lock_place = COMMAND_LOCK.min(sys::descriptors_max()).max(FIRST_FREE);
+        let limits = self.prepared(limits);
         start(|| {
-            self.settle(fds, (lock_place, OnExec::Keep), limits)?;
+            self.settle(fds, (lock_place, OnExec::Keep), &limits)?;
             if let Some(directory) = &program.working_directory {
                 std::env::set_current_dir(directory)?;
             }
@@ -160,7 +171,7 @@ impl Spawner {
     }
 
     /// The whole life of a forked worker.
-    fn serve(&self, tag: &Tag, title: &str, limits: &Limits, fds: &Descriptors) -> ! {
+    fn serve(&self, marks: &Marks<'_>, limits: &PreparedLimits, fds: &Descriptors) -> ! {
         let [control, stdout, stderr, lock] = fds.each_ref().map(AsFd::as_fd);
         sys::unblock_signals();
         let placed = sys::place(self.null.as_fd(), 0, OnExec::Keep)
@@ -174,11 +185,11 @@ impl Spawner {
         sys::close_all(FIRST_FREE, RawFd::MAX);
         // SAFETY: the child has one thread.
         unsafe {
-            self.title.tag(tag);
-            self.title.show(title);
+            self.title.tag(&marks.tag);
+            self.title.show(marks.title);
         }
-        title::name_process(title.split(' ').nth(2).unwrap_or(title));
-        self.limit(limits);
+        title::name_process(&marks.name);
+        limits.set();
         worker::serve_fork(PLACE_A, PLACE_B)
     }
 
@@ -187,7 +198,7 @@ impl Spawner {
         &self,
         fds: &Descriptors,
         (lock_place, on_exec): (RawFd, OnExec),
-        limits: &Limits,
+        limits: &PreparedLimits,
     ) -> io::Result<()> {
         let [stdin, stdout, stderr, lock] = fds.each_ref().map(AsFd::as_fd);
         sys::place(stdin, 0, OnExec::Keep)?;
@@ -199,15 +210,38 @@ impl Spawner {
         sys::close_all(FIRST_FREE.max(lock_place + 1), RawFd::MAX);
         sys::stop_ignoring_signals(BrokenPipe::Default);
         sys::unblock_signals();
-        self.limit(limits);
+        limits.set();
         Ok(())
     }
 
-    fn limit(&self, limits: &Limits) {
+    fn prepared(&self, limits: &Limits) -> PreparedLimits {
         let step = self.oom_score_adj.saturating_add(OOM_SCORE_STEP);
         let score = limits.oom_score_adj.unwrap_or(step).clamp(-1000, 1000);
+        PreparedLimits {
+            limits: *limits,
+            oom_score_adj: score.to_string(),
+        }
+    }
+}
+
+/// How a worker is shown; made before the fork, where it costs a worker no memory of its own.
+struct Marks<'a> {
+    tag: String,
+    title: &'a str,
+    name: [u8; 16],
+}
+
+/// Limits of a worker; made before the fork.
+struct PreparedLimits {
+    limits: Limits,
+    oom_score_adj: String,
+}
+
+impl PreparedLimits {
+    fn set(&self) {
+        let limits = &self.limits;
         // A score below the keeper's needs privileges; without them the keeper's stays.
-        let _ = std::fs::write("/proc/self/oom_score_adj", score.to_string());
+        let _ = sys::write_to(c"/proc/self/oom_score_adj", self.oom_score_adj.as_bytes());
         if let Some(cpu) = limits.cpu {
             let seconds = u64::try_from(cpu.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX);
             let seconds = seconds.max(1);

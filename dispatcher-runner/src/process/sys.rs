@@ -3,6 +3,7 @@
 //! Nothing here decides anything. A process id is checked to be above 1 before it is signalled.
 #![expect(unsafe_code, reason = "system calls")]
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::mem::{MaybeUninit, zeroed};
@@ -169,6 +170,27 @@ pub(super) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the buffer is valid for its length.
     let count = unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// Writes a few bytes to a file that is there, with as little of the library as possible: in a
+/// forked child every page of code that is touched for the first time costs as much as a call.
+pub(super) fn write_to(path: &CStr, bytes: &[u8]) -> io::Result<()> {
+    // SAFETY: the path is terminated, the bytes are valid for their length, and the descriptor is
+    // nobody else's.
+    let written = unsafe {
+        let fd = libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let written = libc::write(fd, bytes.as_ptr().cast(), bytes.len());
+        libc::close(fd);
+        written
+    };
+    match usize::try_from(written) {
+        Ok(count) if count == bytes.len() => Ok(()),
+        Ok(_) => Err(io::ErrorKind::WriteZero.into()),
+        Err(_) => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Lets every signal through, as a new program expects.

@@ -63,7 +63,7 @@ pub(crate) fn kill_tagged(tag: &Tag) -> u32 {
     let mut killed = BTreeSet::new();
     loop {
         let found = look_for(tag);
-        for pid in &found.marked {
+        for pid in &found {
             killed.insert(*pid);
             // Group mates may have dropped the tag. The group was made for the attempt.
             if let Some(group) = sys::group_of(*pid).filter(|group| Some(*group) != own_group) {
@@ -72,7 +72,7 @@ pub(crate) fn kill_tagged(tag: &Tag) -> u32 {
             let _ = sys::kill(*pid, libc::SIGKILL);
         }
         let over = |pid: &i32| Stat::of(*pid).is_none_or(|stat| stat.is_over());
-        let done = found.marked.is_empty() && !found.unsure && killed.iter().all(over);
+        let done = found.is_empty() && killed.iter().all(over);
         if done || Instant::now() > give_up {
             return u32::try_from(killed.len()).unwrap_or(u32::MAX);
         }
@@ -82,14 +82,7 @@ pub(crate) fn kill_tagged(tag: &Tag) -> u32 {
 
 /// How many living processes carry the tag.
 pub(crate) fn count_tagged(tag: &Tag) -> u32 {
-    let give_up = Instant::now() + LOOK_TIME_MAX;
-    loop {
-        let found = look_for(tag);
-        if !found.unsure || Instant::now() > give_up {
-            return u32::try_from(found.marked.len()).unwrap_or(u32::MAX);
-        }
-        thread::sleep(LOOK_STEP);
-    }
+    u32::try_from(look_for(tag).len()).unwrap_or(u32::MAX)
 }
 
 /// When to stop waiting for what [`mark_of`] looks at.
@@ -162,32 +155,31 @@ fn value_in(environ: &[u8]) -> Option<&[u8]> {
     })
 }
 
-struct Found {
-    marked: Vec<i32>,
-    /// Whether there are processes that might carry it.
-    unsure: bool,
-}
-
-fn look_for(tag: &Tag) -> Found {
+/// The living processes that carry the tag. Those that could not be told at first are looked at
+/// again, and only those, so that a machine that starts many programs holds nobody up.
+fn look_for(tag: &Tag) -> Vec<i32> {
     let wanted = tag.to_string();
     let own = sys::own_pid();
-    let mut found = Found {
-        marked: Vec::new(),
-        unsure: false,
+    let (mut marked, mut unsure) = (Vec::new(), Vec::new());
+    let mut note = |pid, mark: Mark| match mark {
+        Mark::Value(value) if value == wanted.as_bytes() => marked.push(pid),
+        Mark::Value(_) | Mark::Nothing => {}
+        Mark::Unsure => unsure.push(pid),
     };
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|name| name.parse().ok());
-        let Some(pid) = pid.filter(|pid| *pid != own) else {
-            continue;
-        };
-        match mark(pid) {
-            Mark::Value(value) if value == wanted.as_bytes() => found.marked.push(pid),
-            Mark::Value(_) | Mark::Nothing => {}
-            Mark::Unsure => found.unsure = true,
+        if let Some(pid) = pid.filter(|pid| *pid != own) {
+            note(pid, mark(pid));
         }
     }
-    found
+    let until = look_until();
+    for pid in std::mem::take(&mut unsure) {
+        if mark_of(pid, until) == Mark::Value(wanted.clone().into_bytes()) {
+            marked.push(pid);
+        }
+    }
+    marked
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use dispatcher_core::JobId;
 
 use super::stat::Stat;
 use super::sys;
-use super::tag::{TAG_BYTES, TAG_VARIABLE, Tag};
+use super::tag::{TAG_BYTES, TAG_VARIABLE};
 
 /// Where the strings of this process lie.
 #[derive(Debug, Clone)]
@@ -69,12 +69,11 @@ impl Title {
         }
     }
 
-    /// Puts the tag in the place of the placeholder.
+    /// Puts the value of a tag in the place of the placeholder.
     ///
     /// # Safety
     /// Only while this process has one thread.
-    pub(super) unsafe fn tag(&self, tag: &Tag) {
-        let value = tag.to_string();
+    pub(super) unsafe fn tag(&self, value: &str) {
         let Some(start) = self.tag else {
             // SAFETY: one thread, says the caller.
             unsafe { std::env::set_var(TAG_VARIABLE, value) };
@@ -89,12 +88,17 @@ impl Title {
     }
 }
 
-/// Names this process in listings of the kernel, which cut it after 15 bytes.
-pub(super) fn name_process(name: &str) {
+/// A name as listings of the kernel show it, which cut it after 15 bytes.
+pub(super) fn process_name(name: &str) -> [u8; 16] {
     let mut bytes = [0_u8; 16];
     let length = name.len().min(15);
     bytes[..length].copy_from_slice(&name.as_bytes()[..length]);
-    // SAFETY: the text is terminated within its 16 bytes.
+    bytes
+}
+
+/// Names this process.
+pub(super) fn name_process(bytes: &[u8; 16]) {
+    // SAFETY: the kernel reads no more than 16 bytes.
     unsafe { libc::prctl(libc::PR_SET_NAME, bytes.as_ptr(), 0, 0, 0) };
 }
 

@@ -22,7 +22,18 @@ use super::{libraries, panics, spawn, sys, title};
 /// Exit code of a worker that has no job, or cannot tell its result.
 const PROTOCOL_EXIT: i32 = 70;
 
-/// Serves one job in a process that the keeper forked.
+/// Makes this process one that can serve a job, or can fork such processes: what is done here
+/// need not be done for each of them.
+pub(super) fn prepare() {
+    link::prepare();
+    panics::prepare(|panic| {
+        // The process is about to abort; a lost result shows as the signal.
+        let _ = link::send(&WorkerMessage::Result(WorkResult::Panicked(panic)));
+    });
+    flush();
+}
+
+/// Serves one job in a process that the keeper forked, which is prepared.
 pub(super) fn serve_fork(control: RawFd, lock: RawFd) -> ! {
     link::adopt(control, lock);
     let code = serve(None);
@@ -32,7 +43,8 @@ pub(super) fn serve_fork(control: RawFd, lock: RawFd) -> ! {
 
 /// Serves one job in a fresh image; its control channel is descriptor 0, its slot lock 3.
 pub(super) fn serve_exec(dispatcher: &str, job: JobId) -> ! {
-    title::name_process(dispatcher);
+    prepare();
+    title::name_process(&title::process_name(dispatcher));
     let lock = spawn::PLACE_A;
     let code = match sys::take_stdin().and_then(|control| {
         sys::close_on_exec(lock)?;
@@ -72,7 +84,7 @@ fn serve(expected: Option<JobId>) -> i32 {
 }
 
 fn run(start: Start, link: WorkerLink) -> WorkResult {
-    let libraries = match prepare(&start.options) {
+    let libraries = match surround(&start.options) {
         Ok(libraries) => libraries,
         Err(result) => return result,
     };
@@ -87,14 +99,7 @@ fn run(start: Start, link: WorkerLink) -> WorkResult {
         libraries,
         Box::new(link),
     );
-    let ran = panics::catch(
-        || (definition.run)(&start.payload, &mut cx),
-        |panic| {
-            // The process is about to abort; a lost result shows as the signal.
-            let _ = link::send(&WorkerMessage::Result(WorkResult::Panicked(panic)));
-        },
-    );
-    match ran {
+    match panics::catch(|| (definition.run)(&start.payload, &mut cx)) {
         Ok(Ok(Ok(()))) => WorkResult::Succeeded,
         Ok(Ok(Err(failure))) => result_of(&failure),
         Ok(Err(refused)) => WorkResult::Discarded {
@@ -105,7 +110,7 @@ fn run(start: Start, link: WorkerLink) -> WorkResult {
 }
 
 /// Gives the job its surroundings.
-fn prepare(options: &Options) -> Result<Vec<Library>, WorkResult> {
+fn surround(options: &Options) -> Result<Vec<Library>, WorkResult> {
     match &options.env {
         EnvPolicy::Inherit => {}
         EnvPolicy::Only(names) => keep_only(names),

@@ -41,7 +41,8 @@ pub(crate) trait Store: Send {
     ///
     /// A dispatcher of which nothing runs goes before the others of a round, so that each has a
     /// slot even when slots become free one at a time. A supervisor without an open row gets
-    /// nothing: what it took could never be rescued. `concurrency = 0` is bounded by the slots
+    /// nothing: what it took could never be rescued. A job that a newer build sent is left to that
+    /// for ten seconds. `concurrency = 0` is bounded by the slots
     /// offered and by `worker_slots` per claim. At most 1,000 jobs are promoted, and as many
     /// expired, per claim; `next_due` is zero while there are more.
     fn claim(&mut self, request: &ClaimRequest) -> Result<Claim, StoreError>;
@@ -103,6 +104,9 @@ pub(crate) trait Store: Send {
 
     /// All dispatchers with their counters, by name.
     fn dispatchers(&mut self) -> Result<Vec<DispatcherStatus>, StoreError>;
+
+    /// When the job that has waited longest was submitted; cheap as long as history is pruned.
+    fn oldest_waiting(&mut self) -> Result<Option<UnixMs>, StoreError>;
 
     /// Pauses or resumes a dispatcher; `false` when there is no such row.
     fn set_paused(&mut self, dispatcher: &str, pause: Pause) -> Result<bool, StoreError>;

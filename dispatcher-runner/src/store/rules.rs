@@ -14,6 +14,10 @@ pub(super) const STDERR_END_BYTES: usize = 2048;
 /// Jobs that one claim promotes, and jobs that it expires, at most.
 pub(super) const DUE_PER_CLAIM_MAX: usize = 1000;
 
+/// How long a job of a newer build is left to a supervisor of that. It is there within a moment,
+/// unless it was taken back.
+pub(super) const LEFT_TO_NEWER_MAX: Duration = Duration::from_secs(10);
+
 /// What happens to a submitted job because of its unfinished duplicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {

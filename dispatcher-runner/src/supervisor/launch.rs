@@ -119,7 +119,7 @@ fn start(orders: &Orders, lock: File) -> io::Result<()> {
     // Without a log it says nothing, and works all the same.
     let log = open_log(orders).or_else(|_| File::options().write(true).open("/dev/null"))?;
     let orders = serde_json::to_string(orders).map_err(io::Error::other)?;
-    process::start_detached(&[ROLE, &orders], lock, log)
+    process::start_detached([ROLE, &orders], lock, log)
 }
 
 fn open_log(orders: &Orders) -> io::Result<File> {

@@ -2,14 +2,22 @@
 //!
 //! `DISPATCHER_TEST_WITHOUT=Legacy` makes it the later version of itself that has dropped one.
 
+use std::cell::RefCell;
+use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::Duration;
 
-use dispatcher_core::{Context, Dispatcher, Failure, Process, Registry};
+use dispatcher_core::{
+    AsyncProcess, Context, Dispatcher, Failure, Isolation, Options, Process, Registry,
+};
 use dispatcher_runner::{Dispatch as _, SpawnError};
 use dispatcher_tests::{PATIENCE, eventually};
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 /// Waits where it is sent; one of it is enough.
 #[derive(Dispatcher, Serialize, Deserialize)]
@@ -62,6 +70,79 @@ impl Process for Stubborn {
     }
 }
 
+/// A job that is a future, with everything that tokio gives to one thread.
+#[derive(Dispatcher, Serialize, Deserialize)]
+#[dispatcher(max_queue = 0, concurrency = 0, timeout = "1m", grace = "40s")]
+struct Eventual {
+    isolation: Isolation,
+    deed: Deed,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Deed {
+    /// Talks to itself over a socket, in tasks that are not `Send`.
+    Talk,
+    Hang,
+    /// Hangs until it is told to stop.
+    AskToHang,
+    /// Leaves something behind that blocks.
+    LeaveBlocked,
+    Panic,
+}
+
+impl AsyncProcess for Eventual {
+    async fn process(&mut self, cx: &mut Context) -> Result<(), Failure> {
+        std::fs::write(home().join(format!("began-{}", cx.job())), b"")?;
+        match self.deed {
+            Deed::Talk => {
+                let said = talk().await?;
+                let late = timeout(Duration::from_millis(20), pending::<()>()).await;
+                assert!(late.is_err(), "nothing comes");
+                cx.progress(0.5, "has talked")?;
+                cx.output(&said)?;
+            }
+            Deed::Hang => pending::<()>().await,
+            Deed::AskToHang => {
+                while !cx.cancelled() {
+                    let _ = timeout(Duration::from_millis(5), pending::<()>()).await;
+                }
+            }
+            Deed::LeaveBlocked => {
+                tokio::task::spawn_blocking(|| dispatcher_tests::pass(PATIENCE));
+            }
+            Deed::Panic => {
+                tokio::task::yield_now().await;
+                panic!("in a future");
+            }
+        }
+        Ok(())
+    }
+
+    fn options(&self, options: &mut Options) {
+        options.isolation = self.isolation;
+    }
+}
+
+async fn talk() -> Result<String, Failure> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let shared = Rc::new(RefCell::new(String::new()));
+    let heard = Rc::clone(&shared);
+    let server = tokio::task::spawn_local(async move {
+        let (mut stream, _) = listener.accept().await?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await?;
+        heard.borrow_mut().push_str(&text);
+        std::io::Result::Ok(())
+    });
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(b"hello").await?;
+    drop(stream);
+    server.await??;
+    Ok(shared.take())
+}
+
 fn main() -> ExitCode {
     dispatcher_runner::init_with(dispatchers());
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -104,6 +185,7 @@ fn dispatchers() -> dispatcher_core::RegistryBuilder {
         Gate::definition(),
         Legacy::definition(),
         Stubborn::definition(),
+        Eventual::definition(),
     ];
     let kept = all.into_iter().filter(|one| one.name != without);
     kept.fold(Registry::builder(), |builder, one| builder.with(one))

@@ -13,7 +13,7 @@ use crate::store::{CancelReply, Pause, Retention};
 const PRUNE_BATCH: usize = 500;
 
 pub(super) fn cancel(session: &mut Session<'_, '_>) -> Done {
-    let mut store = session.open_store()?;
+    let mut store = session.open_to_read()?;
     let jobs = resolve_all(session, &mut store)?;
     let by = format!(
         "{} cancel (pid {})",
@@ -55,15 +55,23 @@ pub(super) fn cancel(session: &mut Session<'_, '_>) -> Done {
 }
 
 pub(super) fn retry(session: &mut Session<'_, '_>) -> Done {
-    let mut store = session.open_store()?;
+    let mut store = session.open_to_read()?;
     let jobs = resolve_all(session, &mut store)?;
     let mut requests = Vec::new();
     for job in jobs {
         requests.push(retry_request(session, &mut store, job)?);
     }
     let mut listed = Vec::new();
+    let mut refused = None;
     for request in requests {
-        let submitted = session.with_host(|host, state| host.submit(state, &request))?;
+        let submitted = match session.with_host(|host, state| host.submit(state, &request)) {
+            Ok(submitted) => submitted,
+            Err(error) => {
+                refused = Some(error);
+                break;
+            }
+        };
+        super::notify::note_duplicate(session, submitted, request.definition.name);
         let old = request.retry_of;
         if session.json() {
             let duplicate = submitted.duplicate;
@@ -72,10 +80,14 @@ pub(super) fn retry(session: &mut Session<'_, '_>) -> Done {
             session.terminal().line(submitted.id.as_str())?;
         }
     }
+    // What was submitted before a refusal is told all the same.
     if session.json() {
         session.terminal().json(&Value::Array(listed))?;
     }
-    Ok(0)
+    match refused {
+        Some(error) => Err(error.into()),
+        None => Ok(0),
+    }
 }
 
 fn retry_request(
@@ -183,7 +195,7 @@ pub(super) fn known_name(
 }
 
 pub(super) fn prune(session: &mut Session<'_, '_>) -> Done {
-    let mut store = session.open_store()?;
+    let mut store = session.open_to_read()?;
     let retention = Retention {
         age: session.config.retention_age(),
         count_per_dispatcher: session.config.retention_count(),

@@ -18,7 +18,7 @@ const LIMIT: usize = 50;
 const LIMIT_MAX: usize = 100_000;
 
 pub(super) fn jobs(session: &mut Session<'_, '_>) -> Done {
-    let mut store = session.open_store()?;
+    let mut store = session.open_to_read()?;
     let filter = filter(session)?;
     let filter = match &filter.dispatcher {
         Some(typed) => JobFilter {
@@ -46,7 +46,10 @@ pub(super) fn jobs(session: &mut Session<'_, '_>) -> Done {
         return Ok(0);
     }
     if found.is_empty() {
-        let text = format!("there are {} in {}", none_such(&filter), session.location);
+        let text = match session.has_state() {
+            true => format!("there are {} in {}", none_such(&filter), session.location),
+            false => format!("no jobs yet: the first one makes {}", session.location),
+        };
         session.terminal().note(&text);
         return Ok(0);
     }

@@ -81,7 +81,7 @@ pub(super) fn list(session: &mut Session<'_, '_>) -> Done {
 /// The rows of the store; a store that cannot be opened is an error only where there is nothing
 /// else to show.
 fn rows(session: &mut Session<'_, '_>) -> Result<Option<Vec<DispatcherStatus>>, Stop> {
-    let opened = session.open_store();
+    let opened = session.open_to_read();
     let asked = opened.and_then(|mut store| store.ask(|store| store.dispatchers()));
     match asked {
         Err(Stop::Failed(error)) if !session.registry.is_empty() => {

@@ -48,18 +48,20 @@ pub(super) fn notifydispatcher(session: &mut Session<'_, '_>) -> Done {
         retry_of: None,
     };
     let submitted = session.with_host(|host, state| host.submit(state, &request))?;
-    if submitted.duplicate {
-        let id = submitted.id;
-        let text = format!(
-            "{} is unfinished and has the same identity: job {id}",
-            definition.name
-        );
-        session.terminal().note(&text);
-    }
+    note_duplicate(session, submitted, definition.name);
     if detach {
         return report_submission(session, submitted);
     }
     wait(session, submitted, definition.name)
+}
+
+/// Says that nothing was stored, because the job is there already.
+pub(super) fn note_duplicate(session: &mut Session<'_, '_>, submitted: SubmittedJob, name: &str) {
+    if submitted.duplicate {
+        let id = submitted.id;
+        let text = format!("{name} is unfinished and has the same identity: job {id}");
+        session.terminal().note(&text);
+    }
 }
 
 fn report_submission(session: &mut Session<'_, '_>, submitted: SubmittedJob) -> Done {

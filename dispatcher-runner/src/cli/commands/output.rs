@@ -14,7 +14,7 @@ use crate::store::JobRecord;
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) fn logs(session: &mut Session<'_, '_>) -> Done {
-    let mut store = session.open_store()?;
+    let mut store = session.open_to_read()?;
     let job = ids::resolve(&mut store, session.first_word())?;
     let wanted = session
         .arguments
@@ -109,7 +109,7 @@ fn logs_json(
 pub(super) fn output(session: &mut Session<'_, '_>) -> Done {
     let latest = session.arguments.value("latest").map(str::to_owned);
     let typed = session.arguments.words.first().cloned();
-    let mut store = session.open_store()?;
+    let mut store = session.open_to_read()?;
     let found = match (typed, latest) {
         (Some(typed), None) => output_of(&mut store, &typed)?,
         (None, Some(name)) => {

@@ -21,7 +21,7 @@ use crate::store::{JobRecord, UnixMs};
 const STDERR_LINES: usize = 10;
 
 pub(super) fn show(session: &mut Session<'_, '_>) -> Done {
-    let mut store = session.open_store()?;
+    let mut store = session.open_to_read()?;
     let job = ids::resolve(&mut store, session.first_word())?;
     let record = store.ask(|store| store.job(job))?;
     store.ask(|store| store.sync())?;

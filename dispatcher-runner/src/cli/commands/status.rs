@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use dispatcher_core::JobState;
 use dispatcher_core::duration::format_bytes;
 use serde_json::{Value, json};
 
@@ -13,19 +12,19 @@ use crate::cli::format::{ago, local, utc};
 use crate::cli::layout::{Cell, ColumnKind, Table, harmless};
 use crate::cli::session::{OpenStore, Session};
 use crate::cli::terminal::Colour;
-use crate::store::{DispatcherStatus, JobFilter, SupervisorRow, UnixMs};
+use crate::store::{DispatcherStatus, SupervisorRow, UnixMs};
 
 /// Where supervisors write what happens to them.
 const LOG_NAME: &str = "supervisor.log";
 /// The end of the log that is searched for an error.
 const LOG_BYTES: u64 = 64 * 1024;
-/// With more waiting jobs than this the oldest is not looked for.
-const WAITING_MAX: usize = 10_000;
 
 struct Status {
     supervisors: Vec<(SupervisorRow, Life)>,
+    /// Services whose control group takes a supervisor with it.
+    services: Vec<String>,
     dispatchers: Vec<DispatcherStatus>,
-    oldest: Oldest,
+    oldest: Option<UnixMs>,
     bytes: u64,
     last_error: Option<String>,
 }
@@ -50,21 +49,14 @@ impl Life {
     }
 }
 
-/// The job that has waited longest.
-enum Oldest {
-    Nothing,
-    At(UnixMs),
-    /// There are too many to look through.
-    Unknown,
-}
-
 pub(super) fn status(session: &mut Session<'_, '_>) -> Done {
-    let mut store = session.open_store()?;
+    let mut store = session.open_to_read()?;
     let dispatchers = store.ask(|store| store.dispatchers())?;
-    let waiting = dispatchers.iter().map(|it| it.waiting as usize).sum();
+    let supervisors = supervisors_alive(session, &mut store)?;
     let status = Status {
-        supervisors: supervisors_alive(session, &mut store)?,
-        oldest: oldest(&mut store, waiting)?,
+        services: services(session, &supervisors),
+        supervisors,
+        oldest: store.ask(|store| store.oldest_waiting())?,
         dispatchers,
         bytes: state_bytes(session.location.file()),
         last_error: last_error(&session.location.directory().join(LOG_NAME)),
@@ -94,18 +86,14 @@ fn supervisors_alive(
     Ok(judged.collect())
 }
 
-fn oldest(store: &mut OpenStore, waiting: usize) -> Result<Oldest, Stop> {
-    if waiting > WAITING_MAX {
-        return Ok(Oldest::Unknown);
-    }
-    let filter = JobFilter {
-        state: Some(JobState::Queued),
-        limit: WAITING_MAX,
-        ..JobFilter::default()
-    };
-    let queued = store.ask(|store| store.jobs(&filter))?;
-    let oldest = queued.iter().map(|job| job.submitted_at).min();
-    Ok(oldest.map_or(Oldest::Nothing, Oldest::At))
+fn services(session: &mut Session<'_, '_>, rows: &[(SupervisorRow, Life)]) -> Vec<String> {
+    let open = rows.iter().filter(|(_, life)| *life == Life::Open);
+    let mut services: Vec<String> = open
+        .filter_map(|(row, _)| session.with_host(|host, _| host.service_of(row)))
+        .collect();
+    services.sort();
+    services.dedup();
+    services
 }
 
 /// Bytes of the state file and of what SQLite keeps beside it.
@@ -137,11 +125,11 @@ fn last_error(log: &Path) -> Option<String> {
 
 fn print(session: &mut Session<'_, '_>, status: &Status) -> Result<(), Stop> {
     let now = session.now();
-    let state = format!(
-        "state      {}, {}",
-        session.location,
-        format_bytes(status.bytes)
-    );
+    let size = match session.has_state() {
+        true => format_bytes(status.bytes),
+        false => "not there yet: the first job makes it".to_owned(),
+    };
+    let state = format!("state      {}, {size}", session.location);
     let waiting: u64 = status
         .dispatchers
         .iter()
@@ -152,11 +140,9 @@ fn print(session: &mut Session<'_, '_>, status: &Status) -> Result<(), Stop> {
         .iter()
         .map(|it| u64::from(it.running))
         .sum();
-    let oldest = match status.oldest {
-        Oldest::Nothing => String::new(),
-        Oldest::At(time) => format!(", the oldest submitted {}", ago(time, now)),
-        Oldest::Unknown => ", too many to tell the oldest".to_owned(),
-    };
+    let oldest = status.oldest.map_or_else(String::new, |time| {
+        format!(", the oldest submitted {}", ago(time, now))
+    });
     let orphans = orphans(session, status);
     let terminal = session.terminal();
     terminal.line(&state)?;
@@ -186,6 +172,13 @@ fn print(session: &mut Session<'_, '_>, status: &Status) -> Result<(), Stop> {
     for text in &orphans {
         let text = terminal.colours().paint(Colour::Odd, text);
         terminal.line(&format!("\n{text}"))?;
+    }
+    for service in &status.services {
+        let text = format!(
+            "\nwarning: a supervisor is in the control group of {service} and is killed with it; \
+             its jobs are then run again. Set KillMode=process in that unit to let it finish"
+        );
+        terminal.line(&terminal.colours().paint(Colour::Odd, &text))?;
     }
     if let Some(error) = &status.last_error {
         terminal.line(&format!("\nlast error in {LOG_NAME}:\n  {error}"))?;
@@ -306,10 +299,7 @@ fn to_json(session: &Session<'_, '_>, status: &Status) -> Value {
             "mean_run_ms": it.mean_run.map(|mean| u64::try_from(mean.as_millis()).unwrap_or(u64::MAX)),
         })
     });
-    let oldest = match status.oldest {
-        Oldest::Nothing | Oldest::Unknown => None,
-        Oldest::At(time) => Some(utc(time)),
-    };
+    let oldest = status.oldest.map(utc);
     json!({
         "app": session.config.app(),
         "state_file": session.location.file(),
@@ -317,6 +307,7 @@ fn to_json(session: &Session<'_, '_>, status: &Status) -> Value {
         "state_bytes": status.bytes,
         "oldest_waiting_since": oldest,
         "supervisors": supervisors.collect::<Vec<_>>(),
+        "killed_with_services": status.services,
         "dispatchers": dispatchers.collect::<Vec<_>>(),
         "last_error": status.last_error,
     })

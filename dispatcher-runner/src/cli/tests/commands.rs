@@ -478,3 +478,75 @@ fn the_doctor_answers_for_each_check() {
         ran.out
     );
 }
+
+#[test]
+fn reading_makes_no_state() {
+    let mut program = program();
+    program.host.fresh = true;
+    let ran = program.run("jobs");
+    assert_eq!((ran.code, ran.out.as_str()), (0, ""));
+    assert!(
+        ran.err.starts_with("no jobs yet: the first one makes "),
+        "{}",
+        ran.err
+    );
+    assert_eq!(json(&program.run("jobs --json")), serde_json::json!([]));
+    let ran = program.run("status");
+    assert!(
+        ran.out.contains("not there yet") && ran.out.contains("0 waiting"),
+        "{}",
+        ran.out
+    );
+    for command in [
+        "show abc",
+        "logs abc",
+        "output abc",
+        "cancel abc",
+        "retry abc",
+    ] {
+        let ran = program.run(command);
+        assert_eq!(ran.code, 64, "{command}: {ran:?}");
+        assert!(
+            ran.err.contains("no job has the id abc"),
+            "{command}: {}",
+            ran.err
+        );
+    }
+    assert_eq!(program.run("output --latest CliLogin").code, 1);
+    assert_eq!(program.run("prune").out, "0 finished jobs removed\n");
+    assert_eq!(program.run("list").code, 0);
+}
+
+#[test]
+fn a_retry_that_is_dropped_for_a_duplicate_says_so() {
+    let mut program = program();
+    let old = program.submit("CliLogin --unique-key one --delay 0");
+    let end = End {
+        cause: failure("no"),
+        next: Next::Fail,
+        ..End::default()
+    };
+    run_next(&mut program.host.store, &end);
+    let other = program.submit("CliLogin --unique-key one");
+    let ran = program.run(&format!("retry {old}"));
+    assert_eq!(ran.out.trim(), other.as_str());
+    assert!(ran.err.contains("has the same identity"), "{}", ran.err);
+}
+
+#[test]
+fn a_delay_is_not_waited_for_twice() {
+    let mut program = program();
+    let old = program.submit("CliLogin --delay 60");
+    let by = "a test";
+    program.host.store.cancel(&[old], by).unwrap();
+    let ran = program.run(&format!("retry {old}"));
+    let new: JobId = ran.out.trim().parse().unwrap();
+    let record = program.host.store.job(new).unwrap().unwrap();
+    assert_eq!(record.options.delay, None);
+    let ran = program.run("retry --help");
+    assert!(
+        ran.out.contains("delay is not waited for a second time"),
+        "{}",
+        ran.out
+    );
+}

@@ -13,6 +13,7 @@ on_every_store! {
     pauses_are_obeyed,
     needs_an_open_row,
     without_slots_it_only_says_when,
+    a_job_of_a_newer_build_is_left_to_that_for_a_while,
 }
 
 fn binds_jobs_to_slots(fixture: &Fixture) {
@@ -179,4 +180,31 @@ fn without_slots_it_only_says_when(fixture: &Fixture) {
     let claim = store.claim(&request(supervisor, &["A"], 0)).unwrap();
     assert!(claim.jobs.is_empty());
     assert_eq!(claim.next_due, Some(seconds(3)));
+}
+
+fn a_job_of_a_newer_build_is_left_to_that_for_a_while(fixture: &Fixture) {
+    let store = &mut *fixture.store();
+    let unlimited = row("A", |options| options.concurrency = 0);
+    store.register(&[unlimited]).unwrap();
+    let open_build = |store: &mut dyn Store, number| {
+        let new = NewSupervisor {
+            build: build(number),
+            ..new_supervisor("shop")
+        };
+        store.open_supervisor(&new).unwrap()
+    };
+    let [older, newer] = [2, 3].map(|number| open_build(store, number));
+    let sent = |store: &mut dyn Store, number| {
+        accept(store, job_with("A", |job| job.build = build(number)))
+    };
+    let of_older = sent(store, 2);
+    assert_eq!(ids(&claim(store, newer, &["A"], 1)), [of_older]);
+    let _of_newer = sent(store, 3);
+    fixture.advance(seconds(9));
+    assert!(claim(store, older, &["A"], 1).is_empty());
+    fixture.advance(seconds(1));
+    // The newer one was taken back: better run by the older than never.
+    assert_eq!(claim(store, older, &["A"], 1).len(), 1);
+    let next = sent(store, 3);
+    assert_eq!(ids(&claim(store, newer, &["A"], 1)), [next]);
 }

@@ -9,6 +9,7 @@ on_every_store! {
     prefixes_find_ids,
     nothing_is_found_in_nothing,
     dispatchers_are_sorted,
+    the_oldest_waiting_is_told,
 }
 
 fn listed(store: &mut dyn Store, filter: JobFilter) -> Vec<JobId> {
@@ -119,4 +120,24 @@ fn dispatchers_are_sorted(fixture: &Fixture) {
     let names: Vec<_> = store.dispatchers().unwrap();
     let names: Vec<_> = names.into_iter().map(|one| one.row.name).collect();
     assert_eq!(names, ["C", "a", "b"]);
+}
+
+fn the_oldest_waiting_is_told(fixture: &Fixture) {
+    let store = &mut *fixture.store();
+    register(store, "A");
+    assert_eq!(store.oldest_waiting().unwrap(), None);
+    accept(store, job("A"));
+    fixture.advance(seconds(5));
+    accept(
+        store,
+        job_with("A", |job| job.options.delay = Some(seconds(60))),
+    );
+    assert_eq!(store.oldest_waiting().unwrap(), Some(START));
+    let supervisor = open(store);
+    let first = claim(store, supervisor, &["A"], 1).remove(0);
+    assert_eq!(store.oldest_waiting().unwrap(), Some(START + 5_000));
+    // Who waits again has waited since its submission.
+    let after = seconds(9);
+    end(store, &first, Next::Retry { after });
+    assert_eq!(store.oldest_waiting().unwrap(), Some(START));
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use dispatcher_core::JobId;
+use dispatcher_core::{JobId, JobState};
 
 use super::state::{Job, State, WaitsFor};
 use crate::store::{
@@ -73,6 +73,12 @@ impl State {
             .take(filter.limit)
             .map(summary)
             .collect()
+    }
+
+    pub(super) fn oldest_waiting(&self) -> Option<UnixMs> {
+        let mut jobs = self.jobs.values();
+        let oldest = jobs.find(|job| job.state == JobState::Queued);
+        oldest.map(|job| job.submitted_at)
     }
 
     pub(super) fn latest_output(&self, dispatcher: &str) -> Option<(JobId, String)> {

@@ -19,7 +19,7 @@ use super::{
     CancelReply, Cancellation, Capture, Claim, ClaimRequest, DispatcherRow, DispatcherStatus,
     HandOver, Held, JobFilter, JobRecord, JobSummary, NewSupervisor, Pause, ProgressNote, Record,
     Recorded, Rescued, Retention, Serves, Store, StoreError, Submission, SubmitError, Submitted,
-    SupervisorId, SupervisorRow,
+    SupervisorId, SupervisorRow, UnixMs,
 };
 
 /// Jobs in memory.
@@ -145,6 +145,10 @@ impl Store for MemoryStore {
 
     fn dispatchers(&mut self) -> Result<Vec<DispatcherStatus>, StoreError> {
         Ok(self.lock().dispatchers())
+    }
+
+    fn oldest_waiting(&mut self) -> Result<Option<UnixMs>, StoreError> {
+        Ok(self.lock().oldest_waiting())
     }
 
     fn set_paused(&mut self, dispatcher: &str, pause: Pause) -> Result<bool, StoreError> {

@@ -348,10 +348,12 @@ impl State {
         self.promote(now);
         let mut claim = Claim::default();
         let open = self.supervisors.get(&request.supervisor);
-        if open.is_some_and(|row| row.open) {
+        if let Some(build) = open.filter(|row| row.open).map(|row| row.build.modified_ns) {
             let keys = self.choose(request);
             for (key, slot) in keys.into_iter().zip(&request.slots) {
-                claim.jobs.extend(self.take(request, key, *slot, now));
+                if !self.is_left(key, build, now) {
+                    claim.jobs.extend(self.take(request, key, *slot, now));
+                }
             }
         }
         let queued = self.jobs.values();
@@ -440,6 +442,14 @@ impl State {
         });
         let Ok(keys) = picked;
         keys
+    }
+
+    /// Whether a job of a newer build is left to that.
+    fn is_left(&self, key: i64, build: i64, now: UnixMs) -> bool {
+        let waited = |job: &Job| rules::until(job.run_at, now);
+        self.jobs.get(&key).is_some_and(|job| {
+            job.new.build.modified_ns > build && waited(job) < rules::LEFT_TO_NEWER_MAX
+        })
     }
 
     fn take(

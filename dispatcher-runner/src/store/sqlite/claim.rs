@@ -18,24 +18,30 @@ pub(super) fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> rusqlite::Re
     let mut claim = Claim::default();
     expire(unit)?;
     promote(unit)?;
-    if !request.slots.is_empty() && is_open(unit, request)? {
+    if !request.slots.is_empty()
+        && let Some(build) = build_if_open(unit, request)?
+    {
         let (contenders, lanes) = contenders(unit, request)?;
         let keys = pick::pick(contenders, request.slots.len(), |fetch| {
             let lane = &lanes[fetch.contender][fetch.lane];
             heads(unit, lane, fetch.after, fetch.limit)
         })?;
         for (key, slot) in keys.into_iter().zip(&request.slots) {
-            claim.jobs.extend(take(unit, request, &lanes, key, *slot)?);
+            let to = (build, *slot);
+            claim.jobs.extend(take(unit, request, &lanes, key, to)?);
         }
     }
     claim.next_due = next_due(unit)?;
     Ok(claim)
 }
 
-fn is_open(unit: &Unit<'_>, request: &ClaimRequest) -> rusqlite::Result<bool> {
+fn build_if_open(unit: &Unit<'_>, request: &ClaimRequest) -> rusqlite::Result<Option<i64>> {
     unit.connection
         .prepare_cached(sql!("supervisor_is_open"))?
-        .exists(named_params! { ":id": request.supervisor.0 })
+        .query_one(named_params! { ":id": request.supervisor.0 }, |row| {
+            row.get(0)
+        })
+        .optional()
 }
 
 fn expire(unit: &mut Unit<'_>) -> rusqlite::Result<()> {
@@ -171,8 +177,17 @@ fn take(
     request: &ClaimRequest,
     lanes: &[Vec<Lane>],
     key: i64,
-    slot: u32,
+    (build, slot): (i64, u32),
 ) -> rusqlite::Result<Option<Claimed>> {
+    let (payload, options, sender): (_, _, i64) = unit
+        .connection
+        .prepare_cached(sql!("request"))?
+        .query_one(named_params! { ":job": key }, |row| {
+            Ok((row.get(0)?, unit.texts.options(row, 1)?, row.get(2)?))
+        })?;
+    if sender > build && is_left(unit, key)? {
+        return Ok(None);
+    }
     let taken = unit
         .connection
         .prepare_cached(sql!("claim"))?
@@ -206,18 +221,24 @@ fn take(
         .map(|lanes| &lanes[0])
         .find(|lane| lane.dispatcher == dispatcher)
         .map_or_else(String::new, |lane| lane.name.clone());
-    let mut statement = connection.prepare_cached(sql!("request"))?;
-    statement.query_one(named_params! { ":job": key }, |row| {
-        Ok(Some(Claimed {
-            job,
-            slot,
-            dispatcher: name,
-            payload: row.get(0)?,
-            options: unit.texts.options(row, 1)?,
-            counters,
-            snoozes,
-        }))
-    })
+    Ok(Some(Claimed {
+        job,
+        slot,
+        dispatcher: name,
+        payload,
+        options,
+        counters,
+        snoozes,
+    }))
+}
+
+/// Whether a job of a newer build is left to that.
+fn is_left(unit: &Unit<'_>, key: i64) -> rusqlite::Result<bool> {
+    let ready_since = unit
+        .connection
+        .prepare_cached(sql!("ready_since"))?
+        .query_one(named_params! { ":key": key }, |row| row.get(0))?;
+    Ok(rules::until(ready_since, unit.now) < rules::LEFT_TO_NEWER_MAX)
 }
 
 /// Time until a claim would expire or promote something.

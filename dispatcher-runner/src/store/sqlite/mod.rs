@@ -295,6 +295,10 @@ impl Store for SqliteStore {
         self.read(read::dispatchers)
     }
 
+    fn oldest_waiting(&mut self) -> Result<Option<UnixMs>, StoreError> {
+        self.read(read::oldest_waiting)
+    }
+
     fn set_paused(&mut self, dispatcher: &str, pause: Pause) -> Result<bool, StoreError> {
         self.write(Durability::Synced, |unit| {
             supervise::set_paused(unit, dispatcher, pause)

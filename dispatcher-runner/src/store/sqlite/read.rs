@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 use super::{rows, supervise};
 use crate::store::{
     AttemptRecord, Capture, DispatcherRow, DispatcherStatus, JobFilter, JobRecord, JobSummary,
-    Stream, SupervisorId, rules,
+    Stream, SupervisorId, UnixMs, rules,
 };
 
 pub(super) fn dispatchers(connection: &Connection) -> rusqlite::Result<Vec<DispatcherStatus>> {
@@ -210,5 +210,12 @@ pub(super) fn latest_output(
         .query_one(named_params! { ":name": dispatcher }, |row| {
             Ok((rows::job_id(row, 0)?, row.get(1)?))
         })
+        .optional()
+}
+
+pub(super) fn oldest_waiting(connection: &Connection) -> rusqlite::Result<Option<UnixMs>> {
+    connection
+        .prepare_cached(sql!("oldest_waiting"))?
+        .query_one([], |row| row.get(0))
         .optional()
 }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use dispatcher_core::{Context, Dispatcher, Failure, Process};
 use dispatcher_runner::{Dispatch, JobHandle, SpawnError, spawn_all};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::DurableInsert;
@@ -126,7 +128,7 @@ pub(crate) fn end_to_end<T: Numbered>(
     report: &mut Report,
     how: &str,
     count: usize,
-    beside: &Samples,
+    beside: (&str, &Samples),
 ) -> Done {
     let start = Instant::now();
     let mut handles: Vec<JobHandle<T>> = Vec::new();
@@ -142,7 +144,7 @@ pub(crate) fn end_to_end<T: Numbered>(
         }
     }
     let what = format!("{count} no-op jobs, {how}, end to end");
-    report.rate(&what, count, start.elapsed(), ("its baseline", beside));
+    report.rate(&what, count, start.elapsed(), beside);
     Ok(())
 }
 
@@ -166,15 +168,20 @@ pub(crate) fn submission(
     })
 }
 
-/// Ends the supervisors of this run; what still waits goes with its state file.
+/// Ends the supervisors of this run, and waits for that; what still waits goes with its state file.
 pub(crate) fn end_supervisors(state: &Path) -> Done {
     let connection = rusqlite::Connection::open(state)?;
     let mut open = connection.prepare("SELECT pid FROM supervisors WHERE open = 1")?;
     let pids = open.query_map([], |row| row.get::<_, i32>(0))?;
     for pid in pids {
-        if let Some(pid) = rustix::process::Pid::from_raw(pid?) {
-            rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
-        }
+        let Some(pid) = Pid::from_raw(pid?) else {
+            continue;
+        };
+        let Ok(process) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else {
+            continue;
+        };
+        rustix::process::pidfd_send_signal(&process, Signal::TERM)?;
+        poll(&mut [PollFd::new(&process, PollFlags::IN)], None)?;
     }
     Ok(())
 }

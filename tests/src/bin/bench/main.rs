@@ -21,10 +21,11 @@ const ROWS: [usize; 3] = [1_000, 100_000, 1_000_000];
 const HELP: &str = "\
 bench: what Dispatcher costs, as ratios against its parts in the same run
 
-usage: bench [--rows N] [--jobs N] [--directory DIR]
+usage: bench [--rows N] [--jobs N] [--workers N] [--directory DIR]
 
   --rows N       largest number of queued rows at which submissions are timed (1000000)
   --jobs N       jobs of each end-to-end run (20000)
+  --workers N    worker slots of the supervisor (twice the number of CPUs)
   --directory D  where the state lies; the disk is part of the figures (a temporary directory)
 
 Build it with --release.
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
 struct Arguments {
     rows: usize,
     jobs: usize,
+    workers: Option<u32>,
     directory: Option<std::path::PathBuf>,
 }
 
@@ -59,17 +61,15 @@ impl Arguments {
         let mut arguments = Self {
             rows: 1_000_000,
             jobs: 20_000,
+            workers: None,
             directory: None,
         };
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
-            let number = |text: String| {
-                text.parse()
-                    .map_err(|_| format!("{text:?} is no number of {word}"))
-            };
             match word.as_str() {
-                "--rows" => arguments.rows = number(value()?)?,
-                "--jobs" => arguments.jobs = number(value()?)?,
+                "--rows" => arguments.rows = number(&value()?)?,
+                "--jobs" => arguments.jobs = number(&value()?)?,
+                "--workers" => arguments.workers = Some(number(&value()?)?),
                 "--directory" => arguments.directory = Some(value()?.into()),
                 "--help" | "-h" => return Ok(None),
                 _ => return Err(format!("unknown option {word}")),
@@ -77,6 +77,10 @@ impl Arguments {
         }
         Ok(Some(arguments))
     }
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("{text:?} is no number"))
 }
 
 fn run(arguments: &Arguments) -> ExitCode {
@@ -106,11 +110,15 @@ fn measure(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     report.baseline("fork + _exit + wait, serial", &fork);
     report.baseline("exec of this binary + wait, serial", &exec);
     let store = directory.path().join("state.db");
-    dispatcher_runner::setup(Config::new("dispatcher-bench").with_store(&store))?;
+    let mut config = Config::new("dispatcher-bench").with_store(&store);
+    if let Some(workers) = arguments.workers {
+        config = config.with_workers(workers);
+    }
+    dispatcher_runner::setup(config)?;
     jobs::first_submission(&mut report)?;
     jobs::idle_to_running(&mut report, 200)?;
-    jobs::end_to_end::<jobs::Forked>(&mut report, "forked", arguments.jobs, &fork)?;
-    jobs::end_to_end::<jobs::Execed>(&mut report, "exec'd", arguments.jobs / 10, &exec)?;
+    jobs::end_to_end::<jobs::Forked>(&mut report, "forked", arguments.jobs, ("fork", &fork))?;
+    jobs::end_to_end::<jobs::Execed>(&mut report, "exec'd", arguments.jobs / 10, ("exec", &exec))?;
     for rows in ROWS.into_iter().filter(|rows| *rows <= arguments.rows) {
         jobs::submission(&mut report, rows, 300, &mut insert)?;
     }

@@ -1,4 +1,4 @@
 -- :job. What a worker needs.
-SELECT payload, options
+SELECT payload, options, build_modified_ns
 FROM requests
 WHERE job = :job

@@ -1,0 +1,7 @@
+-- No parameters. Keys rise with submissions, so the first queued one is the oldest; what is read
+-- before it is history that was not pruned yet.
+SELECT submitted_at
+FROM jobs
+WHERE state = 0
+ORDER BY key
+LIMIT 1
