@@ -1,6 +1,7 @@
 //! From a value, or a name with JSON, to a stored job that somebody runs.
 
 use std::num::NonZero;
+use std::sync::OnceLock;
 
 use dispatcher_core::limits::PAYLOAD_BYTES_MAX;
 use dispatcher_core::{Definition, Dispatcher, JobId, Options, PayloadError, identity};
@@ -194,12 +195,10 @@ impl Sender<'_> {
 
     /// What a supervisor that this process starts will be told.
     fn orders(&self) -> Orders {
-        let processors = std::thread::available_parallelism().map_or(2, NonZero::get);
-        let slots = self.config.workers();
         Orders {
             program: self.config.app().to_owned(),
             state_file: self.location.file().to_owned(),
-            slots: slots.unwrap_or_else(|| u32::try_from(2 * processors).unwrap_or(2)),
+            slots: self.config.workers().unwrap_or_else(slots_by_default),
             linger_ms: LINGER_MS,
             queues: self.config.queues().to_vec(),
             keep_secs: self.config.retention_age().as_secs(),
@@ -220,6 +219,15 @@ impl Sender<'_> {
             about: About::of(definition, options, Vec::new()).to_json(),
         }
     }
+}
+
+/// Twice the number of processors; asked once, because the answer lies in files of the kernel.
+fn slots_by_default() -> u32 {
+    static SLOTS: OnceLock<u32> = OnceLock::new();
+    *SLOTS.get_or_init(|| {
+        let processors = std::thread::available_parallelism().map_or(2, NonZero::get);
+        u32::try_from(2 * processors).unwrap_or(2)
+    })
 }
 
 fn new_job(request: Request, build: &Build) -> Result<NewJob, SpawnError> {
