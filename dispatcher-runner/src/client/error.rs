@@ -174,7 +174,7 @@ fn retry_after(
     concurrency: u32,
     mean_run: Option<Duration>,
 ) -> Duration {
-    let excess = unfinished.saturating_sub(max_queue) + 1;
+    let excess = unfinished.saturating_sub(max_queue).saturating_add(1);
     let mean = mean_run.unwrap_or(Duration::from_secs(1));
-    (mean * excess / concurrency.max(1)).max(Duration::from_secs(1))
+    (mean.saturating_mul(excess) / concurrency.max(1)).max(Duration::from_secs(1))
 }

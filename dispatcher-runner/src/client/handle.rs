@@ -100,7 +100,7 @@ impl<T> JobHandle<T> {
     /// # Errors
     /// When the store cannot be read, or the job was pruned meanwhile.
     pub fn wait_timeout(&self, time: Duration) -> Result<Option<Ended>, StoreFailure> {
-        self.wait_until(Some(Instant::now() + time))
+        self.wait_until(Instant::now().checked_add(time))
     }
 
     /// Where the job stands now.

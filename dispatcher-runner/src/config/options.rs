@@ -50,11 +50,14 @@ impl Overrides {
     pub(crate) fn apply(&self, job: &mut Options, dispatcher: &mut DispatcherOptions) {
         for (index, value) in &self.0 {
             let mut target = Target { job, dispatcher };
-            let set = (OPTIONS[*index].set)(value, &mut target);
-            assert!(
-                set.is_ok(),
-                "invariant: values were checked when they were added"
-            );
+            // It was checked when it was added; but zones are files, which may go.
+            if let Err(why) = (OPTIONS[*index].set)(value, &mut target) {
+                tracing::warn!(
+                    option = OPTIONS[*index].name,
+                    why,
+                    "an override has no effect"
+                );
+            }
         }
     }
 

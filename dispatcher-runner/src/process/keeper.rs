@@ -19,6 +19,10 @@ use super::{sys, title};
 /// How long a new keeper may take to say that it is ready.
 const OPENING_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// How long a keeper may take to end, which is longer than it goes on killing.
+const END_TIME_MAX: Duration = Duration::from_secs(30);
+const END_STEP: Duration = Duration::from_millis(1);
+
 /// How a keeper is started.
 #[derive(Debug, Clone)]
 pub(crate) struct KeeperSpec {
@@ -174,6 +178,15 @@ impl Keeper {
             mut child, socket, ..
         } = self;
         drop(socket);
+        let give_up = Instant::now() + END_TIME_MAX;
+        while Instant::now() < give_up {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(END_STEP);
+        }
+        // It stands still; whatever it has left is found by its tags.
+        child.kill()?;
         child.wait()
     }
 

@@ -253,8 +253,10 @@ impl KeeperLoop {
             KeeperRequest::Signal { worker, signal } => {
                 if let Some(at) = self.find(worker) {
                     let pid = self.workers[at].pid;
-                    if sys::kill_group(pid, signal).is_err() {
-                        // It has left its group; or it has ended just now, which is as well.
+                    // Errors say that it has ended just now, which is as well.
+                    let _ = sys::kill_group(pid, signal);
+                    if sys::group_of(pid) != Some(pid) {
+                        // It has left its group, perhaps to others.
                         let _ = sys::kill(pid, signal);
                     }
                 }

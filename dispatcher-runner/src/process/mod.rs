@@ -36,7 +36,7 @@ pub(crate) use build::build_id;
 pub(crate) use capture::{CaptureBuffer, LIVE_BYTES_MAX, live_path};
 pub(crate) use detached::{detach, start_detached, take_own_name};
 pub(crate) use keeper::{Keeper, KeeperSpec};
-pub(crate) use memory::tree_rss_bytes;
+pub(crate) use memory::tree_exceeds;
 pub(crate) use programs::{find_program, has_role, succeeds};
 pub(crate) use replace::replace_with;
 pub(crate) use role::{become_role_if_asked, other_threads};

@@ -6,10 +6,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use dispatcher_core::JobId;
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::stat::{Environment, Stat};
 use super::sys;
@@ -59,17 +62,12 @@ pub(super) enum Mark {
 /// Blocks for up to five seconds if something does not end. Returns how many were found.
 pub(crate) fn kill_tagged(tag: &Tag) -> u32 {
     let give_up = Instant::now() + KILL_TIME_MAX;
-    let own_group = sys::group_of(sys::own_pid());
     let mut killed = BTreeSet::new();
     loop {
         let found = look_for(tag);
         for pid in &found {
             killed.insert(*pid);
-            // Group mates may have dropped the tag. The group was made for the attempt.
-            if let Some(group) = sys::group_of(*pid).filter(|group| Some(*group) != own_group) {
-                let _ = sys::kill_group(group, libc::SIGKILL);
-            }
-            let _ = sys::kill(*pid, libc::SIGKILL);
+            kill_marked(*pid, tag);
         }
         let over = |pid: &i32| Stat::of(*pid).is_none_or(|stat| stat.is_over());
         let done = found.is_empty() && killed.iter().all(over);
@@ -78,6 +76,46 @@ pub(crate) fn kill_tagged(tag: &Tag) -> u32 {
         }
         thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Kills a process and its group, if it is still the one that carries the tag: its id may have
+/// passed to somebody else since it was looked at.
+fn kill_marked(pid: i32, tag: &Tag) {
+    let Some(id) = Pid::from_raw(pid) else { return };
+    let handle = match pidfd_open(id, PidfdFlags::empty()) {
+        Ok(handle) => handle,
+        Err(Errno::NOSYS) => return kill_by_id(pid),
+        // It is gone.
+        Err(_) => return,
+    };
+    if mark(pid) != Mark::Value(tag.to_string().into_bytes()) {
+        return;
+    }
+    let group = sys::group_of(pid);
+    // As long as the process has not ended, all of that was about itself.
+    if !has_ended(&handle) {
+        kill_mates(group);
+    }
+    let _ = pidfd_send_signal(&handle, Signal::KILL);
+}
+
+/// For kernels before 5.3.
+fn kill_by_id(pid: i32) {
+    kill_mates(sys::group_of(pid));
+    let _ = sys::kill(pid, libc::SIGKILL);
+}
+
+/// Group mates may have dropped the tag. The group was made for the attempt.
+fn kill_mates(group: Option<i32>) {
+    let own = sys::group_of(sys::own_pid());
+    if let Some(group) = group.filter(|group| Some(*group) != own) {
+        let _ = sys::kill_group(group, libc::SIGKILL);
+    }
+}
+
+fn has_ended(handle: &OwnedFd) -> bool {
+    let mut fds = [sys::interest(handle.as_fd(), libc::POLLIN)];
+    sys::poll(&mut fds, Some(Duration::ZERO)).is_err() || fds[0].revents != 0
 }
 
 /// How many living processes carry the tag.
@@ -232,6 +270,39 @@ mod tests {
         assert_eq!(told(Ok(Vec::new()), hidden), Mark::Unsure);
         let refused = Err(io::ErrorKind::PermissionDenied.into());
         assert_eq!(told(refused, hidden), Mark::Nothing);
+    }
+
+    #[test]
+    fn only_who_carries_the_tag_is_killed() {
+        let tag = Tag {
+            job: JobId::from_bytes([9; 10]),
+            attempt: 1,
+        };
+        let sleeping = |value: &str| {
+            let mut command = Command::new("sleep");
+            std::os::unix::process::CommandExt::process_group(&mut command, 0);
+            command
+                .arg("1000")
+                .env(TAG_VARIABLE, value)
+                .spawn()
+                .unwrap()
+        };
+        let (mut own, mut other) = (sleeping(&tag.to_string()), sleeping("other.1"));
+        let id = |child: &std::process::Child| i32::try_from(child.id()).unwrap();
+        // Both show what they carry once they are another image than this one.
+        for child in [&own, &other] {
+            while mark_of(id(child), look_until()) == Mark::Nothing {
+                thread::yield_now();
+            }
+        }
+        kill_marked(id(&other), &tag);
+        kill_marked(id(&own), &tag);
+        assert!(!own.wait().unwrap().success());
+        assert!(other.try_wait().unwrap().is_none());
+        // An id that nobody has.
+        kill_marked(id(&own), &tag);
+        other.kill().unwrap();
+        other.wait().unwrap();
     }
 
     #[test]

@@ -248,9 +248,13 @@ pub(super) fn end_of(stream: &Stream) -> Vec<u8> {
     end.split_off(end.len().saturating_sub(STDERR_END_BYTES))
 }
 
+const LATEST: UnixMs = i64::MAX / 4;
+
 /// Whole milliseconds, rounded up, so that nothing starts before its time.
 pub(super) fn millis(duration: Duration) -> UnixMs {
-    i64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX / 4)
+    let millis = duration.as_nanos().div_ceil(1_000_000);
+    // Far enough from the end of time that an instant may be added.
+    i64::try_from(millis).map_or(LATEST, |millis| millis.min(LATEST))
 }
 
 /// Whole microseconds.

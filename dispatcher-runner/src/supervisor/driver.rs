@@ -31,6 +31,9 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
 /// Time between two looks at the memory of workers that have a limit.
 const MEMORY_INTERVAL: Duration = Duration::from_millis(50);
+/// So many looks in a row have to find too much: one may fall between `vfork` and `exec`, where
+/// memory is shown twice.
+const LOOKS_OVER_LIMIT: u32 = 3;
 
 /// Time between two looks at whether state and directory are still there.
 const PLACE_INTERVAL: Duration = Duration::from_secs(1);

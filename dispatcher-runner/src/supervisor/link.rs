@@ -18,8 +18,12 @@ use dispatcher_core::message::{PROTOCOL_VERSION, Start, SupervisorMessage, Worke
 use crate::process::{CaptureBuffer, live_path};
 use crate::store::{Capture, ProgressNote, Stream};
 
-/// Bytes read from one descriptor before the others get their turn.
+/// Bytes read at a time.
 pub(super) const READ_BYTES: usize = 64 * 1024;
+/// How often a descriptor is read before the others get their turn.
+pub(super) const READS_AT_ONCE: u32 = 16;
+/// How often a dead worker's channel is read: more than a socket can hold.
+pub(super) const READS_AT_END: u32 = 4096;
 
 /// What came from a worker.
 pub(super) enum Heard {
@@ -35,6 +39,8 @@ pub(super) struct Link {
     pub(super) attempt: u32,
     pub(super) slot: u32,
     pub(super) memory_limit: Option<u64>,
+    /// Looks in a row that found more memory than that.
+    pub(super) looks_over_limit: u32,
     pub(super) pid: Option<u32>,
     /// Latest progress that the store does not know yet.
     pub(super) note: Option<ProgressNote>,
@@ -82,6 +88,7 @@ impl Link {
             attempt: start.attempt,
             slot,
             memory_limit: start.options.memory_limit,
+            looks_over_limit: 0,
             pid: None,
             note: None,
             drain_until: None,
@@ -128,10 +135,14 @@ impl Link {
         }
     }
 
-    /// Reads everything that the worker has said.
-    pub(super) fn hear(&mut self, scratch: &mut [u8]) -> Vec<Heard> {
+    /// Reads what the worker has said, at most so many times: whoever talks without a pause must
+    /// not keep the driver from everybody else.
+    pub(super) fn hear(&mut self, scratch: &mut [u8], reads: u32) -> Vec<Heard> {
         let mut heard = Vec::new();
-        while let Some(control) = &mut self.control {
+        for _ in 0..reads {
+            let Some(control) = &mut self.control else {
+                break;
+            };
             match control.read(scratch) {
                 Ok(0) => self.control = None,
                 Ok(count) => {
@@ -235,7 +246,7 @@ impl Pipe {
 
     fn read(&mut self, scratch: &mut [u8]) {
         // Bounded: a flood must not keep the driver from everybody else.
-        for _ in 0..16 {
+        for _ in 0..READS_AT_ONCE {
             let Some(reader) = &self.reader else { return };
             match rustix::io::read(reader, &mut *scratch) {
                 Ok(0) => self.reader = None,

@@ -4,16 +4,18 @@
 
 use std::cell::RefCell;
 use std::future::pending;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dispatcher_core::{
     AsyncProcess, Context, Dispatcher, Failure, Isolation, Options, Process, Registry,
 };
 use dispatcher_runner::{Dispatch as _, SpawnError};
 use dispatcher_tests::{PATIENCE, eventually};
+use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -67,6 +69,62 @@ impl Process for Stubborn {
     fn process(&mut self, cx: &mut Context) -> Result<(), Failure> {
         cx.cancelled();
         pass_gate(self.gate.as_deref(), cx)
+    }
+}
+
+/// Leaves its process group to others, and hangs.
+#[derive(Dispatcher, Serialize, Deserialize)]
+#[dispatcher(max_queue = 0, concurrency = 0, timeout = "1s", grace = "100ms")]
+struct Runaway;
+
+impl Process for Runaway {
+    fn process(&mut self, _: &mut Context) -> Result<(), Failure> {
+        let mut mate = Command::new("sleep");
+        mate.arg("1000");
+        mate.spawn()?;
+        let other = mate.process_group(0).spawn()?;
+        let group = Pid::from_raw(other.id().cast_signed());
+        rustix::process::setpgid(None, group)?;
+        dispatcher_tests::pass(5 * PATIENCE);
+        Ok(())
+    }
+}
+
+/// Holds some memory, and starts one small program after the other.
+#[derive(Dispatcher, Serialize, Deserialize)]
+#[dispatcher(max_queue = 0, concurrency = 0, memory_limit = "96MiB")]
+struct Spawner;
+
+impl Process for Spawner {
+    fn process(&mut self, _: &mut Context) -> Result<(), Failure> {
+        let held = vec![1_u8; 64 << 20];
+        let end = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < end {
+            Command::new("true").status()?;
+        }
+        std::hint::black_box(&held);
+        Ok(())
+    }
+}
+
+/// Says how far it is without a pause, until a file is there.
+#[derive(Dispatcher, Serialize, Deserialize)]
+#[dispatcher(max_queue = 0, concurrency = 0)]
+struct Chatter {
+    gate: String,
+}
+
+impl Process for Chatter {
+    fn process(&mut self, cx: &mut Context) -> Result<(), Failure> {
+        std::fs::write(home().join(format!("began-{}", cx.job())), b"")?;
+        let gate = home().join(&self.gate);
+        for round in 0_u32.. {
+            cx.progress(0.5, "on and on")?;
+            if round.is_multiple_of(1_000) && gate.exists() {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -186,6 +244,9 @@ fn dispatchers() -> dispatcher_core::RegistryBuilder {
         Legacy::definition(),
         Stubborn::definition(),
         Eventual::definition(),
+        Runaway::definition(),
+        Chatter::definition(),
+        Spawner::definition(),
     ];
     let kept = all.into_iter().filter(|one| one.name != without);
     kept.fold(Registry::builder(), |builder, one| builder.with(one))

@@ -11,6 +11,7 @@ on_every_store! {
     answers_with_open_supervisors,
     a_known_id_fails_its_group_only,
     no_groups_no_answers,
+    the_longest_times_do_not_overflow,
 }
 
 fn keeps_everything_as_sent(fixture: &Fixture) {
@@ -169,4 +170,24 @@ fn no_groups_no_answers(fixture: &Fixture) {
     assert!(store.submit(&[]).is_empty());
     let answers = store.submit(&[group(Vec::new())]);
     assert!(answers[0].as_ref().is_ok_and(|one| one.jobs.is_empty()));
+}
+
+fn the_longest_times_do_not_overflow(fixture: &Fixture) {
+    let store = &mut *fixture.store();
+    register(store, "A");
+    for longest in [Duration::MAX, Duration::from_millis(i64::MAX as u64)] {
+        let sent = job_with("A", |job| {
+            job.options.delay = Some(longest);
+            job.options.expires = Some(longest);
+        });
+        accept(store, sent);
+    }
+    let supervisor = open(store);
+    assert!(claim(store, supervisor, &["A"], 2).is_empty());
+    let sent = accept(store, job("A"));
+    let claimed = claim(store, supervisor, &["A"], 2).remove(0);
+    let after = Duration::from_millis(i64::MAX as u64);
+    end(store, &claimed, Next::Snooze { after });
+    assert_eq!(state(store, sent), JobState::Queued);
+    assert!(claim(store, supervisor, &["A"], 2).is_empty());
 }

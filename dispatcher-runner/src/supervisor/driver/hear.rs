@@ -10,11 +10,11 @@ use crate::process::{self, Keeper, KeeperReport, KeeperSpec};
 use crate::store::{self, Claim, ProgressNote};
 
 use super::super::SupervisorError;
-use super::super::link::Heard;
+use super::super::link::{Heard, READS_AT_END, READS_AT_ONCE};
 use super::super::open::lock_slots;
 use super::super::upkeep::prove_dead;
 use super::super::work::{Answer, Closed, Unrecorded};
-use super::{Driver, MEMORY_INTERVAL, Ready};
+use super::{Driver, LOOKS_OVER_LIMIT, MEMORY_INTERVAL, Ready};
 
 impl Driver<'_> {
     /// Takes in everything that has happened.
@@ -33,7 +33,7 @@ impl Driver<'_> {
             self.answered(answer);
         }
         for worker in ready.workers {
-            self.hear(worker);
+            self.hear(worker, READS_AT_ONCE);
         }
         if ready.keeper {
             self.hear_keeper()?;
@@ -147,17 +147,17 @@ impl Driver<'_> {
     fn hear_workers(&mut self) {
         let workers: Vec<WorkerId> = self.links.keys().copied().collect();
         for worker in workers {
-            self.hear(worker);
+            self.hear(worker, READS_AT_END);
         }
     }
 
-    fn hear(&mut self, worker: WorkerId) {
+    fn hear(&mut self, worker: WorkerId, reads: u32) {
         let Some(link) = self.links.get_mut(&worker) else {
             return;
         };
         link.flush();
         link.capture(&mut self.scratch);
-        for heard in link.hear(&mut self.scratch) {
+        for heard in link.hear(&mut self.scratch, reads) {
             match heard {
                 Heard::Word(word) => self.event(Event::Said { worker, word }),
                 Heard::Broken(what) => self.event(Event::LinkBroken { worker, what }),
@@ -216,7 +216,7 @@ impl Driver<'_> {
             } => {
                 let worker = WorkerId(worker);
                 // What it said before it died is in the channel already, and counts.
-                self.hear(worker);
+                self.hear(worker, READS_AT_END);
                 let memory = MemoryVerdict::Silent;
                 self.event(Event::Exited {
                     worker,
@@ -267,8 +267,9 @@ impl Driver<'_> {
             )));
         }
         self.slots = lock_slots(self.home, self.worker_slots)?;
-        self.keeper =
+        let keeper =
             Keeper::start(&KeeperSpec::of_this_program()).map_err(SupervisorError::Keeper)?;
+        std::mem::replace(&mut self.keeper, keeper).kill_and_reap();
         for link in self.links.values_mut() {
             link.drain_until = None;
             link.capture(&mut self.scratch);
@@ -308,7 +309,16 @@ impl Driver<'_> {
             .filter_map(|(worker, link)| Some((*worker, link.memory_limit?, link.pid?)))
             .collect();
         for (worker, limit, pid) in &limited {
-            if process::tree_rss_bytes(*pid) > *limit {
+            let exceeds = process::tree_exceeds(*pid, *limit);
+            let Some(link) = self.links.get_mut(worker) else {
+                continue;
+            };
+            link.looks_over_limit = if exceeds {
+                link.looks_over_limit + 1
+            } else {
+                0
+            };
+            if link.looks_over_limit >= LOOKS_OVER_LIMIT {
                 self.event(Event::LimitExceeded { worker: *worker });
             }
         }
