@@ -18,6 +18,8 @@ use crate::Home;
 const MARK: &str = "DISPATCHER_TEST_OWN_MOUNTS";
 /// Unfinished writes to a full disk come in blocks of this size.
 const BLOCK: usize = 4096;
+/// No larger disk is ever filled: it would be the machine's.
+const BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Runs the test of this name in a mount namespace of its own.
 ///
@@ -90,6 +92,15 @@ impl SmallDisk {
         &self.home
     }
 
+    /// Puts the log of the supervisors where there is always room, so that it tells what happened.
+    ///
+    /// # Panics
+    /// When there is a log already.
+    pub fn log_elsewhere(&self) {
+        let elsewhere = self.home.file("elsewhere.log");
+        std::os::unix::fs::symlink(elsewhere, self.home.log_file()).expect("there is no log yet");
+    }
+
     /// Changes the options of the disk.
     ///
     /// # Panics
@@ -106,6 +117,12 @@ impl SmallDisk {
     /// When it is fuller already.
     #[must_use]
     pub fn fill_but(&self, blocks: usize) -> Ballast {
+        let disk = rustix::fs::statvfs(&self.disk.0).expect("it is mounted");
+        let bytes = disk.f_blocks.saturating_mul(disk.f_frsize);
+        assert!(
+            bytes <= BYTES_MAX,
+            "this is no disk of a test: {bytes} bytes"
+        );
         let ballast = Ballast(self.disk.0.join("ballast"));
         let mut file = File::create(&ballast.0).expect("a name costs nothing here");
         let mut written = 0;
@@ -117,7 +134,10 @@ impl SmallDisk {
             }
         }
         let log = OpenOptions::new().append(true).open(self.home.log_file());
-        if let Ok(mut log) = log {
+        let is_here = !self.home.log_file().is_symlink();
+        if let Ok(mut log) = log
+            && is_here
+        {
             while log.write(b"\n").is_ok() {}
         }
         let kept = written.checked_sub(blocks * BLOCK);

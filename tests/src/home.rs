@@ -15,7 +15,7 @@ use dispatcher_core::JobState;
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::processes::{self, Kind, Seen, kill};
+use crate::processes::{self, Kind, Seen, is_alive, kill};
 use crate::record::{self, Job};
 use crate::{PATIENCE, eventually, within};
 
@@ -343,6 +343,16 @@ impl Home {
                 kill(seen.pid);
             }
         }
+    }
+
+    /// SIGKILL to all supervisors, and the end of whatever ends with them. Nobody holds a lock
+    /// then: a process that has shed its memory may do that for a moment more.
+    pub fn end_service(&self) {
+        let before = self.processes();
+        self.kill_all(&[Kind::Supervisor]);
+        eventually("supervisors, keepers and workers end", PATIENCE, || {
+            !before.iter().any(|seen| is_alive(seen.pid))
+        });
     }
 
     /// Waits until a file is there.

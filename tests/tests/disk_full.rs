@@ -144,14 +144,14 @@ fn disk_full_of_files() {
 fn disk_full_while_a_supervisor_starts() {
     with_own_mounts("disk_full_while_a_supervisor_starts", || {
         let disk = SmallDisk::new(FIXTURE, ROOM);
+        disk.log_elsewhere();
         let home = disk.home();
         let mut ids = vec![home.submit("Exclusive", &exclusive("first", None))];
         home.wait(&ids[0]);
         // Somewhere between these there is room for a job, and none for what must be written
         // before it can run.
         for blocks in 0..24 {
-            home.kill_all(&[Kind::Supervisor, Kind::Keeper]);
-            eventually("they are gone", PATIENCE, || home.processes().is_empty());
+            home.end_service();
             let ballast = disk.fill_but(blocks);
             match home.try_submit("Exclusive", &exclusive(&blocks.to_string(), None)) {
                 Ok(id) => ids.push(id),

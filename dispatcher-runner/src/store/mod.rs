@@ -52,6 +52,16 @@ pub(crate) trait Store: Send {
     /// (the attempt's own outcome is kept as it was, the job's outcome is `Cancelled`).
     fn record(&mut self, records: &[Record]) -> Result<Vec<Recorded>, StoreError>;
 
+    /// [`Store::record`], then [`Store::claim`], at the price of one transaction where the store
+    /// can. After an error either may have happened, and both may be asked again.
+    fn record_and_claim(
+        &mut self,
+        records: &[Record],
+        request: &ClaimRequest,
+    ) -> Result<(Vec<Recorded>, Claim), StoreError> {
+        Ok((self.record(records)?, self.claim(request)?))
+    }
+
     /// Keeps the latest progress of running attempts; lost on a crash, and that is fine.
     fn note_progress(&mut self, notes: &[ProgressNote]) -> Result<(), StoreError>;
 

@@ -59,10 +59,15 @@ pub(super) struct Unrecorded {
     pub(super) error: StoreError,
 }
 
+/// Whose ends are on record.
+type Recorded = Result<Vec<WorkerId>, Unrecorded>;
+/// Work, if it was asked for.
+type Claimed = Option<Result<Claim, StoreError>>;
+
 /// What the store said.
 pub(super) struct Answer {
-    pub(super) records: Result<Vec<WorkerId>, Unrecorded>,
-    pub(super) claim: Option<Result<Claim, StoreError>>,
+    pub(super) records: Recorded,
+    pub(super) claim: Claimed,
     pub(super) cancellations: Vec<Cancellation>,
     pub(super) closed: Option<Result<Closed, StoreError>>,
 }
@@ -129,22 +134,36 @@ impl Work {
     }
 }
 
+/// In one transaction where that works; otherwise neither must fail for the other's reason.
+fn record_and_claim(
+    store: &mut dyn crate::store::Store,
+    records: Vec<(WorkerId, Record)>,
+    request: Option<ClaimRequest>,
+) -> (Recorded, Claimed) {
+    let (workers, records): (Vec<WorkerId>, Vec<Record>) = records.into_iter().unzip();
+    if records.is_empty() {
+        return (Ok(workers), request.map(|request| store.claim(&request)));
+    }
+    if let Some(request) = &request
+        && let Ok((_, claim)) = store.record_and_claim(&records, request)
+    {
+        return (Ok(workers), Some(Ok(claim)));
+    }
+    let recorded = match store.record(&records) {
+        // A stale token changes nothing, and somebody else answers for the job then.
+        Ok(_) => Ok(workers),
+        Err(error) => Err(Unrecorded { workers, error }),
+    };
+    (recorded, request.map(|request| store.claim(&request)))
+}
+
 fn perform(
     store: &mut dyn crate::store::Store,
     batch: Batch,
     supervisor: SupervisorId,
     serves: &Serves,
 ) -> Answer {
-    let (workers, records): (Vec<WorkerId>, Vec<Record>) = batch.records.into_iter().unzip();
-    let records = if records.is_empty() {
-        Ok(Vec::new())
-    } else {
-        match store.record(&records) {
-            // A stale token changes nothing, and somebody else answers for the job then.
-            Ok(_) => Ok(workers),
-            Err(error) => Err(Unrecorded { workers, error }),
-        }
-    };
+    let (records, claim) = record_and_claim(store, batch.records, batch.claim);
     if !batch.notes.is_empty()
         && let Err(error) = store.note_progress(&batch.notes)
     {
@@ -158,7 +177,6 @@ fn perform(
     } else {
         Vec::new()
     };
-    let claim = batch.claim.map(|request| store.claim(&request));
     let closed = batch
         .close
         .map(|close| close_row(store, close, supervisor, serves));

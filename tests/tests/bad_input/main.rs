@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::Output;
 
 use dispatcher_core::JobState;
-use dispatcher_tests::{Home, Kind, PATIENCE, eventually, said};
+use dispatcher_tests::{Home, said};
 use serde_json::json;
 
 const COMMANDS: &str = env!("CARGO_BIN_EXE_commands");
@@ -31,10 +31,7 @@ impl<'h> Scene<'h> {
 
     /// Leaves a state that nobody serves: the supervisor is killed, the jobs are on record.
     fn abandon(&self) {
-        self.home.kill_all(&[Kind::Supervisor]);
-        eventually("everybody is gone", PATIENCE, || {
-            self.home.processes().is_empty()
-        });
+        self.home.end_service();
     }
 
     /// What was on record is on record still, and ends well.

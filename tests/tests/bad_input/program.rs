@@ -49,10 +49,7 @@ fn replaced_by_one_without_the_dispatcher() {
     let payload = json!({ "name": "x", "gate": "gate" });
     let ids = home.submit_many("Exclusive", &payload, 3);
     home.wait_running(&ids[0]);
-    home.kill_all(&[Kind::Supervisor]);
-    eventually("everybody is gone", PATIENCE, || {
-        home.processes().is_empty()
-    });
+    home.end_service();
     replace(&program, COMMANDS);
     let status = said(&run(&home, &["status"]).stdout);
     says(

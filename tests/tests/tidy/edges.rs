@@ -197,7 +197,7 @@ pub(crate) fn inside_the_runner(source: &Source) -> Vec<Finding> {
     let Some(may) = allowed.get(own.as_str()) else {
         return vec![Finding::at(
             1,
-            format!("`{own}` is not in the table of `edges.rs`"),
+            format!("`{own}` is new: say in `tests/tests/tidy/edges.rs` what it may use"),
         )];
     };
     let mut found = Vec::new();

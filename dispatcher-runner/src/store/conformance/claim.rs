@@ -13,6 +13,7 @@ on_every_store! {
     pauses_are_obeyed,
     needs_an_open_row,
     without_slots_it_only_says_when,
+    an_end_makes_room_for_the_claim_after_it,
     a_job_of_a_newer_build_is_left_to_that_for_a_while,
 }
 
@@ -138,6 +139,42 @@ fn delays_are_promoted_in_time(fixture: &Fixture) {
     let due = store.claim(&wanted).unwrap();
     assert_eq!(ids(&due.jobs), [late]);
     assert_eq!(due.next_due, None);
+    check_counters(store);
+}
+
+fn an_end_makes_room_for_the_claim_after_it(fixture: &Fixture) {
+    let store = &mut *fixture.store();
+    let alone = row("A", |options| options.concurrency = 1);
+    store.register(&[alone]).unwrap();
+    let sent = [accept(store, job("A")), accept(store, job("A"))];
+    let supervisor = open(store);
+    let wanted = request(supervisor, &["A"], 1);
+    let mut held = store.claim(&wanted).unwrap().jobs;
+    for next in [sent[1], sent[0]] {
+        assert!(store.claim(&wanted).unwrap().jobs.is_empty(), "it is busy");
+        // The first job goes behind the second one, then ends like that.
+        let after = Duration::ZERO;
+        let again = if next == sent[1] {
+            Next::Retry { after }
+        } else {
+            Next::Succeed
+        };
+        let (recorded, claim) = store
+            .record_and_claim(&[ending(&held[0], again)], &wanted)
+            .unwrap();
+        assert!(matches!(recorded[..], [Recorded::Applied(_)]));
+        assert_eq!(ids(&claim.jobs), [next]);
+        held = claim.jobs;
+        check_counters(store);
+    }
+    let (_, claim) = store
+        .record_and_claim(&[ending(&held[0], Next::Succeed)], &wanted)
+        .unwrap();
+    assert!(claim.jobs.is_empty());
+    let (fenced, _) = store
+        .record_and_claim(&[ending(&held[0], Next::Succeed)], &wanted)
+        .unwrap();
+    assert_eq!(fenced, [Recorded::Fenced]);
     check_counters(store);
 }
 

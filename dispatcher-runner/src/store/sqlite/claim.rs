@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use dispatcher_core::{Cause, Counters, DispatcherOptions, JobState};
-use rusqlite::{OptionalExtension as _, named_params};
+use rusqlite::{Connection, OptionalExtension as _, named_params};
 
 use super::ledger::Spot;
 use super::{Unit, record, rows};
@@ -33,6 +33,21 @@ pub(super) fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> rusqlite::Re
     }
     claim.next_due = next_due(unit)?;
     Ok(claim)
+}
+
+/// The answer to a claim that would change nothing and find nothing.
+pub(super) fn nothing(connection: &Connection, now: UnixMs) -> rusqlite::Result<Option<Claim>> {
+    connection
+        .prepare_cached(sql!("nothing_to_claim"))?
+        .query_one(named_params! { ":now": now }, |row| {
+            let instants: [Option<UnixMs>; 2] = [row.get(0)?, row.get(1)?];
+            let next = instants.into_iter().flatten().min();
+            let is_nothing: bool = row.get(2)?;
+            Ok(is_nothing.then(|| Claim {
+                jobs: Vec::new(),
+                next_due: next.map(|instant| rules::until(now, instant)),
+            }))
+        })
 }
 
 fn build_if_open(unit: &Unit<'_>, request: &ClaimRequest) -> rusqlite::Result<Option<i64>> {

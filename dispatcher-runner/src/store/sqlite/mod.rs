@@ -208,15 +208,25 @@ impl Store for SqliteStore {
     }
 
     fn claim(&mut self, request: &ClaimRequest) -> Result<Claim, StoreError> {
+        let now = self.clock.now();
+        if let Some(nothing) = self.read(|connection| claim::nothing(connection, now))? {
+            return Ok(nothing);
+        }
         self.write(Durability::Later, |unit| claim::claim(unit, request))
     }
 
     fn record(&mut self, records: &[Record]) -> Result<Vec<Recorded>, StoreError> {
+        self.write(Durability::Later, |unit| record::record_all(unit, records))
+    }
+
+    fn record_and_claim(
+        &mut self,
+        records: &[Record],
+        request: &ClaimRequest,
+    ) -> Result<(Vec<Recorded>, Claim), StoreError> {
         self.write(Durability::Later, |unit| {
-            records
-                .iter()
-                .map(|record| record::record(unit, record))
-                .collect()
+            let recorded = record::record_all(unit, records)?;
+            Ok((recorded, claim::claim(unit, request)?))
         })
     }
 

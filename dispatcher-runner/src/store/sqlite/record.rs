@@ -34,7 +34,15 @@ pub(super) struct Attempt<'a> {
     pub(super) outcome: &'a Outcome,
 }
 
-pub(super) fn record(unit: &mut Unit<'_>, record: &Record) -> rusqlite::Result<Recorded> {
+/// Records all, in their order.
+pub(super) fn record_all(
+    unit: &mut Unit<'_>,
+    records: &[Record],
+) -> rusqlite::Result<Vec<Recorded>> {
+    records.iter().map(|one| record(unit, one)).collect()
+}
+
+fn record(unit: &mut Unit<'_>, record: &Record) -> rusqlite::Result<Recorded> {
     let found = fenced(unit, record)?;
     let Some((job, cancel_by, lost)) = found else {
         return Ok(Recorded::Fenced);
