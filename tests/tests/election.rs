@@ -263,6 +263,24 @@ fn a_job_that_nobody_can_be_started_for_is_kept() {
     succeeds(&home, id.trim());
 }
 
+/// A descriptor that a submitter has forgotten to close on `exec`, such as that of a port, is not
+/// held for as long as a supervisor lives.
+#[test]
+fn a_supervisor_keeps_nothing_open_of_its_submitters() {
+    let home = odd();
+    let output = home.output(["leak", "leaked"], b"");
+    assert!(output.status.success(), "{}", said(&output.stderr));
+    began(&home, said(&output.stderr).trim());
+    let leaked = home.file("leaked");
+    let seen = home.processes();
+    assert!(seen.len() >= 3, "supervisor, keeper and worker: {seen:#?}");
+    for process in seen {
+        let open = fs::read_dir(format!("/proc/{}/fd", process.pid)).expect("it lives");
+        let links = open.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
+        assert!(!links.into_iter().any(|link| link == leaked), "{process:?}");
+    }
+}
+
 /// A wake-up that is lost costs a moment, also where every slot is taken and nothing is due.
 #[test]
 fn a_cancellation_that_wakes_nobody_is_seen() {

@@ -4,11 +4,12 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
+use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
 
 use super::scope::Scope;
-use super::{NO_ATTEMPT, TAG_VARIABLE};
+use super::{NO_ATTEMPT, TAG_VARIABLE, sys};
 
 /// Third argument of a supervisor that shall be shown under the name in the fourth.
 const NAMED: &str = "--named";
@@ -87,7 +88,8 @@ pub(crate) fn take_own_name() -> io::Result<()> {
     Err(again)
 }
 
-/// Makes this process its own session, and lets its parent go on. Called first thing after `main`.
+/// Makes this process its own session, without descriptors that whoever started it has forgotten to
+/// close, and lets its parent go on. Called first thing after `main`.
 ///
 /// # Errors
 /// When the kernel refuses.
@@ -97,6 +99,8 @@ pub(crate) fn detach() -> io::Result<()> {
         -1 => Err(io::Error::last_os_error()),
         0 => {
             rustix::process::setsid()?;
+            // A port, say, that would be taken for as long as this process lives.
+            sys::close_all(3, RawFd::MAX);
             Ok(())
         }
         // SAFETY: ends the process at once; nothing of it is needed any more.

@@ -15,6 +15,7 @@ use dispatcher_core::{
 };
 use dispatcher_runner::{Dispatch as _, SpawnError};
 use dispatcher_tests::{PATIENCE, eventually};
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -208,6 +209,7 @@ fn main() -> ExitCode {
     let sent = match words[..] {
         ["only-by-value"] => only_by_value(),
         ["twice", file] => twice(file),
+        ["leak", file] => leak(file),
         _ => return dispatcher_runner::main(),
     };
     match sent {
@@ -222,6 +224,15 @@ fn main() -> ExitCode {
 fn only_by_value() -> Result<(), SpawnError> {
     let job = Only.dispatch().delay(Duration::from_secs(3600)).spawn()?;
     eprintln!("{} {}", job.id(), job.is_duplicate());
+    Ok(())
+}
+
+/// Sends a job with a descriptor open that every program that it starts inherits.
+fn leak(file: &str) -> Result<(), SpawnError> {
+    let file = std::fs::File::create(home().join(file)).expect("the directory can be written");
+    fcntl_setfd(&file, FdFlags::empty()).expect("it is open");
+    let gate = Some("gate".to_owned());
+    eprintln!("{}", Gate { gate }.spawn_process()?.id());
     Ok(())
 }
 
