@@ -426,7 +426,7 @@ impl Attempt {
         });
     }
 
-    fn judge(&self, now: Now, random: &mut u64) -> Verdict {
+    fn judge(&mut self, now: Now, random: &mut u64) -> Verdict {
         let cause = self.cause();
         let ended = self.ended.unwrap_or(now);
         let (exit_status, usage) = match self.exit {
@@ -453,7 +453,7 @@ impl Attempt {
                 left_processes: self.left,
                 usage,
             },
-            output: self.output.clone(),
+            output: self.output.take(),
             next,
         }
     }
