@@ -2,6 +2,9 @@
 //!
 //! A program calls [`init`] first and then sends jobs with [`Dispatch`]; or its `main` is
 //! [`main()`] and it is a command line of its own. Every job runs in its own process.
+//!
+//! Features: `bundled` (default) compiles SQLite from source; `tokio` runs jobs that are futures
+//! (`dispatcher_core::AsyncProcess`, which it brings along) on tokio, in the worker's one thread.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!(

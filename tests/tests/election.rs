@@ -263,6 +263,35 @@ fn a_job_that_nobody_can_be_started_for_is_kept() {
     succeeds(&home, id.trim());
 }
 
+/// A wake-up that is lost costs a moment, also where every slot is taken and nothing is due.
+#[test]
+fn a_cancellation_that_wakes_nobody_is_seen() {
+    let home = odd();
+    let config = home.file("dispatcher.toml");
+    fs::write(&config, "version = 1\n[service]\nworkers = 1\n").expect("it can be written");
+    let file = config.to_str().expect("a text");
+    let words = [
+        "notifydispatcher",
+        "--detach",
+        "--timeout",
+        "0",
+        "--config",
+        file,
+    ];
+    let job = [r#"Gate"#, r#"{"gate":"never"}"#];
+    let output = home.output(words.iter().chain(&job), b"");
+    assert!(output.status.success(), "{}", said(&output.stderr));
+    let id = said(&output.stdout).trim().to_owned();
+    began(&home, &id);
+    let supervisors = fs::read_dir(home.state().join("supervisors")).expect("it is there");
+    for directory in supervisors.flatten() {
+        fs::remove_file(directory.path().join("wake")).expect("it can be woken");
+    }
+    assert!(home.output(["cancel", &id], b"").status.success());
+    let ended = within(Duration::from_secs(20), || home.stands(&id).0.is_terminal());
+    assert!(ended.is_some(), "nobody looks");
+}
+
 /// Somebody deletes only the files of a living supervisor: it leaves, its job is run again.
 #[test]
 fn a_deleted_directory_of_a_supervisor_ends_it() {

@@ -154,7 +154,7 @@ impl<'a> Driver<'a> {
             if self.finished {
                 return Ok(());
             }
-            self.look_at_place()?;
+            self.look_around()?;
             self.gather_notes();
             self.work.send();
             let ready = self.wait()?;
@@ -162,14 +162,16 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Without its state nobody will ever know what it does; without its directory everybody takes
+    /// Looks at what nobody tells. Without its state nobody will ever know what it does; without its directory everybody takes
     /// it for dead.
-    fn look_at_place(&mut self) -> Result<(), SupervisorError> {
+    fn look_around(&mut self) -> Result<(), SupervisorError> {
         let now = Instant::now();
         if now < self.next_place_look {
             return Ok(());
         }
         self.next_place_look = now + PLACE_INTERVAL;
+        // The backstop of a wake-up that was lost: nothing else may be due for hours.
+        self.work.next.cancellations |= !self.links.is_empty();
         let gone = if self.state.is_gone() {
             self.state.path()
         } else if self.home.is_gone() {

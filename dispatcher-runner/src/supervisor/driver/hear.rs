@@ -100,7 +100,10 @@ impl Driver<'_> {
     /// Whoever sees the row from now on may start another supervisor.
     fn closed(&mut self, closed: Closed) {
         let closed = match closed {
-            Closed::No => false,
+            Closed::No => {
+                self.heir = None;
+                false
+            }
             Closed::Yes => {
                 let heir = self.heir.map(|newer| newer.0);
                 tracing::info!(
