@@ -51,6 +51,7 @@ fn a_directory_in_place_of_the_file() {
 fn a_directory_of_somebody_else() {
     let home = &Home::new(COMMANDS);
     let scene = Scene::of(home);
+    scene.abandon();
     let program = home.file("commands");
     fs::copy(COMMANDS, &program).expect("the program can be copied");
     let mode = |path: &Path, mode| {
@@ -61,7 +62,7 @@ fn a_directory_of_somebody_else() {
     if is_root {
         mode(home.path(), 0o755);
     } else {
-        mode(&home.state(), 0o500);
+        mode(&home.state(), 0o000);
     }
     for arguments in ASKING {
         let like = home.command(arguments);
@@ -83,7 +84,7 @@ fn a_directory_of_somebody_else() {
         says(&complaint.todo, &["owner and permissions"]);
     }
     mode(&home.state(), 0o700);
-    scene.nothing_is_lost();
+    scene.nothing_is_lost_after_another();
 }
 
 #[test]
