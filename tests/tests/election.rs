@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dispatcher_core::JobState;
 use dispatcher_tests::{
@@ -261,6 +261,29 @@ fn a_job_that_nobody_can_be_started_for_is_kept() {
     drop(lock);
     assert!(home.output(["resume", "Gate"], b"").status.success());
     succeeds(&home, id.trim());
+}
+
+/// One file under two names is one program: one supervisor serves both, and nobody waits.
+#[test]
+fn a_program_with_two_names_has_one_supervisor() {
+    let home = odd();
+    let long = submit(&home, "Gate", Some("long"));
+    began(&home, &long);
+    let other = home.file("even");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_odd"), &other).expect("it can be made");
+    let asked = Instant::now();
+    let words = ["notifydispatcher", "--detach", "Gate", "{}"];
+    let output = home.command_of(&other, words).output().expect("it starts");
+    assert!(output.status.success(), "{}", said(&output.stderr));
+    assert_eq!(said(&output.stderr), "");
+    assert!(
+        asked.elapsed() < Duration::from_secs(8),
+        "it waited for an election"
+    );
+    succeeds(&home, said(&output.stdout).trim());
+    assert_eq!(home.of_kind(Kind::Supervisor).len(), 1);
+    home.open_gate("long");
+    succeeds(&home, &long);
 }
 
 /// A descriptor that a submitter has forgotten to close on `exec`, such as that of a port, is not

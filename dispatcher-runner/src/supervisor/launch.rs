@@ -94,12 +94,16 @@ fn open_election(path: &Path) -> io::Result<File> {
 }
 
 impl Wanted<'_> {
+    /// One file may have many names, but only one under the same name is a version of it.
+    fn is_newer(&self, row: &SupervisorRow) -> bool {
+        row.program == self.orders.program && row.build.modified_ns > self.build.modified_ns
+    }
+
     /// Wakes whoever takes new work and knows these dispatchers; `false` when nobody does.
     fn wake_open(&self, rows: &[SupervisorRow]) -> bool {
         let fit = |row: &&SupervisorRow| {
             row.open
-                && row.program == self.orders.program
-                && (row.build == *self.build || row.build.modified_ns > self.build.modified_ns)
+                && (row.build == *self.build || self.is_newer(row))
                 && self
                     .names
                     .iter()
