@@ -286,6 +286,29 @@ fn a_program_with_two_names_has_one_supervisor() {
     succeeds(&home, &long);
 }
 
+/// `[service] queues` is about the service: what a program sends in the background has nobody else.
+#[test]
+fn a_label_that_the_service_does_not_claim_is_run_all_the_same() {
+    let home = odd();
+    let config = home.file("dispatcher.toml");
+    fs::write(&config, "version = 1\n[service]\nqueues = [\"a\"]\n").expect("it can be written");
+    let file = config.to_str().expect("a text");
+    let words = [
+        "notifydispatcher",
+        "--detach",
+        "--queue",
+        "b",
+        "--config",
+        file,
+        "Gate",
+    ];
+    let output = home.output(words, b"");
+    assert!(output.status.success(), "{}", said(&output.stderr));
+    let id = said(&output.stdout).trim().to_owned();
+    let ended = within(Duration::from_secs(20), || home.stands(&id).0.is_terminal());
+    assert!(ended.is_some(), "{id} waits for nobody");
+}
+
 /// A descriptor that a submitter has forgotten to close on `exec`, such as that of a port, is not
 /// held for as long as a supervisor lives.
 #[test]

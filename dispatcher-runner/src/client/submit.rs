@@ -200,7 +200,8 @@ impl Sender<'_> {
             state_file: self.location.file().to_owned(),
             slots: self.config.workers().unwrap_or_else(slots_by_default),
             linger_ms: LINGER_MS,
-            queues: self.config.queues().to_vec(),
+            // `[service] queues` says what the service claims; of these jobs nobody else would.
+            queues: Vec::new(),
             keep_secs: self.config.retention_age().as_secs(),
             keep_count: self.config.retention_count(),
         }
