@@ -333,8 +333,17 @@ pub(super) fn close_all(first: RawFd, last: RawFd) {
     if result == 0 {
         return;
     }
-    // Kernels before 5.9.
-    for fd in first..=last.min(descriptors_max()) {
+    close_each(first, last);
+}
+
+/// For kernels before 5.9, where a limit of a billion descriptors is no reason to try them all.
+fn close_each(first: RawFd, last: RawFd) {
+    let listed = std::fs::read_dir("/proc/self/fd").map(|entries| {
+        let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        numbers.collect::<Vec<RawFd>>()
+    });
+    let open = listed.unwrap_or_else(|_| (first..=last.min(descriptors_max())).collect());
+    for fd in open.into_iter().filter(|fd| (first..=last).contains(fd)) {
         // SAFETY: integers only.
         unsafe { libc::close(fd) };
     }
@@ -468,5 +477,22 @@ fn usage_of(usage: &libc::rusage) -> Usage {
         max_rss_kib: count(usage.ru_maxrss),
         major_faults: count(usage.ru_majflt),
         context_switches: count(usage.ru_nvcsw) + count(usage.ru_nivcsw),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_are_closed_one_by_one_where_the_kernel_knows_no_ranges() {
+        let null = File::open("/dev/null").unwrap();
+        let far = 1_000.min(descriptors_max() - 1);
+        let is_open = |fd: RawFd| std::fs::read_link(format!("/proc/self/fd/{fd}")).is_ok();
+        place(null.as_fd(), far, OnExec::Close).unwrap();
+        close_each(far + 1, RawFd::MAX);
+        assert!(is_open(far));
+        close_each(far, far);
+        assert!(!is_open(far) && is_open(null.as_raw_fd()));
     }
 }
