@@ -1,7 +1,6 @@
 //! What only a file can get wrong: its place, its version, its locks, its plans.
 
 mod files;
-mod measure;
 mod plans;
 mod transitions;
 
