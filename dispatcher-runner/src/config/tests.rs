@@ -20,7 +20,7 @@ fn surroundings(variables: &[(&str, &str)]) -> Surroundings {
             .collect(),
         uid: 1000,
         passwd: "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000:Ann:/home/ann:/bin/sh\n".to_owned(),
-        directory: PathBuf::from("/work"),
+        directory: PathBuf::from("/srv/here"),
         system_config: PathBuf::from("/nowhere/etc"),
         system_state: PathBuf::from("/var/lib"),
     }
@@ -101,7 +101,10 @@ fn the_variable_wins_over_the_file() {
     let around = surroundings(&both);
     let config = Config::load("app", &around, Search::default()).unwrap();
     let location = config.store_in(&around).unwrap();
-    assert_eq!(location.to_string(), "/work/b.db (DISPATCHER_DATABASE_URL)");
+    assert_eq!(
+        location.to_string(),
+        "/srv/here/b.db (DISPATCHER_DATABASE_URL)"
+    );
 }
 
 #[test]
@@ -109,8 +112,8 @@ fn urls_are_understood_or_refused_with_advice() {
     for (url, expected) in [
         ("sqlite:/a/b.db", "/a/b.db"),
         ("sqlite:///a/b.db", "/a/b.db"),
-        ("sqlite://b.db", "/work/b.db"),
-        ("sqlite:b%20c.db", "/work/b c.db"),
+        ("sqlite://b.db", "/srv/here/b.db"),
+        ("sqlite:b%20c.db", "/srv/here/b c.db"),
     ] {
         let around = surroundings(&[("DISPATCHER_DATABASE_URL", url)]);
         let location = around.store_from_variable().unwrap().unwrap();

@@ -60,11 +60,10 @@ pub(crate) fn nothing_left_to_do(source: &Source) -> Vec<Finding> {
 
 /// Nothing of the machine on which this was written.
 pub(crate) fn no_machine_paths(source: &Source) -> Vec<Finding> {
-    const PATHS: [&str; 4] = [
+    const PATHS: [&str; 3] = [
         concat!("/ro", "ot/"),
-        concat!("/tmp/", "wt"),
-        concat!("/work/", "shared"),
-        concat!("/work/", ".library"),
+        concat!("/wo", "rk/"),
+        concat!("/Us", "ers/"),
     ];
     find(source, &PATHS, "is a path of somebody's machine")
 }
