@@ -17,11 +17,19 @@ const LEVEL_VARIABLE: &str = "DISPATCHER_LOG";
 /// each, unless the program has a subscriber of its own. What happens with every job is DEBUG: it
 /// is on record in the store, and would fill a disk here.
 pub(crate) fn to_stderr() {
-    let named = std::env::var(LEVEL_VARIABLE).ok();
-    let least = named.and_then(|level| level.parse().ok());
+    let named = std::env::var_os(LEVEL_VARIABLE).filter(|level| !level.is_empty());
+    let least = named
+        .as_ref()
+        .map(|level| level.to_str().and_then(|level| level.parse().ok()));
     let _ = tracing::subscriber::set_global_default(Stderr {
-        least: least.unwrap_or(Level::INFO),
+        least: least.flatten().unwrap_or(Level::INFO),
     });
+    if least == Some(None) {
+        tracing::warn!(
+            level = ?named.unwrap_or_default(),
+            "DISPATCHER_LOG is none of error, warn, info, debug; info it is"
+        );
+    }
 }
 
 /// Writes errors to standard error as warnings of a command, each once, unless the program has a

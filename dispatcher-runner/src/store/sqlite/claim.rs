@@ -31,23 +31,23 @@ pub(super) fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> rusqlite::Re
             claim.jobs.extend(take(unit, request, &lanes, key, to)?);
         }
     }
-    claim.next_due = next_due(unit)?;
+    claim.next_due = next_due(unit.connection, unit.now)?;
     Ok(claim)
 }
 
-/// The answer to a claim that would change nothing and find nothing.
+/// The answer to a claim that would change nothing and find nothing, read without the write lock,
+/// so that supervisors that are woken in vain are in nobody's way. What somebody else changes
+/// between the two looks comes with a wake-up.
 pub(super) fn nothing(connection: &Connection, now: UnixMs) -> rusqlite::Result<Option<Claim>> {
-    connection
-        .prepare_cached(sql!("nothing_to_claim"))?
-        .query_one(named_params! { ":now": now }, |row| {
-            let instants: [Option<UnixMs>; 2] = [row.get(0)?, row.get(1)?];
-            let next = instants.into_iter().flatten().min();
-            let is_nothing: bool = row.get(2)?;
-            Ok(is_nothing.then(|| Claim {
-                jobs: Vec::new(),
-                next_due: next.map(|instant| rules::until(now, instant)),
-            }))
-        })
+    let next_due = next_due(connection, now)?;
+    let is_ready: bool = connection
+        .prepare_cached(sql!("is_anything_ready"))?
+        .query_one([], |row| row.get(0))?;
+    let is_nothing = !is_ready && next_due != Some(Duration::ZERO);
+    Ok(is_nothing.then_some(Claim {
+        jobs: Vec::new(),
+        next_due,
+    }))
 }
 
 fn build_if_open(unit: &Unit<'_>, request: &ClaimRequest) -> rusqlite::Result<Option<i64>> {
@@ -257,11 +257,10 @@ fn is_left(unit: &Unit<'_>, key: i64) -> rusqlite::Result<bool> {
 }
 
 /// Time until a claim would expire or promote something.
-fn next_due(unit: &Unit<'_>) -> rusqlite::Result<Option<Duration>> {
-    let (due, expires): (Option<UnixMs>, Option<UnixMs>) = unit
-        .connection
+fn next_due(connection: &Connection, now: UnixMs) -> rusqlite::Result<Option<Duration>> {
+    let (due, expires): (Option<UnixMs>, Option<UnixMs>) = connection
         .prepare_cached(sql!("next_due"))?
         .query_one([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let next = [due, expires].into_iter().flatten().min();
-    Ok(next.map(|instant| rules::until(unit.now, instant)))
+    Ok(next.map(|instant| rules::until(now, instant)))
 }

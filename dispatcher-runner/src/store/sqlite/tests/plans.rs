@@ -9,7 +9,7 @@ macro_rules! statements {
     ($($name:literal,)+) => { [$(($name, sql!($name))),+] };
 }
 
-const HOT: [(&str, &str); 29] = statements![
+const HOT: [(&str, &str); 30] = statements![
     "attempt_insert",
     "cancel_look",
     "cancel_running",
@@ -24,6 +24,7 @@ const HOT: [(&str, &str); 29] = statements![
     "fenced_by_key",
     "find",
     "heads",
+    "is_anything_ready",
     "job",
     "lanes_ready",
     "lanes_unfinished",
