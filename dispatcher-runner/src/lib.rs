@@ -22,6 +22,10 @@ mod log;
 mod pinned;
 mod process;
 mod requirements;
+#[cfg(feature = "simulator")]
+#[doc(hidden)]
+#[path = "../../tests/simulator/mod.rs"]
+pub mod simulator;
 mod store;
 mod supervisor;
 pub mod testing;

@@ -16,6 +16,8 @@ mod sqlite;
 
 pub(crate) use group::{StoreClient, StoreThread};
 pub(crate) use memory::MemoryStore;
+#[cfg(feature = "simulator")]
+pub(crate) use memory::{Glance, Waits};
 pub(crate) use sqlite::SqliteStore;
 
 use std::io;

@@ -5,6 +5,8 @@
 //! this store the yardstick for those that keep them.
 
 mod attempts;
+#[cfg(feature = "simulator")]
+mod glance;
 mod listing;
 mod state;
 
@@ -13,6 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dispatcher_core::{JobId, JobState};
 
+#[cfg(feature = "simulator")]
+pub(crate) use self::glance::{Glance, Waits};
 use self::state::State;
 use super::clock::Clock;
 use super::{
