@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::{Schedule, ScheduleError, Spans};
-use crate::limits::TICK_LATE_MAX;
+use crate::limits::{MISSED_TICKS_MAX, TICK_LATE_MAX};
 use crate::{JobId, Missed, ScheduleOptions};
 
 /// A schedule with everything that its ticks depend on.
@@ -111,6 +111,15 @@ impl ZonedSchedule {
     #[must_use]
     pub fn zone(&self) -> &TimeZone {
         &self.zone
+    }
+
+    /// How many ticks one decision runs at most.
+    #[must_use]
+    pub fn runs_max(&self) -> usize {
+        match self.missed {
+            Missed::Skip | Missed::Once => 1,
+            Missed::All => MISSED_TICKS_MAX,
+        }
     }
 
     /// What to run at `now`; `None` when nothing is to be written either.

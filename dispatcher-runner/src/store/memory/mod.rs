@@ -6,6 +6,7 @@
 
 mod attempts;
 mod listing;
+mod schedule;
 mod state;
 
 use std::sync::atomic::AtomicI64;
@@ -17,9 +18,9 @@ use self::state::State;
 use super::clock::Clock;
 use super::{
     CancelReply, Cancellation, Capture, Claim, ClaimRequest, DispatcherRow, DispatcherStatus,
-    HandOver, Held, JobFilter, JobRecord, JobSummary, NewSupervisor, Pause, ProgressNote, Record,
-    Recorded, Rescued, Retention, Serves, Store, StoreError, Submission, SubmitError, Submitted,
-    SupervisorId, SupervisorRow, UnixMs,
+    HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules, NewSupervisor, Pause,
+    ProgressNote, Record, Recorded, Rescued, Retention, Serves, Store, StoreError, Submission,
+    SubmitError, Submitted, SupervisorId, SupervisorRow, TickRequest, Ticked, UnixMs,
 };
 
 /// Jobs in memory.
@@ -141,6 +142,17 @@ impl Store for MemoryStore {
             state.upsert(row);
         }
         Ok(())
+    }
+
+    fn tick(&mut self, requests: &[TickRequest]) -> Result<Ticked, StoreError> {
+        let now = self.clock.now();
+        Ok(self.lock().tick(requests, now))
+    }
+
+    fn schedules(&mut self) -> Result<KnownSchedules, StoreError> {
+        let now = self.clock.now();
+        let rows = self.lock().schedule_rows();
+        Ok(KnownSchedules { now, rows })
     }
 
     fn dispatchers(&mut self) -> Result<Vec<DispatcherStatus>, StoreError> {

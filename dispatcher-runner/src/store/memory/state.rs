@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use dispatcher_core::{
-    Cause, Counters, DispatcherOptions, JobId, JobState, OnDuplicate, Outcome, Transition,
+    Cause, Counters, DispatcherOptions, JobId, JobState, OnDuplicate, Outcome, ScheduleRecord,
+    Transition,
 };
 
 use crate::store::pick::{self, Contender, Fetch, Head};
@@ -24,6 +25,7 @@ pub(super) struct State {
     pub(super) keys: BTreeMap<JobId, i64>,
     pub(super) dispatchers: BTreeMap<String, Dispatcher>,
     pub(super) supervisors: BTreeMap<SupervisorId, SupervisorRow>,
+    pub(super) schedules: BTreeMap<String, ScheduleRecord>,
     pub(super) sequence: i64,
     opened: i64,
 }
@@ -178,7 +180,11 @@ impl State {
         })
     }
 
-    fn submit_one(&mut self, job: &NewJob, now: UnixMs) -> Result<Accepted, SubmitError> {
+    pub(super) fn submit_one(
+        &mut self,
+        job: &NewJob,
+        now: UnixMs,
+    ) -> Result<Accepted, SubmitError> {
         let dispatcher = self.dispatcher(&job.dispatcher);
         let mean_run_us = dispatcher.mean_run_us;
         let DispatcherOptions {

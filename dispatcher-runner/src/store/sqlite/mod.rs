@@ -27,6 +27,7 @@ mod prune;
 mod read;
 mod record;
 mod rows;
+mod schedule;
 mod submit;
 mod supervise;
 mod sync;
@@ -46,9 +47,9 @@ use self::rows::OptionTexts;
 use super::clock::Clock;
 use super::{
     CancelReply, Cancellation, Capture, Claim, ClaimRequest, DispatcherRow, DispatcherStatus,
-    HandOver, Held, JobFilter, JobRecord, JobSummary, NewSupervisor, Pause, ProgressNote, Record,
-    Recorded, Rescued, Retention, Serves, Store, StoreError, Submission, SubmitError, Submitted,
-    SupervisorId, SupervisorRow, UnixMs,
+    HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules, NewSupervisor, Pause,
+    ProgressNote, Record, Recorded, Rescued, Retention, Serves, Store, StoreError, Submission,
+    SubmitError, Submitted, SupervisorId, SupervisorRow, TickRequest, Ticked, UnixMs,
 };
 use crate::pinned::Pinned;
 
@@ -299,6 +300,16 @@ impl Store for SqliteStore {
                 .iter()
                 .try_for_each(|row| submit::upsert(unit, row).map(drop))
         })
+    }
+
+    fn tick(&mut self, requests: &[TickRequest]) -> Result<Ticked, StoreError> {
+        self.write(Durability::Synced, |unit| schedule::tick(unit, requests))
+    }
+
+    fn schedules(&mut self) -> Result<KnownSchedules, StoreError> {
+        let rows = self.read(schedule::all)?;
+        let now = self.clock.now();
+        Ok(KnownSchedules { now, rows })
     }
 
     fn dispatchers(&mut self) -> Result<Vec<DispatcherStatus>, StoreError> {
