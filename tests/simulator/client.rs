@@ -3,10 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dispatcher_core::{Backoff, DispatcherOptions, JobId, Leftovers, OnDuplicate, OnLost, Options};
+use dispatcher_core::{
+    Backoff, DispatcherOptions, JobId, Leftovers, Missed, OnDuplicate, OnLost, Options, Overlap,
+    ScheduleOptions, TickFate, ZonedSchedule,
+};
+use jiff::tz::TimeZone;
 
 use crate::store::{
-    CancelReply, DispatcherRow, NewJob, Pause, Retention, Store, Submission, SupervisorRow,
+    CancelReply, DispatcherRow, NewJob, Pause, Retention, ScheduledJobs, Store, Submission,
+    SupervisorRow, TickRequest,
 };
 
 use super::dice::Dice;
@@ -21,12 +26,16 @@ const EVERYWHERE: &[&str] = &["apply", "fetch", "push", "renew"];
 /// Known to the first build only, and to the later ones only.
 const OLD: &str = "old";
 const NEW: &str = "new";
+/// Has a schedule, too.
+const SCHEDULED: &str = "fetch";
 const FIRST_BUILD: i64 = 1;
 
 pub(super) struct Client {
     declared: BTreeMap<String, Declared>,
     /// The newest build that is installed.
     build: i64,
+    missed: Missed,
+    overlap: Overlap,
     numbers: u32,
     submitted: Vec<JobId>,
 }
@@ -38,6 +47,8 @@ impl Client {
         Self {
             declared: declared.collect(),
             build: FIRST_BUILD,
+            missed: Missed::ALL[dice.index(Missed::ALL.len())],
+            overlap: Overlap::ALL[dice.index(Overlap::ALL.len())],
             numbers: 0,
             submitted: Vec::new(),
         }
@@ -52,6 +63,21 @@ impl Client {
         let own = if build == FIRST_BUILD { OLD } else { NEW };
         let names = EVERYWHERE.iter().chain([&own]);
         names.map(|name| (*name).to_owned()).collect()
+    }
+
+    fn row(&self, name: &str, build: i64) -> DispatcherRow {
+        let declared = &self.declared[name];
+        DispatcherRow {
+            name: name.to_owned(),
+            build: build_of(build),
+            options: DispatcherOptions {
+                max_queue: declared.max_queue,
+                concurrency: declared.concurrency,
+                on_duplicate: declared.on_duplicate,
+                schedule: None,
+            },
+            about: String::new(),
+        }
     }
 
     pub(super) fn next_number(&mut self) -> u32 {
@@ -128,6 +154,7 @@ impl World {
             12 => self.pause_or_resume(),
             13 => self.prune(),
             14 => self.upgrade(),
+            _ if self.dice.one_in(3) => self.tick(),
             _ => self.keep_served(),
         }
     }
@@ -145,19 +172,8 @@ impl World {
         };
         let count = if self.dice.one_in(6) { 3 } else { 1 };
         let jobs: Vec<NewJob> = (0..count).map(|_| self.new_job(&name, build)).collect();
-        let declared = self.client.declared[&name].clone();
         let group = Submission {
-            dispatchers: vec![DispatcherRow {
-                name: name.clone(),
-                build: build_of(build),
-                options: DispatcherOptions {
-                    max_queue: declared.max_queue,
-                    concurrency: declared.concurrency,
-                    on_duplicate: declared.on_duplicate,
-                    schedule: None,
-                },
-                about: String::new(),
-            }],
+            dispatchers: vec![self.client.row(&name, build)],
             jobs,
         };
         let answers = self.store().submit(std::slice::from_ref(&group));
@@ -286,6 +302,43 @@ impl World {
             count_per_dispatcher: 3 + self.dice.below(10),
         };
         let _ = self.store().prune(&retention, 5);
+    }
+
+    /// `schedule tick`, as a timer of the host runs it.
+    fn tick(&mut self) {
+        let build = self.client.build;
+        let (name, missed) = (SCHEDULED, self.client.missed);
+        let options = ScheduleOptions {
+            expression: "* * * * *".into(),
+            missed,
+            ..ScheduleOptions::default()
+        };
+        let when = ZonedSchedule::new(&options, TimeZone::UTC);
+        let when = when.expect("invariant: it is a schedule");
+        let jobs: Vec<NewJob> = (0..when.runs_max())
+            .map(|_| self.new_job(name, build))
+            .collect();
+        let request = TickRequest {
+            dispatcher: self.client.row(name, build),
+            schedule: Some(ScheduledJobs {
+                when,
+                overlap: self.client.overlap,
+                jobs: Ok(jobs),
+            }),
+        };
+        let Ok(ticked) = self.store().tick(&[request]) else {
+            return;
+        };
+        self.trace
+            .line(self.now, format_args!("tick: {:?}", ticked.decided));
+        if ticked
+            .decided
+            .iter()
+            .flatten()
+            .any(|tick| tick.fate == TickFate::Submitted)
+        {
+            self.find_somebody(&ticked.supervisors, build, name);
+        }
     }
 
     fn upgrade(&mut self) {

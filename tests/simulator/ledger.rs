@@ -8,11 +8,11 @@ use dispatcher_core::{JobId, OnDuplicate};
 
 use crate::store::{
     CancelReply, Claim, ClaimRequest, Glance, Record, Recorded, Serves, Submission, SubmitError,
-    Submitted, SupervisorId, UnixMs,
+    Submitted, SupervisorId, TickRequest, Ticked, UnixMs,
 };
 
 use super::coverage::Coverage;
-use super::invariants;
+use super::invariants::{self, ticks_once};
 use super::truth::Truth;
 
 pub(super) type Rows = BTreeMap<JobId, Glance>;
@@ -25,6 +25,7 @@ pub(super) enum Operation<'a> {
     Record(&'a Record, Recorded),
     Cancel(&'a [JobId], &'a [CancelReply]),
     CloseIfIdle(&'a Serves, bool),
+    Tick(&'a [TickRequest], &'a Ticked),
     Rescue(SupervisorId),
     Prune,
     Other,
@@ -44,12 +45,14 @@ pub(super) struct Ledger {
     /// The latest that the store's clock ever showed: what was due once stays due.
     pub(super) latest: UnixMs,
     pub(super) declared: BTreeMap<String, Declared>,
-    /// Slots of each supervisor that ever opened a row.
-    pub(super) slots: BTreeMap<SupervisorId, u32>,
+    /// Slots and build of each supervisor that ever opened a row.
+    pub(super) supervisors: BTreeMap<SupervisorId, (u32, i64)>,
     /// Somebody was told that it is stored.
     pub(super) acknowledged: BTreeSet<JobId>,
     /// Somebody was told, or may have been, that it is cancelled.
     pub(super) cancelled: BTreeSet<JobId>,
+    /// Ticks that submitted a job.
+    pub(super) ticks: BTreeSet<(String, UnixMs)>,
     /// How often a supervisor was asked to end.
     pub(super) shutdowns: u32,
     /// What the processes really did.
@@ -88,6 +91,10 @@ impl Ledger {
         if self.broken.is_none() {
             self.broken = broken;
         }
+        if let Operation::Tick(requests, ticked) = operation {
+            let ticks = ticks_once::submitted(requests, ticked);
+            self.ticks.extend(ticks);
+        }
         self.rows = after;
     }
 
@@ -108,6 +115,7 @@ impl Ledger {
             | Operation::Claim(..)
             | Operation::Record(..)
             | Operation::CloseIfIdle(..)
+            | Operation::Tick(..)
             | Operation::Rescue(_)
             | Operation::Prune
             | Operation::Other => {}

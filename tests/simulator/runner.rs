@@ -219,7 +219,7 @@ impl World {
             }
             return self.after(SECOND, Happening::Open(id));
         };
-        self.ledger.slots.insert(row, slots);
+        self.ledger.supervisors.insert(row, (slots, build));
         let seed = self.dice.next();
         let keeper = self.start_keeper(id);
         let (now, wall) = (self.now, self.store_ms());
@@ -447,6 +447,10 @@ impl World {
     }
 
     fn send_signal(&mut self, id: RunnerId, worker: WorkerId, signal: i32) {
+        if let Some(link) = self.link(id, worker) {
+            let (job, attempt) = (link.job, link.attempt);
+            self.deeds(job, attempt).signalled = true;
+        }
         self.ask(id, Request::Signal(worker, signal));
         self.tell(id, Event::Signalled { worker });
     }

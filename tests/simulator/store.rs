@@ -9,10 +9,11 @@ use std::time::Duration;
 use dispatcher_core::{JobId, JobState};
 
 use crate::store::{
-    CancelReply, Cancellation, Capture, Claim, ClaimRequest, DispatcherRow, DispatcherStatus,
-    HandOver, Held, JobFilter, JobRecord, JobSummary, MemoryStore, NewSupervisor, Pause,
-    ProgressNote, Record, Recorded, Rescued, Retention, Serves, Store, StoreError, Submission,
-    SubmitError, Submitted, SupervisorId, SupervisorRow, UnixMs,
+    CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
+    DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules,
+    MemoryStore, NewSupervisor, Pause, ProgressNote, Record, Recorded, Rescued, Retention, Serves,
+    Store, StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow,
+    TickRequest, Ticked, UnixMs,
 };
 
 use super::coverage::Coverage;
@@ -218,6 +219,13 @@ impl Store for FaultyStore<'_> {
         self.inner.claimed_by(supervisor)
     }
 
+    fn claims_of(&mut self, supervisor: SupervisorId) -> Result<Vec<Claimed>, StoreError> {
+        if let Some(error) = self.refused() {
+            return Err(error);
+        }
+        self.inner.claims_of(supervisor)
+    }
+
     fn rescue(&mut self, dead: SupervisorId) -> Result<Rescued, StoreError> {
         if let Some(error) = self.refused() {
             return Err(error);
@@ -229,6 +237,19 @@ impl Store for FaultyStore<'_> {
 
     fn register(&mut self, dispatchers: &[DispatcherRow]) -> Result<(), StoreError> {
         self.inner.register(dispatchers)
+    }
+
+    fn tick(&mut self, requests: &[TickRequest]) -> Result<Ticked, StoreError> {
+        if let Some(error) = self.refused() {
+            return Err(error);
+        }
+        let ticked = self.inner.tick(requests)?;
+        self.look(&Operation::Tick(requests, &ticked));
+        self.answer(ticked)
+    }
+
+    fn schedules(&mut self) -> Result<KnownSchedules, StoreError> {
+        self.inner.schedules()
     }
 
     fn dispatchers(&mut self) -> Result<Vec<DispatcherStatus>, StoreError> {

@@ -20,7 +20,7 @@ pub(super) struct Deeds {
     pub(super) said_hello: bool,
     /// It sent something that is no message.
     pub(super) broke_protocol: bool,
-    /// A signal was sent to it.
+    /// A signal was sent to it, or was on its way.
     pub(super) signalled: bool,
     pub(super) spawn_failed: bool,
     /// It was told that it uses too much memory.

@@ -3,8 +3,11 @@
 //! No I/O but the store that is handed in, so that the simulator runs what a supervisor runs. Ends
 //! go before claims in a batch, so a claim sees the freed capacity.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use dispatcher_core::JobId;
 use dispatcher_core::engine::{Assignment, Event, Next, Verdict, WorkerId};
 
 use crate::store::{
@@ -26,6 +29,12 @@ pub(crate) struct Clerk {
     post: Post,
     /// The newer supervisor that shall take over.
     heir: Option<SupervisorId>,
+    /// Claims whose end is not on record: job and token.
+    held: BTreeSet<(JobId, u64)>,
+    /// Whose end is being recorded.
+    recording: BTreeMap<WorkerId, (JobId, u64)>,
+    /// A claim may have been granted without an answer.
+    doubts: bool,
     next: Batch,
 }
 
@@ -35,6 +44,10 @@ pub(crate) struct Batch {
     records: Vec<(WorkerId, Record)>,
     notes: Vec<ProgressNote>,
     claim: Option<ClaimRequest>,
+    /// What the supervisor knows that it holds.
+    known: BTreeSet<(JobId, u64)>,
+    /// It may hold more.
+    doubts: bool,
     cancellations: Option<SupervisorId>,
     close: Option<Closing>,
 }
@@ -94,6 +107,9 @@ impl Clerk {
         Self {
             post,
             heir: None,
+            held: BTreeSet::new(),
+            recording: BTreeMap::new(),
+            doubts: false,
             next: Batch::default(),
         }
     }
@@ -114,6 +130,7 @@ impl Clerk {
         pid: Option<u32>,
         capture: Capture,
     ) {
+        self.recording.insert(worker, (verdict.job, verdict.token));
         let record = Record {
             job: verdict.job,
             token: verdict.token,
@@ -159,8 +176,13 @@ impl Clerk {
 
     /// What has gathered, unless there is nothing.
     pub(crate) fn take_batch(&mut self) -> Option<Batch> {
-        let batch = std::mem::take(&mut self.next);
-        (!batch.is_empty()).then_some(batch)
+        if self.next.is_empty() {
+            return None;
+        }
+        let mut batch = std::mem::take(&mut self.next);
+        batch.known = self.held.clone();
+        batch.doubts = self.doubts;
+        Some(batch)
     }
 
     /// Turns an answer into events.
@@ -188,8 +210,15 @@ impl Clerk {
         }
         match answer.claim {
             None => {}
-            Some(Ok(claim)) => events.push(claimed(claim)),
+            Some(Ok(claim)) => {
+                self.doubts = false;
+                let jobs = claim.jobs.iter();
+                self.held
+                    .extend(jobs.map(|job| (job.job, job.counters.token)));
+                events.push(claimed(claim));
+            }
             Some(Err(error)) => {
+                self.doubts = true;
                 tracing::error!(error = %error, advice = error.advice(), "no work could be claimed");
                 events.push(Event::ClaimFailed);
             }
@@ -249,7 +278,12 @@ impl Batch {
 
     /// Asks the store.
     pub(crate) fn perform(self, store: &mut dyn Store) -> Answer {
-        let (records, claim) = record_and_claim(store, self.records, self.claim);
+        let claims = Claims {
+            request: self.claim,
+            known: &self.known,
+            doubts: self.doubts,
+        };
+        let (records, claim) = claims.after(self.records, store);
         if !self.notes.is_empty()
             && let Err(error) = store.note_progress(&self.notes)
         {
@@ -290,27 +324,62 @@ impl Closing {
     }
 }
 
-/// In one transaction where that works; otherwise neither must fail for the other's reason.
-fn record_and_claim(
-    store: &mut dyn Store,
-    records: Vec<(WorkerId, Record)>,
+/// A request for work of a supervisor that may hold more than it knows.
+struct Claims<'a> {
     request: Option<ClaimRequest>,
-) -> (Recorded, Claimed) {
-    let (workers, records): (Vec<WorkerId>, Vec<Record>) = records.into_iter().unzip();
-    if records.is_empty() {
-        return (Ok(workers), request.map(|request| store.claim(&request)));
+    known: &'a BTreeSet<(JobId, u64)>,
+    doubts: bool,
+}
+
+impl Claims<'_> {
+    /// Records, then claims: in one transaction where that works; otherwise neither must fail for
+    /// the other's reason.
+    fn after(
+        mut self,
+        records: Vec<(WorkerId, Record)>,
+        store: &mut dyn Store,
+    ) -> (Recorded, Claimed) {
+        let (workers, records): (Vec<WorkerId>, Vec<Record>) = records.into_iter().unzip();
+        if records.is_empty() {
+            return (Ok(workers), self.claim(store));
+        }
+        if let Some(request) = self.request.as_ref().filter(|_| !self.doubts) {
+            match store.record_and_claim(&records, request) {
+                Ok((_, claim)) => return (Ok(workers), Some(Ok(claim))),
+                Err(_) => self.doubts = true,
+            }
+        }
+        let recorded = match store.record(&records) {
+            // A stale token changes nothing, and somebody else answers for the job then.
+            Ok(_) => Ok(workers),
+            Err(error) => Err(Unrecorded { workers, error }),
+        };
+        (recorded, self.claim(store))
     }
-    if let Some(request) = &request
-        && let Ok((_, claim)) = store.record_and_claim(&records, request)
-    {
-        return (Ok(workers), Some(Ok(claim)));
+
+    /// A claim that failed may have been granted: whatever it gave is taken up first, because its
+    /// slots are offered again.
+    fn claim(&self, store: &mut dyn Store) -> Claimed {
+        let request = self.request.as_ref()?;
+        if !self.doubts {
+            return Some(store.claim(request));
+        }
+        let held = match store.claims_of(request.supervisor) {
+            Ok(held) => held,
+            Err(error) => return Some(Err(error)),
+        };
+        let is_unknown =
+            |job: &store::Claimed| !self.known.contains(&(job.job, job.counters.token));
+        let jobs: Vec<_> = held.into_iter().filter(is_unknown).collect();
+        if jobs.is_empty() {
+            return Some(store.claim(request));
+        }
+        tracing::warn!(jobs = jobs.len(), "claims without an answer are taken up");
+        Some(Ok(Claim {
+            jobs,
+            next_due: Some(Duration::ZERO),
+        }))
     }
-    let recorded = match store.record(&records) {
-        // A stale token changes nothing, and somebody else answers for the job then.
-        Ok(_) => Ok(workers),
-        Err(error) => Err(Unrecorded { workers, error }),
-    };
-    (recorded, request.map(|request| store.claim(&request)))
 }
 
 fn claimed(claim: Claim) -> Event {

@@ -16,7 +16,8 @@ pub(super) fn check(moment: &Moment<'_>) -> Result<(), String> {
         let Some((supervisor, slot)) = row.holder else {
             return Err(format!("{id} runs and nobody holds it"));
         };
-        let slots = moment.ledger.slots.get(&supervisor).copied().unwrap_or(0);
+        let opened = moment.ledger.supervisors.get(&supervisor);
+        let slots = opened.map_or(0, |(slots, _)| *slots);
         if slot >= slots {
             return Err(format!("{id} is in slot {slot} of {slots}"));
         }

@@ -8,6 +8,8 @@ pub(super) fn check(moment: &Moment<'_>) -> Result<(), String> {
     let Operation::Claim(request, claim, _) = moment.operation else {
         return Ok(());
     };
+    let claimer = moment.ledger.supervisors.get(&request.supervisor);
+    let build = claimer.map_or(0, |(_, build)| *build);
     for claimed in &claim.jobs {
         let Some(first) = moment.before.get(&claimed.job) else {
             continue;
@@ -20,7 +22,7 @@ pub(super) fn check(moment: &Moment<'_>) -> Result<(), String> {
             });
             waits
                 && other.waits == Waits::Nothing
-                && other.build == first.build
+                && other.build <= build
                 && other.dispatcher == first.dispatcher
                 && (-other.priority, other.seq) < (-first.priority, first.seq)
         });

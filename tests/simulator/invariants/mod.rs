@@ -18,6 +18,7 @@ mod queue_limit_holds;
 mod refused_is_unchanged;
 mod stale_tokens_change_nothing;
 mod terminal_states_stay;
+pub(super) mod ticks_once;
 mod whole_trees_die;
 
 use super::ledger::Moment;
@@ -49,6 +50,7 @@ const OF_OPERATIONS: &[(&str, OfOperation)] = &[
         stale_tokens_change_nothing::check,
     ),
     ("terminal states stay", terminal_states_stay::check),
+    ("ticks once", ticks_once::check),
     ("whole trees die", whole_trees_die::check),
     (
         "proved dead before rescue",
