@@ -229,7 +229,10 @@ impl World {
             .map(|row| RunnerId(row.pid))
             .collect();
         if !open.is_empty() {
-            return open.into_iter().for_each(|runner| self.wake(runner));
+            // In the end nobody wakes anybody: timers must do.
+            let woken = open.into_iter().filter(|_| self.phase == Phase::Safety);
+            let woken: Vec<RunnerId> = woken.collect();
+            return woken.into_iter().for_each(|runner| self.wake(runner));
         }
         if self.elections.contains_key(&build) {
             // Somebody of this build is just coming or going.

@@ -8,9 +8,12 @@
 mod client;
 mod coverage;
 mod dice;
+mod driver;
 mod faults;
 mod invariants;
+mod keeper;
 mod ledger;
+mod links;
 mod process;
 mod runner;
 mod store;

@@ -9,11 +9,12 @@ use dispatcher_core::message::{PROTOCOL_VERSION, WorkResult, WorkerMessage};
 use dispatcher_core::{ExitStatus, JobId, Panic, Usage};
 
 use super::faults::Fault;
-use super::runner::{KeeperId, RunnerId};
+use super::keeper::KeeperId;
+use super::runner::RunnerId;
 use super::truth::Deeds;
 use super::world::{Happening, Phase, World};
 
-const SIGKILL: i32 = 9;
+pub(super) const SIGKILL: i32 = 9;
 const SIGSEGV: i32 = 11;
 pub(super) const SIGTERM: i32 = 15;
 

@@ -7,13 +7,13 @@ use dispatcher_core::engine::Event;
 use crate::store::{Store, SupervisorId, SupervisorRow};
 
 use super::faults::Fault;
-use super::process::Pid;
-use super::runner::{KeeperId, RunnerId};
+use super::keeper::KeeperId;
+use super::process::{Pid, SIGKILL};
+use super::runner::RunnerId;
 use super::world::{Happening, Phase, World};
 
 const INTERVAL: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(5);
-const SIGKILL: i32 = 9;
 
 impl World {
     /// Whether the lock of the supervisor with this row is held.
@@ -101,6 +101,9 @@ impl World {
         if let Some(owner) = owner {
             // What it reported before it died arrives before its end is noticed.
             let (owner, moment) = (owner.id, self.moment());
+            if let Some(runner) = self.runners.get_mut(&owner) {
+                runner.keeper_is_lost = true;
+            }
             let at = keeper.last_report() + moment;
             self.trace
                 .line(self.now, format_args!("the keeper of {owner:?} dies"));

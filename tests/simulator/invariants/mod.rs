@@ -8,6 +8,7 @@ mod capture_is_bounded;
 mod causes_are_true;
 mod counters_rise;
 mod due_before_start;
+mod duplicates_wait;
 mod effects_are_answered_once;
 mod first_in_first_out;
 mod idle_before_leaving;
@@ -16,9 +17,11 @@ mod one_worker_per_job;
 mod proved_dead_before_rescue;
 mod queue_limit_holds;
 mod refused_is_unchanged;
+mod retries_are_used;
 mod stale_tokens_change_nothing;
 mod terminal_states_stay;
 pub(super) mod ticks_once;
+mod time_limits_hold;
 mod whole_trees_die;
 
 use super::ledger::Moment;
@@ -41,9 +44,11 @@ const OF_OPERATIONS: &[(&str, OfOperation)] = &[
     ("causes are true", causes_are_true::check),
     ("counters rise", counters_rise::check),
     ("due before start", due_before_start::check),
+    ("duplicates wait", duplicates_wait::check),
     ("first in, first out", first_in_first_out::check),
     ("idle before leaving", idle_before_leaving::check),
     ("queue limit holds", queue_limit_holds::check),
+    ("retries are used", retries_are_used::check),
     ("refused is unchanged", refused_is_unchanged::check),
     (
         "stale tokens change nothing",
@@ -59,6 +64,7 @@ const OF_OPERATIONS: &[(&str, OfOperation)] = &[
 ];
 
 const OF_STEPS: &[(&str, OfStep)] = &[
+    ("time limits hold", time_limits_hold::check),
     ("one worker per job", one_worker_per_job::check),
     ("nobody outlives the end", nobody_outlives_the_end::check),
 ];

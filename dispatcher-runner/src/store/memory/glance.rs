@@ -23,6 +23,8 @@ pub(crate) struct Glance {
     pub(crate) build: i64,
     pub(crate) holder: Option<(SupervisorId, u32)>,
     pub(crate) cancel_requested: bool,
+    /// What makes it a duplicate of others; `None` when nobody looks for that.
+    pub(crate) identity: Option<String>,
     /// Attempts on record.
     pub(crate) attempts: usize,
 }
@@ -57,6 +59,7 @@ impl MemoryStore {
                 build: job.new.build.modified_ns,
                 holder: job.supervisor,
                 cancel_requested: job.cancel_by.is_some(),
+                identity: job.identity().map(ToOwned::to_owned),
                 attempts: job.attempts.len(),
             };
             (job.new.id, glance)

@@ -86,11 +86,15 @@ impl Job {
         self.state == JobState::Queued && self.waits_for == waits_for
     }
 
+    /// What makes it a duplicate of others, if anybody looks for that.
+    pub(super) fn identity(&self) -> Option<&str> {
+        self.watched.then(|| rules::identity(&self.new))
+    }
+
     fn has_identity(&self, dispatcher: &str, identity: &str) -> bool {
-        self.watched
-            && self.is_unfinished()
+        self.is_unfinished()
             && self.new.dispatcher == dispatcher
-            && rules::identity(&self.new) == identity
+            && self.identity() == Some(identity)
     }
 
     pub(super) fn apply(&mut self, transition: Transition) {
