@@ -12,7 +12,7 @@ use crate::store::{
 };
 
 use super::coverage::Coverage;
-use super::invariants::{self, ticks_once};
+use super::invariants::{self, losses_are_counted, ticks_once};
 use super::truth::Truth;
 
 pub(super) type Rows = BTreeMap<JobId, Glance>;
@@ -51,6 +51,8 @@ pub(super) struct Ledger {
     pub(super) acknowledged: BTreeSet<JobId>,
     /// Somebody was told, or may have been, that it is cancelled.
     pub(super) cancelled: BTreeSet<JobId>,
+    /// How often the worker or supervisor of a job was lost, and it was queued again.
+    pub(super) losses: BTreeMap<JobId, u32>,
     /// Ticks that submitted a job.
     pub(super) ticks: BTreeSet<(String, UnixMs)>,
     /// How often a supervisor was asked to end.
@@ -80,6 +82,7 @@ impl Ledger {
             coverage.transition(self.rows.get(id).map(|before| before.state), row.state);
         }
         self.latest = self.latest.max(now);
+        losses_are_counted::note(operation, &self.rows, &after, &mut self.losses);
         self.note(operation);
         let moment = Moment {
             operation,

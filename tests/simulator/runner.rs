@@ -123,7 +123,7 @@ impl Runner {
     /// The true time at which its own clock shows this at least.
     pub(super) fn truly(&self, own: Duration) -> Duration {
         let nanos = (own.as_nanos() * 1_000_000).div_ceil(u128::from(self.rate));
-        self.born + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX) + 1)
+        self.born + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX).saturating_add(1))
     }
 }
 

@@ -12,6 +12,7 @@ mod duplicates_wait;
 mod effects_are_answered_once;
 mod first_in_first_out;
 mod idle_before_leaving;
+pub(super) mod losses_are_counted;
 mod nobody_outlives_the_end;
 mod one_worker_per_job;
 mod proved_dead_before_rescue;
@@ -47,6 +48,7 @@ const OF_OPERATIONS: &[(&str, OfOperation)] = &[
     ("duplicates wait", duplicates_wait::check),
     ("first in, first out", first_in_first_out::check),
     ("idle before leaving", idle_before_leaving::check),
+    ("losses are counted", losses_are_counted::check),
     ("queue limit holds", queue_limit_holds::check),
     ("retries are used", retries_are_used::check),
     ("refused is unchanged", refused_is_unchanged::check),
