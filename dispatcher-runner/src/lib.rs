@@ -25,6 +25,7 @@ mod requirements;
 mod store;
 mod supervisor;
 pub mod testing;
+mod timer;
 
 pub use app::{SetupError, init, init_with, setup};
 pub use client::{

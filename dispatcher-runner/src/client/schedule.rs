@@ -73,7 +73,11 @@ impl Scheduled {
             }
         });
         let mut scheduled: Vec<_> = all
-            .filter(|it| it.options.is_some() || it.record.rule.is_some())
+            .filter(|it| match it.options {
+                // A newer build has given it a schedule, and only that knows with what payload.
+                Some(_) => it.definition.default_payload.is_some(),
+                None => it.record.rule.is_some(),
+            })
             .collect();
         scheduled.sort_by_key(|it| it.definition.name);
         scheduled
