@@ -2,7 +2,7 @@
 //!
 //! A tick with nothing to do says nothing in a pipe: cron mails whatever is written there.
 
-use dispatcher_core::{DecidedTick, TickFate, ZonedSchedule};
+use dispatcher_core::{DecidedTick, TickFate, ZonedSchedule, suggest};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -51,13 +51,17 @@ pub(super) fn schedule(session: &mut Session<'_, '_>) -> Done {
         "tick" => tick(session),
         "install" => timer::install(session),
         "remove" => timer::remove(session),
-        other => Err(CliError::usage(
-            format!("schedule cannot `{other}`"),
-            format!("there are {}", SCHEDULE_WORDS.join(", ")),
-            "`schedule --help`",
-        )
-        .into()),
+        other => Err(unknown(other).into()),
     }
+}
+
+fn unknown(word: &str) -> CliError {
+    let todo = match suggest(word, SCHEDULE_WORDS.iter().copied()) {
+        Some(meant) => format!("did you mean `schedule {meant}`?"),
+        None => "`schedule --help` says what each does".to_owned(),
+    };
+    let why = format!("there are {}", SCHEDULE_WORDS.join(", "));
+    CliError::usage(format!("schedule cannot `{word}`"), why, todo)
 }
 
 fn refuse_flags_but_of_install(session: &Session<'_, '_>, word: &str) -> Result<(), CliError> {
