@@ -2,6 +2,7 @@
 
 mod commands;
 mod notify;
+mod schedules;
 mod surroundings;
 
 use std::cell::RefCell;

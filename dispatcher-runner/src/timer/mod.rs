@@ -8,6 +8,7 @@ mod systemd;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -85,14 +86,14 @@ pub(crate) enum TimerError {
 }
 
 impl Host {
-    /// This machine.
-    pub(crate) fn of_process(config_home: Option<PathBuf>, user_bus: bool) -> Self {
+    /// This machine, and the user's folders of configuration and of what runs (`XDG_RUNTIME_DIR`).
+    pub(crate) fn of_process(config_home: Option<PathBuf>, runtime: Option<&OsStr>) -> Self {
         Self {
             booted: PathBuf::from(BOOTED),
             root: rustix::process::geteuid().is_root(),
             user_units: config_home.map(|base| base.join("systemd/user")),
             system_units: PathBuf::from("/etc/systemd/system"),
-            user_bus,
+            user_bus: runtime.is_some(),
             crontab: process::find_program("crontab"),
             systemctl: process::find_program("systemctl"),
         }

@@ -90,8 +90,8 @@ fn tell(
 
 fn host(session: &Session<'_, '_>) -> Host {
     let surroundings = &session.environment.surroundings;
-    let user_bus = surroundings.variable("XDG_RUNTIME_DIR").is_some();
-    Host::of_process(surroundings.config_home(), user_bus)
+    let runtime = surroundings.variable("XDG_RUNTIME_DIR");
+    Host::of_process(surroundings.config_home(), runtime)
 }
 
 /// The timer that was asked for, or the usual one.
