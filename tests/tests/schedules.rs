@@ -266,6 +266,39 @@ fn a_changed_schedule_makes_up_for_nothing() {
     assert_eq!(nightly.expect("it has a schedule")["words"], words.as_str());
 }
 
+/// And takes it away again; a dispatcher that cannot be made by default has none.
+#[test]
+fn a_configuration_gives_a_schedule() {
+    let home = Home::new(FIXTURE);
+    let file = home.file("c.toml");
+    let run = |section: &str, words: &[&str]| {
+        fs::write(&file, format!("version = 1\n{section}")).expect("it can be written");
+        let mut command = home.command(words);
+        command
+            .env("DISPATCHER_CONFIG", &file)
+            .output()
+            .expect("it runs")
+    };
+    let section = "[dispatchers.OnRequest]\nschedule = \"0 0 1 1 *\"\n";
+    let tick = ["schedule", "tick", "--json"];
+    assert!(run(section, &tick).status.success());
+    for (section, expected) in [
+        (section, vec!["submitted"]),
+        // Taken away, nothing runs; given again, nothing of the past does.
+        ("[dispatchers.OnRequest]\nschedule = false\n", vec![]),
+        (section, vec![]),
+    ] {
+        settle(&home, "OnRequest", now() - LONG_MS);
+        assert_eq!(fates(&run(section, &tick), "OnRequest"), expected);
+    }
+    assert_eq!(home.wait(&home.ids()[0]).state, JobState::Succeeded);
+    let refused = run("[dispatchers.Note]\nschedule = \"daily\"\n", &tick);
+    assert_eq!(refused.status.code(), Some(78), "{refused:?}");
+    let told = said(&refused.stderr);
+    let why = "line 2: [dispatchers.Note] schedules Note, which has no default payload";
+    assert!(told.contains(why), "{told}");
+}
+
 #[test]
 fn the_list_says_when_in_words_and_five_times() {
     let home = Home::new(FIXTURE);

@@ -298,7 +298,11 @@ fn the_newest_build_decides_when() {
         },
         about: String::new(),
     };
-    program.host.store.register(std::slice::from_ref(&row)).unwrap();
+    program
+        .host
+        .store
+        .register(std::slice::from_ref(&row))
+        .unwrap();
     let text = program.run("schedule list").out;
     assert!(text.contains("CliNightly  every hour (UTC)"), "{text}");
     // One that only the newer build can make is left to that.
