@@ -29,6 +29,7 @@ pub mod simulator;
 mod store;
 mod supervisor;
 pub mod testing;
+mod timer;
 
 pub use app::{SetupError, init, init_with, setup};
 pub use client::{

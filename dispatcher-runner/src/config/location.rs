@@ -52,6 +52,15 @@ impl StoreLocation {
         self.file.parent().unwrap_or(Path::new("/"))
     }
 
+    /// A URL that names the state file, whatever characters it has; `None` if it is not text.
+    pub(crate) fn url(&self) -> Option<String> {
+        let path = self.file.to_str()?;
+        Some(format!(
+            "sqlite:{}",
+            path.replace('%', "%25").replace('?', "%3F")
+        ))
+    }
+
     /// Who decided it.
     #[must_use]
     pub fn origin(&self) -> &StoreOrigin {

@@ -25,7 +25,7 @@ pub use location::{StoreLocation, StoreOrigin};
 pub use values::OptionValue;
 
 pub(crate) use options::Overrides;
-pub(crate) use surroundings::{CONFIG_VARIABLE, Surroundings};
+pub(crate) use surroundings::{CONFIG_VARIABLE, STORE_VARIABLE, Surroundings};
 
 /// Name of a configuration file.
 pub(crate) const FILE_NAME: &str = "dispatcher.toml";
