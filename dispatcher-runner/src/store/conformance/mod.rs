@@ -36,6 +36,8 @@ mod rescue;
 mod submit;
 mod supervisors;
 
+pub(super) use self::random::Numbers;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
