@@ -183,7 +183,8 @@ fn typed_options() {
         let (name, value) = text.split_once('=').unwrap_or((&text, ""));
         let mut said = String::new();
         // What one takes another may take, too, in a way of its own.
-        for name in names.iter().copied().chain([name]) {
+        let other = names[bytes.len() % names.len()];
+        for name in [name, other] {
             let mut section = Section::default();
             match section.overrides.set(name, OptionValue::typed(value)) {
                 Ok(()) => {
@@ -196,7 +197,7 @@ fn typed_options() {
                         "{name}: {why}"
                     );
                     assert!(!why.contains(char::is_control), "{why:?}");
-                    said.push_str(&why[..why.len().min(20)]);
+                    said.extend(why.chars().take(20));
                 }
             }
         }
