@@ -66,7 +66,7 @@ pub(crate) trait Store: Send {
     fn note_progress(&mut self, notes: &[ProgressNote]) -> Result<(), StoreError>;
 
     /// Cancels jobs durably. Queued ones end at once; for running ones the request is remembered.
-    /// An end that a reply tells of is durable as well.
+    /// An end that a reply tells of is durable, too.
     fn cancel(&mut self, jobs: &[JobId], by: &str) -> Result<Vec<CancelReply>, StoreError>;
 
     /// Running jobs of a supervisor whose cancellation was requested.
@@ -370,16 +370,6 @@ pub(crate) enum CancelReply {
     Ended(JobState),
     /// There is no such job.
     Unknown,
-}
-
-impl CancelReply {
-    /// Whether it tells of an end that somebody else has recorded.
-    fn is_end(&self) -> bool {
-        match self {
-            Self::Ended(_) => true,
-            Self::Cancelled | Self::Stopping(_) | Self::Unknown => false,
-        }
-    }
 }
 
 /// A requested cancellation of a running job.

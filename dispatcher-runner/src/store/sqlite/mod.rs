@@ -241,7 +241,7 @@ impl Store for SqliteStore {
                 .collect()
         })?;
         // A transaction that changed nothing has synced nothing, and this tells of an end.
-        if replies.iter().any(CancelReply::is_end) {
+        if replies.iter().any(cancel::tells_an_end) {
             self.sync()?;
         }
         Ok(replies)
