@@ -16,6 +16,9 @@ mod app;
 mod cli;
 mod client;
 mod config;
+#[cfg(test)]
+#[path = "../../tests/tests/fuzz/driver.rs"]
+mod fuzzing;
 mod host;
 mod ids;
 mod log;

@@ -1,6 +1,7 @@
 //! The command line run inside this process, against a store in memory and a scripted supervisor.
 
 mod commands;
+mod fuzz;
 mod notify;
 mod schedules;
 mod surroundings;

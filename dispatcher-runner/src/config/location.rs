@@ -5,6 +5,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::error::one_line;
 use super::{ConfigError, ConfigProblem};
 
 /// Name of the state file in an application's folder.
@@ -105,7 +106,7 @@ pub(super) fn check_app(app: &str) -> Result<(), ConfigError> {
 pub(super) fn parse_url(url: &str, base: &Path) -> Result<PathBuf, ConfigProblem> {
     let problem = |what: String, todo: &str| ConfigProblem {
         line: None,
-        what,
+        what: one_line(&what),
         todo: todo.to_owned(),
     };
     let example = "write sqlite:/path/state.db";

@@ -71,6 +71,7 @@ pub(crate) trait Store: Send {
     fn note_progress(&mut self, notes: &[ProgressNote]) -> Result<(), StoreError>;
 
     /// Cancels jobs durably. Queued ones end at once; for running ones the request is remembered.
+    /// An end that a reply tells of is durable, too.
     fn cancel(&mut self, jobs: &[JobId], by: &str) -> Result<Vec<CancelReply>, StoreError>;
 
     /// Running jobs of a supervisor whose cancellation was requested.

@@ -26,9 +26,11 @@ mod claim;
 mod concurrency;
 mod duplicates;
 mod expiry;
+mod interleavings;
 mod listing;
 mod order;
 mod prune;
+mod races;
 mod random;
 mod record;
 mod register;
@@ -36,6 +38,8 @@ mod rescue;
 mod submit;
 mod supervisors;
 mod ticks;
+
+pub(super) use self::random::Numbers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

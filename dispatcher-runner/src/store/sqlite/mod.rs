@@ -237,11 +237,16 @@ impl Store for SqliteStore {
     }
 
     fn cancel(&mut self, jobs: &[JobId], by: &str) -> Result<Vec<CancelReply>, StoreError> {
-        self.write(Durability::Synced, |unit| {
+        let replies: Vec<_> = self.write(Durability::Synced, |unit| {
             jobs.iter()
                 .map(|job| cancel::cancel(unit, *job, by))
                 .collect()
-        })
+        })?;
+        // A transaction that changed nothing has synced nothing, and this tells of an end.
+        if replies.iter().any(cancel::tells_an_end) {
+            self.sync()?;
+        }
+        Ok(replies)
     }
 
     fn cancellations(&mut self, supervisor: SupervisorId) -> Result<Vec<Cancellation>, StoreError> {
