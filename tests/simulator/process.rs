@@ -318,7 +318,9 @@ impl World {
             script.push((self.dice.millis(300), Deed::Say(message)));
         }
         if self.strikes(Fault::Flood) {
-            script.push((self.moment(), Deed::Write(400 * 1024)));
+            for _ in 0..3 {
+                script.push((self.moment(), Deed::Write(150 * 1024)));
+            }
         }
         if self.misspeaks(&mut script) {
             return script;

@@ -28,7 +28,7 @@ fn said(output: &Output) -> String {
 fn fixed_seeds_keep_every_invariant_and_reach_everything() {
     let iterations = Size::get().pick(100, 2_000).to_string();
     let text = said(&fuzz(&["--seed", "1", "--iterations", &iterations]));
-    println!("{text}");
+    eprintln!("{text}");
     let lines = text.lines().filter_map(|line| line.trim().split_once("  "));
     let counts: Vec<(u64, &str)> = lines
         .filter_map(|(count, name)| Some((count.parse().ok()?, name)))
@@ -43,7 +43,7 @@ fn fixed_seeds_keep_every_invariant_and_reach_everything() {
 fn a_fresh_seed_keeps_every_invariant() {
     let iterations = Size::get().pick(20, 500).to_string();
     // Drawn by the program, which prints it.
-    println!("{}", said(&fuzz(&["--iterations", &iterations, "--quiet"])));
+    eprintln!("{}", said(&fuzz(&["--iterations", &iterations, "--quiet"])));
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn mutations_are_found_by_the_simulator() {
             .lines()
             .find(|line| line.contains("broke an invariant"));
         match found {
-            Some(found) => println!("{}: {found}", mutation.name),
+            Some(found) => eprintln!("{}: {found}", mutation.name),
             None => survivors.push(format!("{}: {text}", mutation.name)),
         }
     }
