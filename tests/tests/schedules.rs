@@ -215,6 +215,38 @@ fn what_is_missing_is_told_and_on_record() {
     );
 }
 
+/// The job is there at once, so that nothing is lost, and starts within the spread.
+#[test]
+fn jitter_spreads_the_start() {
+    let home = seen();
+    let file = home.file("c.toml");
+    let text = "version = 1\n[dispatchers.Yearly]\njitter = \"10d\"\ndelay = \"1d\"\n";
+    fs::write(&file, text).expect("it can be written");
+    let mut waits = Vec::new();
+    for _ in 0..3 {
+        settle(&home, "Yearly", now() - LONG_MS);
+        let output = home
+            .command(["schedule", "tick"])
+            .env("DISPATCHER_CONFIG", &file)
+            .output()
+            .expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        let id = home.ids().pop().expect("a job");
+        assert_eq!(home.stands(&id), (JobState::Queued, 0));
+        let shown = home.output(["show", "--json", &id], b"");
+        let shown: Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+        let delay = shown["options"]["delay"].as_i64().expect("milliseconds");
+        assert!((DAY_MS..=11 * DAY_MS).contains(&delay), "{delay}");
+        waits.push(delay);
+        assert!(home.output(["cancel", &id], b"").status.success());
+    }
+    waits.dedup();
+    assert!(
+        waits.len() > 1,
+        "three of a billion times the same: {waits:?}"
+    );
+}
+
 /// After a boot nobody runs what is unfinished until the timer looks.
 #[test]
 fn a_tick_has_unfinished_jobs_run() {

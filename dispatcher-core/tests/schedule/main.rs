@@ -116,7 +116,7 @@ fn year(year: i16) -> i64 {
 /// How much is looked at: days by chance in each zone; on each, known and random expressions.
 fn size() -> (u32, u32) {
     match std::env::var("DISPATCHER_TEST_SIZE").as_deref() {
-        Ok("long") => (400, 24),
+        Ok("long") => (100, 8),
         _ => (12, 3),
     }
 }
