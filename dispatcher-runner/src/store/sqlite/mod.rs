@@ -32,6 +32,8 @@ mod supervise;
 mod sync;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) use tests::in_memory;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
