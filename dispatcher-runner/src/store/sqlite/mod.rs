@@ -33,6 +33,8 @@ mod supervise;
 mod sync;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) use tests::in_memory;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -5,6 +5,8 @@ mod plans;
 mod power_cut;
 mod transitions;
 
+pub(in crate::store) use self::power_cut::in_memory;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

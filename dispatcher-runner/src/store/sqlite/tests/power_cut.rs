@@ -10,6 +10,8 @@ mod oracle;
 mod vfs;
 mod world;
 
+pub(in crate::store) use vfs::in_memory;
+
 use disk::Lie;
 use dispatcher_core::JobId;
 use world::{PROGRAMS, World, random_end, random_groups};

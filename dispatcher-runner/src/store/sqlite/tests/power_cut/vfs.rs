@@ -45,8 +45,8 @@ pub(super) fn install() {
     });
 }
 
-/// Runs something on a file that no power cut threatens, and so need not wait for its disk.
-pub(super) fn in_memory<R>(work: impl FnOnce() -> R) -> R {
+/// Runs something, on this thread, whose files no power cut threatens: nothing waits for a disk.
+pub(in crate::store) fn in_memory<R>(work: impl FnOnce() -> R) -> R {
     NOTHING_SYNCS.set(true);
     let done = work();
     NOTHING_SYNCS.set(false);
