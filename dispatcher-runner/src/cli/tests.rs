@@ -103,6 +103,7 @@ struct Program {
     folder: tempfile::TempDir,
     host: TestHost,
     registry: Registry,
+    bench: Option<Bench>,
     variables: Vec<(String, String)>,
     interrupts: VecDeque<u32>,
     reader: Reader,
@@ -158,6 +159,7 @@ fn program() -> Program {
             fresh: false,
         },
         registry,
+        bench: None,
         variables: Vec::new(),
         interrupts: VecDeque::new(),
         reader: Reader::Reads,
@@ -192,6 +194,7 @@ impl Program {
         let environment = Environment {
             program: "app".to_owned(),
             registry: self.registry.clone(),
+            bench: self.bench,
             config: None,
             surroundings,
             terminal,

@@ -1,17 +1,15 @@
 //! What Dispatcher itself takes.
 
 use std::error::Error;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::{Context, Dispatcher, Failure, Process};
 use dispatcher_runner::{Dispatch, JobHandle, SpawnError, spawn_all};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
 
-use crate::baseline::DurableInsert;
-use crate::figures::{Report, Samples, micros};
+use super::figures::{Report, Samples};
+use super::insert::DurableInsert;
 
 type Done = Result<(), Box<dyn Error>>;
 
@@ -79,7 +77,7 @@ impl Process for Limited {
 
 impl Process for Clock {
     fn process(&mut self, cx: &mut Context) -> Result<(), Failure> {
-        cx.output(&monotonic_ns())
+        cx.output(&now_ns())
     }
 }
 
@@ -100,35 +98,31 @@ impl Numbered for Execed {
 }
 
 /// Opens the store and starts a supervisor: reported apart.
-pub(crate) fn first_submission(report: &mut Report) -> Done {
+pub(crate) fn first_submission(report: &mut Report<'_>) -> Done {
     let start = Instant::now();
     let job = Forked { number: 0 }.spawn_process()?;
     let submitted = start.elapsed();
     job.wait()?;
-    report.note(&format!(
-        "first submission (opens the store, starts a supervisor): {}, its end after {}",
-        micros(submitted),
-        micros(start.elapsed())
-    ));
-    Ok(())
+    let times = [("acknowledged", submitted), ("ended", start.elapsed())];
+    let what = "first submission (opens the store, starts a supervisor)";
+    Ok(report.once(what, times)?)
 }
 
 /// From the moment a submission is acknowledged to the first line of the job, one at a time.
-pub(crate) fn idle_to_running(report: &mut Report, count: usize) -> Done {
+pub(crate) fn idle_to_running(report: &mut Report<'_>, count: usize) -> Done {
     let mut times = Vec::new();
     for _ in 0..count {
         let job = Clock.spawn_process()?;
-        let acknowledged = monotonic_ns();
+        let acknowledged = now_ns();
         let began: u64 = job.wait()?.output()?.ok_or("the job told no time")?;
         times.push(Duration::from_nanos(began.saturating_sub(acknowledged)));
     }
-    report.latency("idle -> running", &Samples::new(times), None);
-    Ok(())
+    Ok(report.latency("idle -> running", &Samples::new(times))?)
 }
 
 /// From the first submission to the last end on record, synced, both cores in use.
 pub(crate) fn end_to_end<T: Numbered>(
-    report: &mut Report,
+    report: &mut Report<'_>,
     how: &str,
     count: usize,
     beside: (&str, &Samples),
@@ -152,13 +146,12 @@ pub(crate) fn end_to_end<T: Numbered>(
         }
     }
     let what = format!("{count} no-op jobs, {how}, end to end");
-    report.rate(&what, count, time, beside);
-    Ok(())
+    Ok(report.rate(&what, count, time, beside)?)
 }
 
 /// Warm client, live supervisor, with and without a queue limit, at a number of queued rows.
 pub(crate) fn submission(
-    report: &mut Report,
+    report: &mut Report<'_>,
     rows: usize,
     count: usize,
     insert: &mut DurableInsert,
@@ -167,8 +160,7 @@ pub(crate) fn submission(
     let mut time = |limit, submit: fn() -> Result<(), SpawnError>| -> Done {
         let (samples, inserts) = Samples::by_turns(count, submit, || insert.step())?;
         let what = format!("spawn_process(), max_queue {limit}, {rows} rows");
-        report.latency(&what, &samples, Some(("a durable insert", &inserts)));
-        Ok(())
+        Ok(report.latency_beside(&what, &samples, ("a durable insert", &inserts))?)
     };
     time(0, || Filler { number: 0 }.spawn_process().map(drop))?;
     time(1_000_000, || {
@@ -176,27 +168,9 @@ pub(crate) fn submission(
     })
 }
 
-/// Ends the supervisors of this run, and waits for that; what still waits goes with its state file.
-pub(crate) fn end_supervisors(state: &Path) -> Done {
-    let connection = rusqlite::Connection::open(state)?;
-    let mut open = connection.prepare("SELECT pid FROM supervisors WHERE open = 1")?;
-    let pids = open.query_map([], |row| row.get::<_, i32>(0))?;
-    for pid in pids {
-        let Some(pid) = Pid::from_raw(pid?) else {
-            continue;
-        };
-        let Ok(process) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else {
-            continue;
-        };
-        rustix::process::pidfd_send_signal(&process, Signal::TERM)?;
-        poll(&mut [PollFd::new(&process, PollFlags::IN)], None)?;
-    }
-    Ok(())
-}
-
 fn fill(rows: usize) -> Done {
-    static FILLED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-    let filled = FILLED.swap(rows, std::sync::atomic::Ordering::Relaxed);
+    static FILLED: AtomicUsize = AtomicUsize::new(0);
+    let filled = FILLED.swap(rows, Ordering::Relaxed);
     for group in (filled..rows).step_by(GROUP) {
         let numbers = group..(group + GROUP).min(rows);
         let jobs = numbers.map(|number| Filler { number });
@@ -205,9 +179,8 @@ fn fill(rows: usize) -> Done {
     Ok(())
 }
 
-/// The same clock in every process of this machine.
-fn monotonic_ns() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
-        + u64::try_from(time.tv_nsec).unwrap_or(0)
+/// The same clock in every process. Somebody may set it; one bad sample changes no median.
+fn now_ns() -> u64 {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(wall.unwrap_or_default().as_nanos()).unwrap_or(0)
 }
