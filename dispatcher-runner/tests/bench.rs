@@ -11,7 +11,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_dispatcher-runner");
 fn bench(directory: &Path, more: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command
-        .args(["bench", "--rows", "100", "--jobs", "15", "--directory"])
+        .args(["bench", "--rows", "100", "--directory"])
         .arg(directory)
         .args(more)
         .current_dir(directory)
@@ -34,10 +34,12 @@ fn assert_nothing_is_left(directory: &Path) {
     assert_eq!(left.count(), 0, "the state is removed");
 }
 
+const FEW: [&str; 2] = ["--jobs", "15"];
+
 #[test]
 fn every_figure_is_printed_as_a_ratio() {
     let directory = tempfile::tempdir().expect("a directory");
-    let output = output(&mut bench(directory.path(), &[]));
+    let output = output(&mut bench(directory.path(), &FEW));
     let text = said(&output.stdout);
     assert!(output.status.success(), "{output:?}");
     for (what, beside) in [
@@ -66,7 +68,10 @@ fn json_is_one_array_of_the_same_figures() {
     // No application has a part in it, whatever is configured.
     let config = directory.path().join("dispatcher.toml");
     std::fs::write(&config, "version = 1\n[app]\nprogram = \"/nowhere\"\n").expect("a file");
-    let output = output(&mut bench(directory.path(), &["--json", "--workers", "1"]));
+    let output = output(&mut bench(
+        directory.path(),
+        &["--jobs=15", "--json", "--workers=1"],
+    ));
     std::fs::remove_file(&config).expect("it is there");
     let figures: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
     let figures = figures.as_array().expect("an array");
@@ -92,7 +97,7 @@ fn json_is_one_array_of_the_same_figures() {
 #[test]
 fn a_reader_that_goes_away_ends_it_without_a_word() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut command = bench(directory.path(), &[]);
+    let mut command = bench(directory.path(), &FEW);
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -121,7 +126,8 @@ fn an_interruption_clears_away() {
     let mut line = String::new();
     while !line.contains("idle") {
         line.clear();
-        reader.read_line(&mut line).expect("a figure");
+        let count = reader.read_line(&mut line).expect("a figure");
+        assert!(count > 0, "it ended too early");
     }
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it lives");
@@ -190,9 +196,10 @@ fn its_own_dispatchers_are_nobody_elses_business() {
             .args(arguments)
             .current_dir(directory.path())
             .env("XDG_STATE_HOME", directory.path());
-        said(&output(&mut command).stdout)
+        let output = output(&mut command);
+        said(&output.stdout) + &said(&output.stderr)
     };
-    assert!(run(&["list"]).contains("no dispatchers"));
+    assert!(run(&["list"]).contains("there are no dispatchers: none is linked"));
     let help = run(&["bench", "--help"]);
     for option in ["--rows", "--jobs", "--workers", "--directory", "--json"] {
         assert!(help.contains(option), "{option} in\n{help}");

@@ -24,8 +24,8 @@ impl DurableInsert {
     pub(crate) fn step(&mut self) -> rusqlite::Result<()> {
         self.number += 1;
         self.connection
-            .prepare_cached("INSERT INTO jobs VALUES (?, 'Noop', '{}')")?
-            .execute([format!("{:016}", self.number)])
+            .prepare_cached(include_str!("sql/bench_insert.sql"))?
+            .execute([(":id", &format!("{:016}", self.number))])
             .map(drop)
     }
 }

@@ -54,7 +54,7 @@ impl Scene {
             return Ok(());
         }
         let connection = rusqlite::Connection::open(self.state())?;
-        let mut open = connection.prepare("SELECT pid FROM supervisors WHERE open = 1")?;
+        let mut open = connection.prepare(include_str!("sql/bench_supervisors.sql"))?;
         let pids = open.query_map([], |row| row.get::<_, i32>(0))?;
         for pid in pids {
             let Some(pid) = Pid::from_raw(pid?) else {
