@@ -25,7 +25,7 @@ impl DurableInsert {
         self.number += 1;
         self.connection
             .prepare_cached(include_str!("sql/bench_insert.sql"))?
-            .execute([(":id", &format!("{:016}", self.number))])
+            .execute(&[(":id", &format!("{:016}", self.number))])
             .map(drop)
     }
 }
