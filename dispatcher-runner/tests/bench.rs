@@ -1,9 +1,8 @@
 //! `dispatcher-runner bench` measures what it says, at any size, and leaves nothing behind.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_dispatcher-runner");
 
@@ -136,13 +135,7 @@ fn an_interruption_clears_away() {
         std::os::unix::process::ExitStatusExt::signal(&status),
         Some(2)
     );
-    let _ = reader.read_to_end(&mut Vec::new());
-    // What it had started meanwhile sees that its state is gone.
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while std::fs::read_dir(directory.path()).is_ok_and(|mut left| left.next().is_some()) {
-        assert!(Instant::now() < deadline, "the state is left behind");
-        std::thread::yield_now();
-    }
+    assert_nothing_is_left(directory.path());
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use dispatcher_runner::__generic::BenchForm;
 use serde_json::{Value, json};
 
+use super::scene::go_on;
+
 /// Times of repeated runs of one thing.
 pub(crate) struct Samples(Vec<Duration>);
 
@@ -40,6 +42,7 @@ impl Samples {
     {
         let (mut ones, mut others) = (Vec::new(), Vec::new());
         for _ in 0..count {
+            go_on()?;
             let start = Instant::now();
             one().map_err(Into::into)?;
             ones.push(start.elapsed());

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::{Context, Dispatcher, Failure, Process};
-use dispatcher_runner::{Dispatch, JobHandle, SpawnError, spawn_all};
+use dispatcher_runner::{Dispatch, Ended, JobHandle, SpawnError, spawn_all};
 use serde::{Deserialize, Serialize};
 
 use super::figures::{Report, Samples};
 use super::insert::DurableInsert;
+use super::scene::go_on;
 
 type Done = Result<(), Box<dyn Error>>;
 
@@ -18,6 +19,9 @@ const GROUP: usize = 1_000;
 
 /// Jobs that are waited for one by one: more than can run at once.
 const LAST: usize = 300;
+
+/// How long a wait goes on without a look at whether the run shall end.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Does nothing, forked.
 #[derive(Dispatcher, Serialize, Deserialize)]
@@ -102,7 +106,7 @@ pub(crate) fn first_submission(report: &mut Report<'_>) -> Done {
     let start = Instant::now();
     let job = Forked { number: 0 }.spawn_process()?;
     let submitted = start.elapsed();
-    job.wait()?;
+    wait(&job)?;
     let times = [("acknowledged", submitted), ("ended", start.elapsed())];
     let what = "first submission (opens the store, starts a supervisor)";
     Ok(report.once(what, times)?)
@@ -114,7 +118,7 @@ pub(crate) fn idle_to_running(report: &mut Report<'_>, count: usize) -> Done {
     for _ in 0..count {
         let job = Clock.spawn_process()?;
         let acknowledged = now_ns();
-        let began: u64 = job.wait()?.output()?.ok_or("the job told no time")?;
+        let began: u64 = wait(&job)?.output()?.ok_or("the job told no time")?;
         times.push(Duration::from_nanos(began.saturating_sub(acknowledged)));
     }
     Ok(report.latency("idle -> running", &Samples::new(times))?)
@@ -130,12 +134,13 @@ pub(crate) fn end_to_end<T: Numbered>(
     let start = Instant::now();
     let mut handles: Vec<JobHandle<T>> = Vec::new();
     for group in 0..count.div_ceil(GROUP) {
+        go_on()?;
         let numbers = group * GROUP..((group + 1) * GROUP).min(count);
         handles.extend(spawn_all(numbers.map(T::number))?);
     }
     // First in, first out: when the last ones have ended, so have all others.
     for handle in handles.iter().rev().take(LAST) {
-        handle.wait()?;
+        wait(handle)?;
     }
     let time = start.elapsed();
     for handle in &handles {
@@ -168,10 +173,20 @@ pub(crate) fn submission(
     })
 }
 
+fn wait<T: Dispatcher>(job: &JobHandle<T>) -> Result<Ended, Box<dyn Error>> {
+    loop {
+        go_on()?;
+        if let Some(ended) = job.wait_timeout(LOOK_INTERVAL)? {
+            return Ok(ended);
+        }
+    }
+}
+
 fn fill(rows: usize) -> Done {
     static FILLED: AtomicUsize = AtomicUsize::new(0);
     let filled = FILLED.swap(rows, Ordering::Relaxed);
     for group in (filled..rows).step_by(GROUP) {
+        go_on()?;
         let numbers = group..(group + GROUP).min(rows);
         let jobs = numbers.map(|number| Filler { number });
         spawn_all(jobs)?;

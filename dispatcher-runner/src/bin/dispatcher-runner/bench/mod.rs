@@ -27,6 +27,17 @@ const ROWS: [usize; 3] = [1_000, 100_000, 1_000_000];
 
 pub(crate) fn run(options: &BenchOptions, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let scene = Scene::set(&options.directory)?;
+    let measured = measure(&scene, options, out);
+    drop(scene);
+    scene::end_as_asked();
+    measured
+}
+
+fn measure(
+    scene: &Scene,
+    options: &BenchOptions,
+    out: &mut dyn Write,
+) -> Result<(), Box<dyn Error>> {
     let mut report = Report::start(options.form, out)?;
     let mut insert = DurableInsert::open(scene.directory())?;
     let inserts = Samples::of(400, || insert.step())?;

@@ -1,42 +1,63 @@
 //! Where a run takes place: a folder of its own, and the supervisor that serves it.
 //!
-//! Both are gone when the run is over, however it ended short of SIGKILL.
+//! Both are gone when the run is over, however it ended short of SIGKILL: a signal that asks it to
+//! end is a failure of the next step, so that nothing is made while the folder is removed.
 
 use std::error::Error;
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
-/// How often the folder is removed until it is gone.
-const TRIES_MAX: u32 = 100;
+/// The signal that asked the run to end; 0 is none.
+static ASKED: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+
+/// Says whether the run may go on.
+///
+/// # Errors
+/// When a signal asked it to end.
+pub(crate) fn go_on() -> io::Result<()> {
+    match asked() {
+        None => Ok(()),
+        Some(signal) => Err(io::Error::other(format!("signal {signal} ended it"))),
+    }
+}
+
+/// Ends as the signal would have ended it, if there was one.
+pub(crate) fn end_as_asked() {
+    if let Some(signal) = asked() {
+        let _ = signal_hook::low_level::emulate_default_handler(signal);
+    }
+}
+
+fn asked() -> Option<i32> {
+    let signal = ASKED.get()?.load(Ordering::Relaxed);
+    i32::try_from(signal).ok().filter(|signal| *signal > 0)
+}
 
 pub(crate) struct Scene(PathBuf);
 
 impl Scene {
-    /// Makes the folder. From now on a signal that ends the process clears it away first.
+    /// Makes the folder. From now on a signal does not end the process but the run.
     pub(crate) fn set(parent: &Path) -> io::Result<Self> {
         // Relative to a working directory it would be another place to the supervisor.
         let parent = parent.canonicalize().map_err(|error| {
             io::Error::new(error.kind(), format!("{}: {error}", parent.display()))
         })?;
+        let asked = ASKED.get_or_init(Arc::default);
+        for signal in [SIGHUP, SIGINT, SIGTERM] {
+            let number = usize::try_from(signal).map_err(io::Error::other)?;
+            signal_hook::flag::register_usize(signal, Arc::clone(asked), number)?;
+        }
         let directory = parent.join(format!("dispatcher-bench-{}", std::process::id()));
         fs::DirBuilder::new().mode(0o700).create(&directory)?;
-        let scene = Self(directory);
-        let interrupted = Self(scene.0.clone());
-        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
-        std::thread::spawn(move || {
-            if let Some(signal) = signals.forever().next() {
-                drop(interrupted);
-                let _ = signal_hook::low_level::emulate_default_handler(signal);
-            }
-        });
-        Ok(scene)
+        Ok(Self(directory))
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -75,10 +96,8 @@ impl Drop for Scene {
         if let Err(error) = self.end_supervisors() {
             eprintln!("note: the supervisor of this run was not found: {error}");
         }
-        // Where a signal interrupts, files may still be made.
-        let removed = (0..TRIES_MAX).find_map(|_| fs::remove_dir_all(&self.0).ok());
-        if removed.is_none() && self.0.exists() {
-            eprintln!("note: {} is left behind", self.0.display());
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            eprintln!("note: {} is left behind: {error}", self.0.display());
         }
     }
 }
