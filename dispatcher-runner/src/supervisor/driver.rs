@@ -1,6 +1,7 @@
 //! One thread that turns what happens into events and effects into deeds.
 
 mod hear;
+mod memory;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,8 +18,10 @@ use dispatcher_core::{Isolation, Options};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::pinned::Pinned;
-use crate::process::{self, Keeper, KeeperRequest, Limits, Tag};
+use crate::process::{self, Group, Keeper, KeeperRequest, Limits, Tag};
 use crate::store::{self, ClaimRequest, Record, Serves, StoreClient, SupervisorId};
+
+use memory::OomWatch;
 
 use super::link::{Link, READ_BYTES};
 use super::open::Home;
@@ -29,12 +32,6 @@ use super::{Orders, SupervisorError};
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
-/// Time between two looks at the memory of workers that have a limit.
-const MEMORY_INTERVAL: Duration = Duration::from_millis(50);
-/// So many looks in a row have to find too much: one may fall between `vfork` and `exec`, where
-/// memory is shown twice.
-const LOOKS_OVER_LIMIT: u32 = 3;
-
 /// Time between two looks at whether state and directory are still there.
 const PLACE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -47,6 +44,8 @@ pub(super) struct Setup<'a> {
     pub(super) live: PathBuf,
     pub(super) state: Pinned,
     pub(super) keeper: Keeper,
+    /// Where attempts get control groups.
+    pub(super) groups: Option<process::Subtree>,
     pub(super) store: StoreClient,
     pub(super) supervisor: SupervisorId,
     pub(super) dispatchers: Vec<String>,
@@ -68,6 +67,8 @@ pub(super) struct Driver<'a> {
     origin: Instant,
     engine: Engine,
     keeper: Keeper,
+    groups: Option<process::Subtree>,
+    oom: OomWatch,
     work: Work,
     supervisor: SupervisorId,
     serves: Serves,
@@ -119,6 +120,8 @@ impl<'a> Driver<'a> {
             origin,
             engine: Engine::new(config, now_since(origin)),
             keeper: setup.keeper,
+            groups: setup.groups,
+            oom: OomWatch::begin(),
             work: Work::new(setup.store, setup.supervisor, serves.clone())
                 .map_err(SupervisorError::Poll)?,
             supervisor: setup.supervisor,
@@ -170,6 +173,7 @@ impl<'a> Driver<'a> {
             return Ok(());
         }
         self.next_place_look = now + PLACE_INTERVAL;
+        self.oom.look();
         // The backstop of a wake-up that was lost: nothing else may be due for hours.
         self.work.next.cancellations |= !self.links.is_empty();
         let gone = if self.state.is_gone() {
@@ -324,9 +328,11 @@ impl<'a> Driver<'a> {
             attempt: start.attempt,
         };
         let token = assignment.counters.token;
-        let (link, ends) = Link::open(start, token, assignment.slot, &self.live)?;
+        let (mut link, ends) = Link::open(start, token, assignment.slot, &self.live)?;
+        link.group = self.group_for(assignment, &tag);
         let slot = &self.slots[assignment.slot as usize];
-        let limits = limits(&assignment.options);
+        let mut limits = limits(&assignment.options);
+        limits.group = link.group.as_ref().map(Group::entrance);
         let request = match assignment.options.isolation {
             Isolation::Exec => KeeperRequest::Exec {
                 worker: worker.0,

@@ -200,8 +200,8 @@ fn attempts(record: &JobRecord) -> Table {
                 .map_or_else(|| "never".to_owned(), started)
                 .into(),
             run_time(attempt.run_time).into(),
-            cpu(usage).into(),
-            format_bytes(usage.max_rss_kib.saturating_mul(1024)).into(),
+            of_limit(cpu(usage), record.options.cpu_limit.map(run_time)).into(),
+            of_limit(memory(usage), record.options.memory_limit.map(format_bytes)).into(),
             attempt
                 .pid
                 .map_or_else(String::new, |pid| pid.to_string())
@@ -216,6 +216,20 @@ fn cpu(usage: &Usage) -> String {
     run_time(Duration::from_micros(
         usage.user_us.saturating_add(usage.system_us),
     ))
+}
+
+/// The whole tree's where that is known, else that of its largest process.
+fn memory(usage: &Usage) -> String {
+    let kib = usage.tree_peak_kib.unwrap_or(usage.max_rss_kib);
+    format_bytes(kib.saturating_mul(1024))
+}
+
+/// What was used, beside what might have been.
+fn of_limit(used: String, limit: Option<String>) -> String {
+    match limit {
+        Some(limit) => format!("{used} of {limit}"),
+        None => used,
+    }
 }
 
 /// The last lines of what an attempt wrote to stderr, harmless to a terminal.
