@@ -17,7 +17,7 @@ pub(super) fn place(groups: &str, mounts: &str) -> Option<(PathBuf, PathBuf)> {
         return None;
     }
     let mounts = mounts.lines().filter_map(mount_of_v2);
-    let reachable = mounts.filter_map(|(root, mount)| {
+    let mut reachable = mounts.filter_map(|(root, mount)| {
         let below = own.strip_prefix(&root).ok()?;
         let group = match below.as_os_str().is_empty() {
             true => mount.clone(),
@@ -26,7 +26,7 @@ pub(super) fn place(groups: &str, mounts: &str) -> Option<(PathBuf, PathBuf)> {
         Some((mount, group))
     });
     // A later mount hides an earlier one at the same place.
-    reachable.last()
+    reachable.next_back()
 }
 
 /// Root and place of a mount, if it is one of cgroup v2 (`proc_pid_mountinfo(5)`).
