@@ -141,6 +141,12 @@ impl Group {
         self.directory.join("cgroup.procs")
     }
 
+    /// Whether a living process is in it.
+    pub(crate) fn is_inhabited(&self) -> bool {
+        let events = fs::read_to_string(self.directory.join("cgroup.events"));
+        events.is_ok_and(|text| count_of("populated", &text) == Some(1))
+    }
+
     /// What became of its memory; nothing is known of a group that is gone.
     pub(crate) fn memory(&self) -> GroupMemory {
         let read = |name| fs::read_to_string(self.directory.join(name)).unwrap_or_default();

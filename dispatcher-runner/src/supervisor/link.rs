@@ -38,6 +38,7 @@ pub(super) struct Link {
     pub(super) token: u64,
     pub(super) attempt: u32,
     pub(super) slot: u32,
+    /// As long as it is the supervisor that keeps it.
     pub(super) memory_limit: Option<u64>,
     /// Removed with the link.
     pub(super) group: Option<Group>,

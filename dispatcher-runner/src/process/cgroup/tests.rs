@@ -92,6 +92,8 @@ fn events_and_peaks_are_read_from_recorded_files() {
         directory: "/nowhere".into(),
     };
     assert_eq!(gone.memory(), GroupMemory::default());
+    assert!(!gone.is_inhabited());
+    assert_eq!(count_of("populated", "populated 1\nfrozen 0\n"), Some(1));
     assert_eq!(count_of("oom", "oom_kill 3\noom 1\n"), Some(1));
     for odd in ["", "oom", "oom x", "oom -1", " oom 1"] {
         assert_eq!(count_of("oom", odd), None, "{odd:?}");
@@ -240,6 +242,7 @@ fn groups_of_the_kernel() {
     assert_eq!(read("memory.max"), format!("{}\n", 64 << 20));
     assert_eq!(read("memory.oom.group"), "1\n");
     assert_eq!(group.memory().oom_kills, 0);
+    assert!(!group.is_inhabited());
     let directory = group.directory.clone();
     drop(group);
     assert!(!directory.exists());

@@ -1,7 +1,8 @@
 //! Memory of attempts: looking at those that have a limit, and what the kernel says at their end.
 //!
-//! An attempt with a limit has a control group where the supervisor may make one; it is looked at
-//! all the same, since its worker may not have got in.
+//! An attempt with a limit has a control group where the supervisor may make one. Two judges would
+//! count differently (a page of a library is whose?), so once its worker is in there, it is not
+//! looked at any more.
 
 use std::time::{Duration, Instant};
 
@@ -88,6 +89,12 @@ impl Driver<'_> {
     pub(super) fn look_at_memory(&mut self) {
         if self.next_memory_look.is_none_or(|at| Instant::now() < at) {
             return;
+        }
+        for link in self.links.values_mut() {
+            if link.group.as_ref().is_some_and(Group::is_inhabited) {
+                // The kernel keeps it.
+                link.memory_limit = None;
+            }
         }
         let limited: Vec<(WorkerId, u64, u32)> = self
             .links
