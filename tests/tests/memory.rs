@@ -7,8 +7,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use dispatcher_tests::{Home, Kind, PATIENCE, eventually, said, with_own_mounts, within};
+use dispatcher_tests::{
+    Home, Kind, PATIENCE, Seen, eventually, kill, pass, said, with_own_mounts, within,
+};
 use rustix::fs::{XattrFlags, setxattr};
 use rustix::mount::{MountFlags, mount};
 use serde_json::{Value, json};
@@ -110,6 +113,47 @@ fn a_job_within_its_limit_is_left_alone() {
     // Without a limit there is no group, so nobody knows about the tree.
     let (_, record) = run(&home, &json!("succeed"), &json!({}));
     assert_eq!(record["outcome"]["usage"]["tree_peak_kib"], Value::Null);
+}
+
+/// Somebody was killed for lack of memory while the job ran: perhaps it was the job's turn, too.
+#[test]
+fn a_kill_beside_a_lack_of_memory_is_told_with_a_hint() {
+    let home = Home::new(env!("CARGO_BIN_EXE_fixture"));
+    if subtree(&home).is_none() {
+        return;
+    }
+    let start = || {
+        let waits = json!({ "deed": { "wait_for": "never" } });
+        let id = home.submit("Act", &waits);
+        home.wait_running(&id);
+        let worker = eventually("it has a process", PATIENCE, || {
+            let found = home.of_kind(Kind::Worker);
+            let is_its = |seen: &&Seen| seen.arguments.iter().any(|word| word.contains(&id));
+            found.iter().find(is_its).map(|seen| seen.pid)
+        });
+        (id, worker)
+    };
+    let sentence = |(id, worker): (String, i32)| {
+        kill(worker);
+        home.wait(&id);
+        let output = home.output(["show", &id, "--json"], b"");
+        let record: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(record["outcome"]["cause"], "signalled", "{record:#}");
+        record["sentence"].as_str().expect("a sentence").to_owned()
+    };
+    let before = start();
+    let options = json!({ "memory_limit": 50 * MIB });
+    let (code, record) = run(&home, &json!({ "allocate": 100 * MIB }), &options);
+    assert_eq!(code, 137, "{record:#}");
+    let hinted = sentence(before);
+    // Once a second it is noticed; a job that begins after that has nothing to do with it.
+    pass(Duration::from_millis(1_500));
+    let plain = sentence(start());
+    assert_eq!(plain, "was killed by SIGKILL");
+    assert!(
+        hinted.starts_with(&plain) && hinted.contains("memory"),
+        "{hinted}"
+    );
 }
 
 /// As `systemd-run --scope` with `Delegate=yes` does it: a group of its own, marked, with nobody

@@ -240,3 +240,21 @@ fn last_lines(bytes: &[u8]) -> String {
     let shown = lines[start..].iter().map(|line| format!("  {line}"));
     shown.collect::<Vec<_>>().join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_stands_beside_its_limit() {
+        let mut usage = Usage {
+            max_rss_kib: 2048,
+            ..Usage::default()
+        };
+        assert_eq!(memory(&usage), "2MiB");
+        usage.tree_peak_kib = Some(10 * 1024);
+        let limit = Some(format_bytes(50 << 20));
+        assert_eq!(of_limit(memory(&usage), limit), "10MiB of 50MiB");
+        assert_eq!(of_limit(cpu(&usage), None), cpu(&usage));
+    }
+}
