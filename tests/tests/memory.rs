@@ -115,6 +115,31 @@ fn a_job_within_its_limit_is_left_alone() {
     assert_eq!(record["outcome"]["usage"]["tree_peak_kib"], Value::Null);
 }
 
+#[test]
+fn a_process_that_is_left_behind_has_no_limit_any_more() {
+    let home = Home::new(env!("CARGO_BIN_EXE_fixture"));
+    let Some(base) = subtree(&home) else {
+        return;
+    };
+    let options = json!({ "memory_limit": 100 * MIB });
+    let (code, record) = run(&home, &json!("leave_child"), &options);
+    assert_eq!(code, 0, "{record:#}");
+    assert_eq!(record["outcome"]["left_processes"], 1, "{record:#}");
+    let id = record["id"].as_str().expect("an id");
+    let group = base.join(format!("dispatcher-attempt-{id}.1"));
+    eventually("its limit is lifted", PATIENCE, || {
+        fs::read_to_string(group.join("memory.max")).is_ok_and(|text| text == "max\n")
+    });
+    // Once it is gone, so is the group: the next supervisor sees to that, if not this one.
+    for seen in home.tagged() {
+        kill(seen.pid);
+    }
+    eventually("its group is removed", PATIENCE, || {
+        let (_, record) = run(&home, &json!("succeed"), &options);
+        has_no_group(&base, &record) && !group.exists()
+    });
+}
+
 /// Somebody was killed for lack of memory while the job ran: perhaps it was the job's turn, too.
 #[test]
 fn a_kill_beside_a_lack_of_memory_is_told_with_a_hint() {

@@ -8,11 +8,10 @@
 //! Formats and rules: the kernel's `Documentation/admin-guide/cgroup-v2.rst`, `cgroups(7)` and
 //! `proc_pid_mountinfo(5)`; what delegation is, systemd's `docs/CGROUP_DELEGATION.md`.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat, getxattr};
 
@@ -29,9 +28,8 @@ use records::{controllers, count_of, place};
 const PREFIX: &str = "dispatcher-attempt-";
 /// Where supervisors live while their attempts have groups.
 const LEAF: &str = "dispatcher-supervisor";
-/// A group without processes is somebody's leavings when it is older: nobody takes so long to fill
-/// it, and whoever did would go on without it.
-const LEAVINGS_AGE: Duration = Duration::from_secs(60);
+/// A group may be taken for a killed supervisor's in the moment before its lock is held.
+const TRIES_MAX: u32 = 10;
 
 /// Why attempts get no groups.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +84,8 @@ enum Inside {
 #[derive(Debug)]
 pub(crate) struct Group {
     directory: PathBuf,
+    /// Ends with this process: nobody else removes the group as long as it is held.
+    _lock: File,
 }
 
 /// What the kernel says about a group.
@@ -104,7 +104,7 @@ impl Subtree {
     /// When it cannot, and why.
     pub(crate) fn enter() -> Result<Self, NoSubtree> {
         let subtree = look()?.take()?;
-        sweep(&subtree.base, LEAVINGS_AGE);
+        subtree.sweep();
         Ok(subtree)
     }
 
@@ -124,8 +124,14 @@ impl Subtree {
     /// When the kernel refuses.
     pub(crate) fn group(&self, tag: &Tag, limit: u64) -> io::Result<Group> {
         let directory = self.base.join(format!("{PREFIX}{tag}"));
-        fs::create_dir(&directory)?;
-        let group = Group { directory };
+        let mut made = Err(io::ErrorKind::NotFound.into());
+        for _ in 0..TRIES_MAX {
+            made = Group::make(&directory);
+            if made.is_ok() {
+                break;
+            }
+        }
+        let group = made?;
         group.set("memory.max", &limit.to_string())?;
         // The tree is one thing: none of it shall live on without the rest.
         group.set("memory.oom.group", "1")?;
@@ -133,9 +139,40 @@ impl Subtree {
         let _ = group.set("memory.swap.max", "0");
         Ok(group)
     }
+
+    /// Removes groups of attempts that nobody keeps and nobody lives in: those of supervisors that
+    /// were killed, and of processes that jobs left behind.
+    pub(crate) fn sweep(&self) {
+        for entry in fs::read_dir(&self.base).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if !name.to_string_lossy().starts_with(PREFIX) {
+                continue;
+            }
+            let lock = File::open(entry.path());
+            let is_free = lock.as_ref().is_ok_and(|lock| lock.try_lock().is_ok());
+            if is_free && fs::remove_dir(entry.path()).is_ok() {
+                tracing::debug!(group = %name.display(), "removed an empty group");
+            }
+        }
+    }
 }
 
 impl Group {
+    fn make(directory: &Path) -> io::Result<Self> {
+        fs::create_dir(directory)?;
+        let lock = File::open(directory)?;
+        lock.try_lock()?;
+        // Not another one of the same name, nor none.
+        let (held, there) = (lock.metadata()?, fs::metadata(directory)?);
+        if (held.dev(), held.ino()) != (there.dev(), there.ino()) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(Self {
+            directory: directory.to_owned(),
+            _lock: lock,
+        })
+    }
+
     /// The file that a process writes 0 to in order to come in.
     pub(crate) fn entrance(&self) -> PathBuf {
         self.directory.join("cgroup.procs")
@@ -322,26 +359,6 @@ fn move_into(leaf: &Path) -> io::Result<()> {
 /// Writes to a file of the kernel, which is there or not, but is never made.
 fn set(path: &Path, value: &str) -> io::Result<()> {
     use std::io::Write as _;
-    let mut file = fs::File::options().write(true).open(path)?;
+    let mut file = File::options().write(true).open(path)?;
     file.write_all(value.as_bytes())
-}
-
-/// Removes groups that a killed supervisor has left. The kernel refuses where anybody lives.
-fn sweep(base: &Path, age: Duration) {
-    let Ok(entries) = fs::read_dir(base) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        let made = entry.metadata().and_then(|metadata| metadata.modified());
-        let is_old = made.is_ok_and(|made| {
-            SystemTime::now()
-                .duration_since(made)
-                .is_ok_and(|time| time >= age)
-        });
-        if name.starts_with(PREFIX) && is_old && fs::remove_dir(entry.path()).is_ok() {
-            tracing::info!(group = %name, "removed the group of an attempt that nobody is in");
-        }
-    }
 }

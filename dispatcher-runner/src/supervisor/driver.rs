@@ -174,6 +174,9 @@ impl<'a> Driver<'a> {
         }
         self.next_place_look = now + PLACE_INTERVAL;
         self.oom.look();
+        if let Some(groups) = &self.groups {
+            groups.sweep();
+        }
         // The backstop of a wake-up that was lost: nothing else may be due for hours.
         self.work.next.cancellations |= !self.links.is_empty();
         let gone = if self.state.is_gone() {

@@ -73,6 +73,7 @@ fn events_and_peaks_are_read_from_recorded_files() {
     let group = |events: &str, peak: Option<&str>| {
         let group = Group {
             directory: folder.path().to_owned(),
+            _lock: File::open(folder.path()).unwrap(),
         };
         fs::write(folder.path().join("memory.events"), recorded(events)).unwrap();
         let _ = fs::remove_file(folder.path().join("memory.peak"));
@@ -90,6 +91,7 @@ fn events_and_peaks_are_read_from_recorded_files() {
     assert_eq!(group("memory.events.4.18", None), (0, None));
     let gone = Group {
         directory: "/nowhere".into(),
+        _lock: File::open("/").unwrap(),
     };
     assert_eq!(gone.memory(), GroupMemory::default());
     assert!(!gone.is_inhabited());
@@ -216,14 +218,33 @@ fn a_group_is_set_up_whole_or_not_at_all() {
     // Plain folders have none of the kernel's files.
     assert!(subtree.group(&tag(), 1).is_err());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    fs::create_dir(folder.path().join("dispatcher-attempt-old.1")).unwrap();
-    fs::create_dir(folder.path().join("dispatcher-attempt-inhabited.1")).unwrap();
-    fs::write(folder.path().join("dispatcher-attempt-inhabited.1/x"), "").unwrap();
-    fs::create_dir(folder.path().join(LEAF)).unwrap();
-    sweep(folder.path(), Duration::from_secs(60));
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
-    sweep(folder.path(), Duration::ZERO);
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn only_groups_that_nobody_keeps_are_swept() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let subtree = Subtree {
+        base: folder.path().to_owned(),
+    };
+    fs::create_dir(at("dispatcher-attempt-left.1")).unwrap();
+    fs::create_dir(at("dispatcher-attempt-inhabited.1")).unwrap();
+    fs::write(at("dispatcher-attempt-inhabited.1/x"), "").unwrap();
+    fs::create_dir(at(LEAF)).unwrap();
+    let kept = Group::make(&at("dispatcher-attempt-kept.1")).unwrap();
+    assert!(Group::make(&at("dispatcher-attempt-kept.1")).is_err());
+    subtree.sweep();
+    let left = fs::read_dir(folder.path()).unwrap().flatten();
+    let mut left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    left.sort();
+    let expected = [
+        "dispatcher-attempt-inhabited.1",
+        "dispatcher-attempt-kept.1",
+        LEAF,
+    ];
+    assert_eq!(left, expected);
+    drop(kept);
+    assert!(!at("dispatcher-attempt-kept.1").exists());
 }
 
 /// With the kernel's own files, as far as this machine has them.
@@ -246,10 +267,12 @@ fn groups_of_the_kernel() {
     let directory = group.directory.clone();
     drop(group);
     assert!(!directory.exists());
-    // One that a killed supervisor has left.
-    std::mem::forget(subtree.group(&tag(), 64 << 20).unwrap());
-    sweep(&subtree.base, Duration::from_secs(600));
-    assert!(directory.exists(), "somebody may be about to use it");
-    sweep(&subtree.base, Duration::ZERO);
+    // One that is kept, and one that a killed supervisor has left.
+    let kept = subtree.group(&tag(), 64 << 20).unwrap();
+    let left = directory.with_extension("4");
+    fs::create_dir(&left).unwrap();
+    subtree.sweep();
+    assert!(directory.exists() && !left.exists());
+    drop(kept);
     assert!(!directory.exists());
 }
