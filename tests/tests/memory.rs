@@ -147,10 +147,9 @@ fn a_kill_beside_a_lack_of_memory_is_told_with_a_hint() {
     if subtree(&home).is_none() {
         return;
     }
-    let start = || {
-        let waits = json!({ "deed": { "wait_for": "never" } });
-        let id = home.submit("Act", &waits);
-        home.wait_running(&id);
+    let start = |name: &str| {
+        let id = home.submit("Act", &json!({ "deed": { "mark": name } }));
+        home.wait_for(name);
         let worker = eventually("it has a process", PATIENCE, || {
             let found = home.of_kind(Kind::Worker);
             let is_its = |seen: &&Seen| seen.arguments.iter().any(|word| word.contains(&id));
@@ -166,14 +165,14 @@ fn a_kill_beside_a_lack_of_memory_is_told_with_a_hint() {
         assert_eq!(record["outcome"]["cause"], "signalled", "{record:#}");
         record["sentence"].as_str().expect("a sentence").to_owned()
     };
-    let before = start();
+    let before = start("first");
     let options = json!({ "memory_limit": 50 * MIB });
     let (code, record) = run(&home, &json!({ "allocate": 100 * MIB }), &options);
     assert_eq!(code, 137, "{record:#}");
     let hinted = sentence(before);
     // Once a second it is noticed; a job that begins after that has nothing to do with it.
     pass(Duration::from_millis(1_500));
-    let plain = sentence(start());
+    let plain = sentence(start("second"));
     assert_eq!(plain, "was killed by SIGKILL");
     assert!(
         hinted.starts_with(&plain) && hinted.contains("memory"),
