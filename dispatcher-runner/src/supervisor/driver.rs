@@ -400,7 +400,11 @@ impl<'a> Driver<'a> {
     fn record(&mut self, worker: WorkerId, verdict: Verdict) {
         let link = self.links.get_mut(&worker);
         let (pid, capture) = match link {
-            Some(link) => (link.pid, link.finish_capture()),
+            Some(link) => {
+                // Nobody is told of an end before its group is gone.
+                link.group = None;
+                (link.pid, link.finish_capture())
+            }
             None => (None, store::Capture::default()),
         };
         tracing::debug!(job = %verdict.job, attempt = verdict.attempt, outcome = verdict.outcome.cause.name(), "job ends");
