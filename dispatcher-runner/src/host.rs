@@ -10,7 +10,7 @@ use crate::app;
 use crate::cli::{
     self, Bench, CliError, Environment, Host, JobOptions, JobRequest, State, SubmittedJob, Terminal,
 };
-use crate::client::{Request, Sender, SpawnError};
+use crate::client::{Request, Sender, SpawnError, TickReport};
 use crate::config::{StoreLocation, Surroundings};
 use crate::process;
 use crate::store::{SqliteStore, Store, StoreClient, StoreError, SupervisorRow};
@@ -50,6 +50,7 @@ fn command_line(registry: Registry, bench: Option<Bench>) -> ExitCode {
         terminal: Terminal::of_process(&surroundings),
         surroundings,
         interrupts: cli::Interrupts::of_process(),
+        image: app::image(),
         build: app::build().ok().cloned(),
         now,
         host: &mut ThisProgram { store: None, names },
@@ -161,6 +162,12 @@ impl Host for ThisProgram {
         if let Ok(sender) = self.sender(state) {
             sender.keep_served(dispatcher);
         }
+    }
+
+    fn tick(&mut self, state: &State<'_>, registry: &Registry) -> Result<TickReport, CliError> {
+        self.sender(state)
+            .and_then(|sender| sender.tick(registry))
+            .map_err(|error| refused(&error, state.location))
     }
 
     fn wait(&mut self, timeout: Duration) {

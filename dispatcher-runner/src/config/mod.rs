@@ -24,8 +24,10 @@ pub use error::{ConfigError, ConfigProblem};
 pub use location::{StoreLocation, StoreOrigin};
 pub use values::OptionValue;
 
+use error::one_line;
+
 pub(crate) use options::Overrides;
-pub(crate) use surroundings::{CONFIG_VARIABLE, Surroundings};
+pub(crate) use surroundings::{CONFIG_VARIABLE, STORE_VARIABLE, Surroundings};
 
 /// Name of a configuration file.
 pub(crate) const FILE_NAME: &str = "dispatcher.toml";
@@ -298,8 +300,8 @@ impl Config {
         };
         ConfigProblem {
             line: self.aliases.get(word).and_then(|alias| alias.line),
-            what: problem.to_string().replace('\n', "; "),
-            todo: problem.advice(),
+            what: one_line(&problem.to_string().replace('\n', "; ")),
+            todo: one_line(&problem.advice()),
         }
     }
 }
@@ -308,7 +310,9 @@ fn unknown_section(registry: &Registry, name: &str, section: &Section) -> Config
     let meant = suggest(name, registry.iter().map(|known| known.name));
     ConfigProblem {
         line: section.line,
-        what: format!("[dispatchers.{name}] names no dispatcher of this program"),
+        what: one_line(&format!(
+            "[dispatchers.{name}] names no dispatcher of this program"
+        )),
         todo: match meant {
             Some(meant) => format!("did you mean [dispatchers.{meant}]?"),
             None => "the command `list` shows every dispatcher".to_owned(),

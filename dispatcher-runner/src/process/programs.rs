@@ -1,7 +1,11 @@
-//! Programs of the operating system: finding them, and asking one a yes-or-no question.
+//! Programs of the operating system: finding them, and asking one something.
+//!
+//! What a person would read is asked for in the C locale, since answers are looked into.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The program that a shell would run for `name`.
@@ -21,6 +25,16 @@ pub(super) fn find_in(path: &OsStr, name: &str) -> Option<PathBuf> {
 
 fn is_program(path: &PathBuf) -> bool {
     path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+/// Whether a file is the running program.
+pub(crate) fn is_this_image(program: &Path) -> bool {
+    let identity = |path: &Path| {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    let own = identity(Path::new("/proc/self/exe"));
+    own.is_some() && identity(program) == own
 }
 
 /// Whether there is such a process with this as its first argument.
@@ -50,4 +64,41 @@ pub(super) fn answer(program: &str, arguments: &[&str]) -> Option<String> {
         .ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
+}
+
+/// What a program answered.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    /// It ended with 0.
+    pub(crate) succeeded: bool,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+/// Runs a program to its end with something on standard input.
+///
+/// # Errors
+/// When it cannot be started or waited for.
+pub(crate) fn converse(
+    program: &Path,
+    arguments: &[&str],
+    input: &[u8],
+) -> io::Result<Conversation> {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // One that does not read to the end says why on standard error.
+        let _ = stdin.write_all(input);
+    }
+    let output = child.wait_with_output()?;
+    Ok(Conversation {
+        succeeded: output.status.success(),
+        stdout: output.stdout,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
 }
