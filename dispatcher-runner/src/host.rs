@@ -11,8 +11,9 @@ use crate::cli::{
     self, Bench, CliError, Environment, Host, JobOptions, JobRequest, State, SubmittedJob, Terminal,
 };
 use crate::client::{Request, Sender, SpawnError, TickReport};
-use crate::config::{StoreLocation, Surroundings};
+use crate::config::{Config, StoreLocation, Surroundings};
 use crate::process;
+use crate::service::{Service, ServiceError};
 use crate::store::{SqliteStore, Store, StoreClient, StoreError, SupervisorRow};
 use crate::supervisor;
 
@@ -158,9 +159,9 @@ impl Host for ThisProgram {
         }
     }
 
-    fn keep_served(&mut self, state: &State<'_>, dispatcher: &str) {
+    fn keep_served(&mut self, state: &State<'_>, dispatcher: &str, queue: &str) {
         if let Ok(sender) = self.sender(state) {
-            sender.keep_served(dispatcher);
+            sender.keep_served(dispatcher, queue);
         }
     }
 
@@ -170,14 +171,38 @@ impl Host for ThisProgram {
             .map_err(|error| refused(&error, state.location))
     }
 
+    fn serve(&mut self, config: Config) -> Result<(), CliError> {
+        let state = config.store().map(|location| location.to_string());
+        Service::new(config).run().map_err(|error| {
+            let (exit, why, todo) = match &error {
+                ServiceError::NothingToServe => (
+                    cli::exit::USAGE,
+                    "a service runs the dispatchers that are linked into its program".to_owned(),
+                    "add one, or see the guide on registration".to_owned(),
+                ),
+                ServiceError::Setup(setup) => {
+                    let state = state.unwrap_or_else(|error| error.to_string());
+                    let why = format!("nothing was started; the state is {state}");
+                    (exit_of(setup), why, setup.advice())
+                }
+                ServiceError::Failed(cause) => (
+                    cli::exit::STORE,
+                    crate::log::chain(cause.as_ref()),
+                    "what it ran is taken over by the next supervisor; see its log".to_owned(),
+                ),
+            };
+            CliError::new(exit, error.to_string(), why, todo)
+        })
+    }
+
     fn wait(&mut self, timeout: Duration) {
         std::thread::sleep(timeout);
     }
 }
 
-fn refused(error: &SpawnError, location: &StoreLocation) -> CliError {
+fn exit_of(error: &SpawnError) -> u8 {
     use crate::cli::exit;
-    let exit = match error {
+    match error {
         SpawnError::QueueFull { .. } => exit::QUEUE_FULL,
         SpawnError::MissingRequirement { .. } | SpawnError::Config(_) => exit::CONFIGURATION,
         SpawnError::PayloadTooLarge { .. }
@@ -186,7 +211,11 @@ fn refused(error: &SpawnError, location: &StoreLocation) -> CliError {
         | SpawnError::NotInitialised
         | SpawnError::ThreadsBeforeInit { .. } => exit::USAGE,
         SpawnError::Store(_) => exit::STORE,
-    };
+    }
+}
+
+fn refused(error: &SpawnError, location: &StoreLocation) -> CliError {
+    let exit = exit_of(error);
     let (what, why) = match error {
         SpawnError::Payload(refused) => {
             let what = format!("the payload does not fit {}", refused.dispatcher);

@@ -25,6 +25,7 @@ mod log;
 mod pinned;
 mod process;
 mod requirements;
+mod service;
 #[cfg(feature = "simulator")]
 #[doc(hidden)]
 #[path = "../../tests/simulator/mod.rs"]
@@ -41,6 +42,7 @@ pub use client::{
 };
 pub use config::{Config, ConfigError, ConfigProblem, OptionValue, StoreLocation, StoreOrigin};
 pub use host::main;
+pub use service::{Service, ServiceError};
 
 /// For the binary of this package, which is not the library but lives on it. Not part of the
 /// public interface; may change in any version.

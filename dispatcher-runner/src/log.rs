@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Write;
 use std::io::Write as _;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tracing::field::{Field, Visit};
@@ -13,17 +14,23 @@ use tracing::{Event, Level, Metadata, Subscriber};
 /// Variable that names the least severe level that is written: `error`, `warn`, `info` or `debug`.
 const LEVEL_VARIABLE: &str = "DISPATCHER_LOG";
 
+/// How events are written, as bits of [`FORM`]: the least severe level, or warnings of a command.
+static FORM: AtomicU8 = AtomicU8::new(WARNINGS);
+const WARNINGS: u8 = 0;
+const LEVELS: [Level; 4] = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG];
+
 /// Writes events of level INFO and above, or as the variable says, to standard error, one line
-/// each, unless the program has a subscriber of its own. What happens with every job is DEBUG: it
-/// is on record in the store, and would fill a disk here.
+/// each, unless the program has a subscriber of its own. What happens with every job is DEBUG where
+/// it is on record in the store only, and INFO in a service.
 pub(crate) fn to_stderr() {
     let named = std::env::var_os(LEVEL_VARIABLE).filter(|level| !level.is_empty());
     let least = named
         .as_ref()
         .map(|level| level.to_str().and_then(|level| level.parse().ok()));
-    let _ = tracing::subscriber::set_global_default(Stderr {
-        least: least.flatten().unwrap_or(Level::INFO),
-    });
+    let level = least.flatten().unwrap_or(Level::INFO);
+    let place = LEVELS.iter().position(|it| *it == level);
+    let place = place.map_or(LEVELS.len(), |place| place + 1);
+    write_as(u8::try_from(place).unwrap_or(u8::MAX));
     if least == Some(None) {
         tracing::warn!(
             level = ?named.unwrap_or_default(),
@@ -35,7 +42,20 @@ pub(crate) fn to_stderr() {
 /// Writes errors to standard error as warnings of a command, each once, unless the program has a
 /// subscriber of its own.
 pub(crate) fn warnings_to_stderr() {
-    let _ = tracing::subscriber::set_global_default(Warnings::default());
+    write_as(WARNINGS);
+}
+
+fn write_as(form: u8) {
+    FORM.store(form, Ordering::Relaxed);
+    let _ = tracing::subscriber::set_global_default(Stderr::default());
+    // A command that becomes a service has a subscriber already.
+    tracing::callsite::rebuild_interest_cache();
+}
+
+/// The least severe level of a log; `None` while events are warnings.
+fn least() -> Option<Level> {
+    let place = usize::from(FORM.load(Ordering::Relaxed)).checked_sub(1)?;
+    Some(LEVELS.get(place).copied().unwrap_or(Level::DEBUG))
 }
 
 /// An error with all of its causes in one line.
@@ -49,13 +69,28 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text
 }
 
+#[derive(Default)]
 struct Stderr {
-    least: Level,
+    warned: Mutex<BTreeSet<String>>,
+}
+
+impl Stderr {
+    /// On a full disk a line is lost; whoever wanted to write it goes on.
+    fn warn(&self, event: &Event<'_>) {
+        let mut line = Line("warning:".to_owned());
+        event.record(&mut line);
+        line.0.push('\n');
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.insert(line.0.clone()) {
+            let _ = std::io::stderr().write_all(line.0.as_bytes());
+        }
+    }
 }
 
 impl Subscriber for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= self.least && metadata.target().starts_with("dispatcher")
+        let least = least().unwrap_or(Level::ERROR);
+        *metadata.level() <= least && metadata.target().starts_with("dispatcher")
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -67,6 +102,9 @@ impl Subscriber for Stderr {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
+        if least().is_none() {
+            return self.warn(event);
+        }
         let mut line = Line(format!(
             "{} {:5}",
             jiff::Timestamp::now(),
@@ -74,41 +112,7 @@ impl Subscriber for Stderr {
         ));
         event.record(&mut line);
         line.0.push('\n');
-        // On a full disk the line is lost; whoever wanted to write it goes on.
         let _ = std::io::stderr().write_all(line.0.as_bytes());
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
-
-#[derive(Default)]
-struct Warnings {
-    said: Mutex<BTreeSet<String>>,
-}
-
-impl Subscriber for Warnings {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::ERROR && metadata.target().starts_with("dispatcher")
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut line = Line("warning:".to_owned());
-        event.record(&mut line);
-        line.0.push('\n');
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.insert(line.0.clone()) {
-            let _ = std::io::stderr().write_all(line.0.as_bytes());
-        }
     }
 
     fn enter(&self, _: &Id) {}

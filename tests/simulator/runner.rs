@@ -184,6 +184,7 @@ impl World {
             slots,
             directory: format!("/simulated/{}", id.0).into(),
             serves: serves.clone(),
+            queues: Vec::new(),
         };
         let opened = self.store().open_supervisor(&row);
         let Ok(row) = opened else {

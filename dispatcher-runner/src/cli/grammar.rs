@@ -18,6 +18,7 @@ pub(crate) enum CommandName {
     Resume,
     Prune,
     Schedule,
+    Serve,
     Status,
     Doctor,
     Completions,
@@ -379,6 +380,30 @@ pub(crate) const COMMANDS: &[Command] = &[
             switch("systemd", None, "install: with a timer of systemd"),
             switch("crontab", None, "install: with the crontab"),
             switch("print", None, "install: show the entry, and write nothing"),
+        ],
+    },
+    Command {
+        id: CommandName::Serve,
+        name: "serve",
+        arguments: "",
+        summary: "run jobs and follow schedules until told to end",
+        details: "SIGTERM or SIGINT: nothing new is started, what runs has [service] drain_timeout (60s)\n\
+            to end and is queued again after that; a second signal does not wait. The exit code is 0.\n\
+            What happens is written to standard error, one line each; DISPATCHER_LOG names the level.",
+        positional: none(),
+        flags: &[
+            valued(
+                "queues",
+                "LABELS",
+                Words::Nothing,
+                "claim jobs with these labels only, as in a,b",
+            ),
+            valued(
+                "workers",
+                "N",
+                Words::Nothing,
+                "jobs that run at once (twice the number of CPUs)",
+            ),
         ],
     },
     Command {

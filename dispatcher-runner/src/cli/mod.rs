@@ -98,10 +98,13 @@ pub(crate) trait Host {
     fn wake_all(&mut self, state: &State<'_>);
 
     /// Starts a supervisor when there is none, for a job that is waited for.
-    fn keep_served(&mut self, state: &State<'_>, dispatcher: &str);
+    fn keep_served(&mut self, state: &State<'_>, dispatcher: &str, queue: &str);
 
     /// Decides the ticks of the program's schedules that have passed, and submits their jobs.
     fn tick(&mut self, state: &State<'_>, registry: &Registry) -> Result<TickReport, CliError>;
+
+    /// Serves until a signal says otherwise.
+    fn serve(&mut self, config: Config) -> Result<(), CliError>;
 
     /// Waits until something may have changed, at most for `timeout`.
     fn wait(&mut self, timeout: Duration);

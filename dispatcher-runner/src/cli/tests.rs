@@ -124,6 +124,7 @@ struct TestHost {
     steps: VecDeque<Step>,
     woken: Vec<SupervisorId>,
     woken_all: u32,
+    served: Vec<Config>,
     waits: u32,
     broken: bool,
     lost: bool,
@@ -156,6 +157,7 @@ fn program() -> Program {
             steps: VecDeque::new(),
             woken: Vec::new(),
             woken_all: 0,
+            served: Vec::new(),
             waits: 0,
             broken: false,
             lost: false,
@@ -324,7 +326,12 @@ impl Host for TestHost {
         self.woken_all += 1;
     }
 
-    fn keep_served(&mut self, _: &State<'_>, _: &str) {}
+    fn keep_served(&mut self, _: &State<'_>, _: &str, _: &str) {}
+
+    fn serve(&mut self, config: Config) -> Result<(), CliError> {
+        self.served.push(config);
+        Ok(())
+    }
 
     fn tick(&mut self, _: &State<'_>, _: &Registry) -> Result<TickReport, CliError> {
         Ok(self.ticked.clone())
@@ -367,6 +374,7 @@ fn claim(store: &mut MemoryStore) -> Claimed {
             slots: 1,
             directory: PathBuf::from("/state"),
             serves: names.clone(),
+            queues: Vec::new(),
         })
         .unwrap();
     let claim = store.claim(&ClaimRequest {

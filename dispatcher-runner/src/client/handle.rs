@@ -179,7 +179,8 @@ impl<T> JobHandle<T> {
                 return Err(database(format!("job {id} waits for one that waits for it")).into());
             }
             if served.elapsed() >= SERVED_EVERY {
-                super::keep_served(&self.record()?.summary.dispatcher);
+                let job = self.record()?.summary;
+                super::keep_served(&job.dispatcher, &job.queue);
                 served = Instant::now();
             }
             std::thread::sleep(left.map_or(pause, |left| left.min(pause)));

@@ -118,6 +118,16 @@ impl Sender<'_> {
     /// # Errors
     /// When the store fails; nothing was decided then.
     pub(crate) fn tick(&self, registry: &Registry) -> Result<TickReport, SpawnError> {
+        let report = self.tick_only(registry)?;
+        self.serve_unfinished(registry)?;
+        Ok(report)
+    }
+
+    /// The same for whoever runs what is unfinished itself.
+    ///
+    /// # Errors
+    /// As [`Self::tick`].
+    pub(crate) fn tick_only(&self, registry: &Registry) -> Result<TickReport, SpawnError> {
         let known = self.store.call(|store| store.schedules())?;
         let rows = self.store.call(|store| store.dispatchers())?;
         let scheduled = Scheduled::of(registry, self.config, Some(self.build), &known, &rows);
@@ -141,7 +151,6 @@ impl Sender<'_> {
         if !requests.is_empty() {
             self.decide(requests, &names, &mut report)?;
         }
-        self.serve_unfinished(registry)?;
         Ok(report)
     }
 
@@ -160,7 +169,9 @@ impl Sender<'_> {
             for tick in ticks {
                 tracing::debug!(name, tick = tick.tick, fate = tick.fate.as_str(), "tick");
                 match &tick.fate {
-                    TickFate::Submitted | TickFate::Duplicate => to_run.push(*name),
+                    TickFate::Submitted | TickFate::Duplicate => {
+                        to_run.extend(self.usual_work(name));
+                    }
                     TickFate::Overlapped
                     | TickFate::Missed
                     | TickFate::QueueFull
@@ -230,15 +241,13 @@ impl Sender<'_> {
         let unfinished = rows
             .iter()
             .filter(|status| status.waiting + status.running > 0);
-        let names: Vec<_> = unfinished
-            .filter_map(|status| {
-                let known = registry.iter().find(|it| it.name == status.row.name)?;
-                Some(known.name)
-            })
+        let work: Vec<_> = unfinished
+            .filter(|status| registry.iter().any(|it| it.name == status.row.name))
+            .filter_map(|status| self.usual_work(&status.row.name))
             .collect();
-        if !names.is_empty() {
+        if !work.is_empty() {
             let supervisors = self.store.call(|store| store.supervisors())?;
-            self.ensure(&names, &supervisors);
+            self.ensure(&work, &supervisors);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::num::NonZero;
 use std::sync::OnceLock;
 
 use dispatcher_core::limits::PAYLOAD_BYTES_MAX;
-use dispatcher_core::{Definition, Dispatcher, JobId, Options, PayloadError, identity};
+use dispatcher_core::{Definition, Dispatcher, JobId, Options, PayloadError, Registry, identity};
 
 use crate::about::About;
 use crate::client::SpawnError;
@@ -12,7 +12,8 @@ use crate::config::{Config, StoreLocation};
 use crate::store::{
     Accepted, Build, DispatcherRow, NewJob, StoreClient, StoreError, Submission, SupervisorRow,
 };
-use crate::supervisor::{self, Orders, launch};
+use crate::supervisor::launch::{self, Work};
+use crate::supervisor::{self, Orders, Stay};
 use crate::{app, ids, requirements, testing};
 
 /// Idle time after which a supervisor without a service leaves.
@@ -95,9 +96,9 @@ pub(crate) fn submit(requests: Vec<Request>) -> Result<Vec<Sent>, SpawnError> {
 
 /// Makes sure that somebody runs what is waited for: its supervisor may have been killed, and the
 /// next submission may be far away.
-pub(crate) fn keep_served(dispatcher: &str) {
+pub(crate) fn keep_served(dispatcher: &str, queue: &str) {
     if let Ok(sender) = Sender::of_this_process() {
-        sender.keep_served(dispatcher);
+        sender.keep_served(dispatcher, queue);
     }
 }
 
@@ -124,10 +125,14 @@ impl Sender<'_> {
         let file = self.location.file();
         launch::prepare(&self.orders(), self.build)
             .map_err(|source| StoreError::unusable(file, self.location.directory(), source))?;
-        let mut names: Vec<_> = requests.iter().map(|it| it.definition.name).collect();
-        names.dedup();
+        let work = requests.iter().map(|request| Work {
+            dispatcher: request.definition.name,
+            queue: request.options.queue.clone(),
+        });
+        let mut work: Vec<Work> = work.collect();
+        work.dedup();
         let (sent, supervisors) = self.write(requests)?;
-        self.ensure(&names, &supervisors);
+        self.ensure(&work, &supervisors);
         Ok(sent)
     }
 
@@ -167,27 +172,49 @@ impl Sender<'_> {
         for row in rows.iter().filter(|row| row.open) {
             supervisor::wake(&row.directory);
         }
-        if !names.is_empty() {
-            self.ensure(names, &rows);
+        let work: Vec<Work> = names
+            .iter()
+            .filter_map(|name| self.usual_work(name))
+            .collect();
+        if !work.is_empty() {
+            self.ensure(&work, &rows);
         }
     }
 
-    /// Makes sure that there is a supervisor of this program for the jobs of a dispatcher.
-    pub(crate) fn keep_served(&self, dispatcher: &str) {
+    /// The work of a dispatcher's jobs whose label nobody has changed.
+    pub(super) fn usual_work(&self, name: &str) -> Option<Work> {
+        let definition = app::registry().resolve(name).ok()?;
+        let mut options = (definition.options)();
+        let mut shared = (definition.dispatcher_options)();
+        self.config
+            .apply(definition.name, &mut options, &mut shared);
+        Some(Work {
+            dispatcher: definition.name,
+            queue: options.queue,
+        })
+    }
+
+    /// Makes sure that there is a supervisor of this program for the jobs of a dispatcher with this
+    /// label.
+    pub(crate) fn keep_served(&self, dispatcher: &str, queue: &str) {
         let Ok(definition) = app::registry().resolve(dispatcher) else {
             return;
         };
+        let work = Work {
+            dispatcher: definition.name,
+            queue: queue.to_owned(),
+        };
         if let Ok(rows) = self.store.call(|store| store.supervisors()) {
-            self.ensure(&[definition.name], &rows);
+            self.ensure(&[work], &rows);
         }
     }
 
     /// The job is stored, whatever happens here; the next submission, timer or service runs it.
-    pub(super) fn ensure(&self, names: &[&'static str], rows: &[SupervisorRow]) {
+    pub(super) fn ensure(&self, work: &[Work], rows: &[SupervisorRow]) {
         let wanted = launch::Wanted {
             orders: &self.orders(),
             build: self.build,
-            names,
+            work,
         };
         if let Err(error) = launch::ensure(&wanted, rows, &self.store) {
             tracing::error!(%error, "no supervisor could be started; the job waits for the next one");
@@ -195,17 +222,26 @@ impl Sender<'_> {
     }
 
     /// What a supervisor that this process starts will be told.
-    pub(super) fn orders(&self) -> Orders {
+    pub(crate) fn orders(&self) -> Orders {
         Orders {
             program: self.config.app().to_owned(),
             state_file: self.location.file().to_owned(),
             slots: self.config.workers().unwrap_or_else(slots_by_default),
-            linger_ms: LINGER_MS,
+            stay: Stay::WhileBusy {
+                linger_ms: LINGER_MS,
+            },
             // `[service] queues` says what the service claims; of these jobs nobody else would.
             queues: Vec::new(),
             keep_secs: self.config.retention_age().as_secs(),
             keep_count: self.config.retention_count(),
         }
+    }
+
+    /// Stores the rows of all dispatchers, so that what belongs to a dispatcher holds before its
+    /// first job.
+    pub(crate) fn register(&self, registry: &Registry) -> Result<(), SpawnError> {
+        let rows: Vec<DispatcherRow> = registry.iter().map(|it| self.row(it)).collect();
+        Ok(self.store.call(move |store| store.register(&rows))?)
     }
 
     /// The row of a dispatcher, as this build and this configuration see it.

@@ -226,7 +226,15 @@ impl Reader<'_> {
                         config.queues = queues;
                     }
                 }
-                other => self.unknown(span, other, "[service]", &["workers", "queues"]),
+                "drain_timeout" => {
+                    if let Some(time) = self.option(value, "drain_timeout", OptionValue::duration) {
+                        config.drain_timeout = time;
+                    }
+                }
+                other => {
+                    let known = &["workers", "queues", "drain_timeout"];
+                    self.unknown(span, other, "[service]", known);
+                }
             }
         }
     }

@@ -29,6 +29,9 @@ use error::one_line;
 pub(crate) use options::Overrides;
 pub(crate) use surroundings::{CONFIG_VARIABLE, STORE_VARIABLE, Surroundings};
 
+/// Time for running jobs when a service is told to end.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Name of a configuration file.
 pub(crate) const FILE_NAME: &str = "dispatcher.toml";
 
@@ -54,6 +57,7 @@ pub struct Config {
     retention_count: u64,
     workers: Option<u32>,
     queues: Vec<String>,
+    drain_timeout: Duration,
 }
 
 /// A configured alias.
@@ -104,6 +108,7 @@ impl Config {
             retention_count: FINISHED_COUNT_MAX,
             workers: None,
             queues: Vec::new(),
+            drain_timeout: DRAIN_TIMEOUT,
         }
     }
 
@@ -239,6 +244,27 @@ impl Config {
     #[must_use]
     pub fn workers(&self) -> Option<u32> {
         self.workers
+    }
+
+    /// Time that a service gives its running jobs when it is told to end.
+    #[must_use]
+    pub fn drain_timeout(&self) -> Duration {
+        self.drain_timeout
+    }
+
+    /// Time that a service gives its running jobs when it is told to end; then they are stopped and
+    /// queued again.
+    #[must_use]
+    pub fn with_drain_timeout(mut self, time: Duration) -> Self {
+        self.drain_timeout = time;
+        self
+    }
+
+    /// Queue labels that a service claims; none is all.
+    #[must_use]
+    pub fn with_queues<Q: Into<String>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
+        self.queues = queues.into_iter().map(Into::into).collect();
+        self
     }
 
     /// Queue labels that the service claims; empty is all.

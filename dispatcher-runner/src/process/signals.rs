@@ -12,20 +12,25 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 pub(crate) struct StopSignals {
     pipe: UnixStream,
     seen: u32,
+    drain: Duration,
 }
 
 impl StopSignals {
-    /// Catches them from now on.
+    /// Catches them from now on. The first gives what runs this time to end.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub(crate) fn catch() -> io::Result<Self> {
+    pub(crate) fn catch(drain: Duration) -> io::Result<Self> {
         let (pipe, sender) = UnixStream::pair()?;
         pipe.set_nonblocking(true)?;
         for signal in [SIGTERM, SIGINT] {
             signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
         }
-        Ok(Self { pipe, seen: 0 })
+        Ok(Self {
+            pipe,
+            seen: 0,
+            drain,
+        })
     }
 
     /// What was asked since the last call: the first signal drains, the second does not wait.
@@ -34,7 +39,7 @@ impl StopSignals {
         let count = self.pipe.read(&mut bytes).ok().filter(|count| *count > 0)?;
         self.seen += u32::try_from(count).unwrap_or(u32::MAX);
         Some(if self.seen == 1 {
-            Shutdown::Drain(Duration::ZERO)
+            Shutdown::Drain(self.drain)
         } else {
             Shutdown::Now
         })

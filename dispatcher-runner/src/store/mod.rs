@@ -409,6 +409,8 @@ pub(crate) struct NewSupervisor {
     pub(crate) directory: PathBuf,
     /// Names that it serves.
     pub(crate) serves: Vec<String>,
+    /// Queue labels that it serves; empty is all.
+    pub(crate) queues: Vec<String>,
 }
 
 /// A supervisor's row.
@@ -421,6 +423,7 @@ pub(crate) struct SupervisorRow {
     pub(crate) slots: u32,
     pub(crate) directory: PathBuf,
     pub(crate) serves: Vec<String>,
+    pub(crate) queues: Vec<String>,
     pub(crate) started_at: UnixMs,
     pub(crate) open: bool,
 }

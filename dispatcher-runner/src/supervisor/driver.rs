@@ -23,12 +23,13 @@ use crate::store::{self, Serves, StoreClient, SupervisorId};
 
 use memory::OomWatch;
 
+use super::announce::Announcer;
 use super::clerk::{Clerk, Post};
 use super::link::{Link, READ_BYTES};
 use super::open::Home;
 use super::upkeep::Newer;
 use super::work::Work;
-use super::{Orders, SupervisorError};
+use super::{Orders, Stay, SupervisorError};
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
@@ -76,6 +77,8 @@ pub(super) struct Driver<'a> {
     elected: &'a mut Option<File>,
     newer: Newer,
     signals: process::StopSignals,
+    announcer: Announcer,
+    tells_jobs: bool,
     next_memory_look: Option<Instant>,
     finished: bool,
     /// Where bytes are read into.
@@ -97,7 +100,7 @@ impl<'a> Driver<'a> {
         let config = EngineConfig {
             slots: setup.orders.slots,
             poll_interval: POLL_INTERVAL,
-            linger: Some(Duration::from_millis(setup.orders.linger_ms)),
+            linger: setup.orders.stay.linger(),
             hello_timeout: HELLO_TIMEOUT,
             drain_timeout: DRAIN_TIMEOUT,
             seed: crate::ids::random_u64(),
@@ -129,7 +132,10 @@ impl<'a> Driver<'a> {
             links: BTreeMap::new(),
             elected: setup.elected,
             newer: setup.newer,
-            signals: process::StopSignals::catch().map_err(SupervisorError::Poll)?,
+            signals: process::StopSignals::catch(setup.orders.stay.drain())
+                .map_err(SupervisorError::Poll)?,
+            announcer: Announcer::of(setup.orders.stay),
+            tells_jobs: matches!(setup.orders.stay, Stay::UntilTold { .. }),
             next_memory_look: None,
             finished: false,
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
@@ -139,6 +145,7 @@ impl<'a> Driver<'a> {
     /// Runs until the engine has finished. Whatever happens, no process of a job is left.
     pub(super) fn run(mut self) -> Result<(), SupervisorError> {
         tracing::info!(keeper = self.keeper.pid(), "supervisor serves");
+        self.announcer.ready();
         self.event(Event::Woken);
         let served = self.serve();
         let ended = self.keeper.finish().map_err(SupervisorError::Keeper);
@@ -167,6 +174,7 @@ impl<'a> Driver<'a> {
     /// it for dead.
     fn look_around(&mut self) -> Result<(), SupervisorError> {
         let now = Instant::now();
+        self.announcer.alive(now);
         if now < self.next_place_look {
             return Ok(());
         }
@@ -251,7 +259,9 @@ impl<'a> Driver<'a> {
             .next_memory_look
             .map(|at| at.saturating_duration_since(self.origin));
         let place = self.next_place_look.saturating_duration_since(self.origin);
-        [engine, drains, memory, Some(place)]
+        let alive = self.announcer.next();
+        let alive = alive.map(|at| at.saturating_duration_since(self.origin));
+        [engine, drains, memory, Some(place), alive]
             .into_iter()
             .flatten()
             .min()
@@ -345,7 +355,12 @@ impl<'a> Driver<'a> {
             ends.stderr.as_fd(),
             slot.as_fd(),
         ];
-        tracing::debug!(job = %assignment.job, name = assignment.dispatcher, attempt = assignment.counters.attempt, "job starts");
+        let attempt = assignment.counters.attempt;
+        if self.tells_jobs {
+            tracing::info!(job = %assignment.job, name = assignment.dispatcher, attempt, "job starts");
+        } else {
+            tracing::debug!(job = %assignment.job, name = assignment.dispatcher, attempt, "job starts");
+        }
         match self.keeper.send(&request, &fds) {
             Ok(()) => {}
             // That is no failure of the job: the loss is noticed where reports are read.
@@ -387,16 +402,19 @@ impl<'a> Driver<'a> {
     }
 
     fn record(&mut self, worker: WorkerId, verdict: Verdict) {
-        let link = self.links.get_mut(&worker);
-        let (pid, capture) = match link {
-            Some(link) => {
-                // Nobody is told of an end before its group is gone.
-                link.group = None;
-                (link.pid, link.finish_capture())
-            }
-            None => (None, store::Capture::default()),
-        };
-        tracing::debug!(job = %verdict.job, attempt = verdict.attempt, outcome = verdict.outcome.cause.name(), "job ends");
+        let (mut pid, mut name, mut capture) = (None, "", store::Capture::default());
+        if let Some(link) = self.links.get_mut(&worker) {
+            // Nobody is told of an end before its group is gone.
+            link.group = None;
+            capture = link.finish_capture();
+            (pid, name) = (link.pid, link.dispatcher.as_str());
+        }
+        let outcome = verdict.outcome.cause.name();
+        if self.tells_jobs {
+            tracing::info!(job = %verdict.job, name, attempt = verdict.attempt, outcome, "job ends");
+        } else {
+            tracing::debug!(job = %verdict.job, name, attempt = verdict.attempt, outcome, "job ends");
+        }
         self.clerk.record(worker, verdict, pid, capture);
     }
 

@@ -34,15 +34,23 @@ pub(crate) fn prepare(orders: &Orders, build: &Build) -> io::Result<()> {
     open_election(&path).map(drop)
 }
 
+/// A kind of work that somebody must serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// Name of the dispatcher.
+    pub(crate) dispatcher: &'static str,
+    /// Queue label of the job.
+    pub(crate) queue: String,
+}
+
 /// What is to be run, and by whom.
 pub(crate) struct Wanted<'a> {
     pub(crate) orders: &'a Orders,
     pub(crate) build: &'a Build,
-    /// Names of dispatchers.
-    pub(crate) names: &'a [&'static str],
+    pub(crate) work: &'a [Work],
 }
 
-/// Wakes a supervisor of this program that serves the dispatchers, or starts one.
+/// Wakes a supervisor of this program that serves the work, or starts one.
 ///
 /// # Errors
 /// When none could be started. What was stored stays stored.
@@ -93,21 +101,25 @@ fn open_election(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+impl Work {
+    fn is_served_by(&self, row: &SupervisorRow) -> bool {
+        let labelled = row.queues.is_empty() || row.queues.contains(&self.queue);
+        labelled && row.serves.iter().any(|name| name == self.dispatcher)
+    }
+}
+
 impl Wanted<'_> {
     /// One file may have many names, but only one under the same name is a version of it.
     fn is_newer(&self, row: &SupervisorRow) -> bool {
         row.program == self.orders.program && row.build.modified_ns > self.build.modified_ns
     }
 
-    /// Wakes whoever takes new work and knows these dispatchers; `false` when nobody does.
+    /// Wakes whoever takes new work and serves this work; `false` when nobody does.
     fn wake_open(&self, rows: &[SupervisorRow]) -> bool {
         let fit = |row: &&SupervisorRow| {
             row.open
                 && (row.build == *self.build || self.is_newer(row))
-                && self
-                    .names
-                    .iter()
-                    .all(|name| row.serves.iter().any(|it| it == name))
+                && self.work.iter().all(|work| work.is_served_by(row))
                 && is_alive(&row.directory)
         };
         let mut found = false;

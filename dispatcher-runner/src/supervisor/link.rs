@@ -28,6 +28,8 @@ pub(super) const READS_AT_END: u32 = 4096;
 /// A worker's descriptors, and what belongs to its attempt.
 pub(super) struct Link {
     pub(super) job: JobId,
+    /// Name of its dispatcher.
+    pub(super) dispatcher: String,
     pub(super) token: u64,
     pub(super) attempt: u32,
     pub(super) slot: u32,
@@ -81,6 +83,7 @@ impl Link {
         let (stderr, stderr_end) = pipe()?;
         let mut link = Self {
             job: start.job,
+            dispatcher: start.dispatcher.clone(),
             token,
             attempt: start.attempt,
             slot,

@@ -3,6 +3,7 @@
 //! The driver performs what the engine decides and decides nothing itself. It is one thread over
 //! `poll`, beside the store's thread and a thread for rescue and upkeep.
 
+mod announce;
 pub(crate) mod clerk;
 mod driver;
 pub(crate) mod hearing;
@@ -42,14 +43,47 @@ pub(crate) struct Orders {
     pub(crate) state_file: PathBuf,
     /// Workers alive at once.
     pub(crate) slots: u32,
-    /// Idle time in milliseconds before it leaves.
-    pub(crate) linger_ms: u64,
+    /// How long it stays.
+    pub(crate) stay: Stay,
     /// Queue labels that it serves; empty is all.
     pub(crate) queues: Vec<String>,
     /// Finished jobs are kept this long, in seconds.
     pub(crate) keep_secs: u64,
     /// Finished jobs kept per dispatcher.
     pub(crate) keep_count: u64,
+}
+
+/// How long a supervisor stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Stay {
+    /// It leaves after this idle time, or for a newer build.
+    WhileBusy {
+        /// In milliseconds.
+        linger_ms: u64,
+    },
+    /// A service: until it is told to end. What runs then has this time to finish.
+    UntilTold {
+        /// In milliseconds.
+        drain_ms: u64,
+    },
+}
+
+impl Stay {
+    fn linger(self) -> Option<Duration> {
+        match self {
+            Self::WhileBusy { linger_ms } => Some(Duration::from_millis(linger_ms)),
+            Self::UntilTold { .. } => None,
+        }
+    }
+
+    /// Time for what runs when it is told to end.
+    fn drain(self) -> Duration {
+        match self {
+            Self::WhileBusy { .. } => Duration::ZERO,
+            Self::UntilTold { drain_ms } => Duration::from_millis(drain_ms),
+        }
+    }
 }
 
 impl Orders {
@@ -119,6 +153,7 @@ fn serve(
         store: store.clone(),
         supervisor,
         program: orders.program.clone(),
+        stay: orders.stay,
         build: build.clone(),
         home: home.directory.clone(),
         newer: newer.clone(),

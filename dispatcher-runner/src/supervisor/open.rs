@@ -101,6 +101,7 @@ impl Opened {
             slots: orders.slots,
             directory: home.directory.clone(),
             serves: serves.to_vec(),
+            queues: orders.queues.clone(),
         };
         let supervisor = store.call(move |store| store.open_supervisor(&row))?;
         let state = Pinned::of(&orders.state_file).map_err(unusable(&orders.state_file))?;

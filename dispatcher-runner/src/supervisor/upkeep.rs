@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crate::process::{self, Tag};
 use crate::store::{Build, Held, Retention, StoreClient, StoreError, SupervisorId, SupervisorRow};
 
-use super::{LIFE_LOCK, ROLE, wake};
+use super::{LIFE_LOCK, ROLE, Stay, wake};
 
 /// Time between two looks at the other supervisors.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -24,12 +24,15 @@ const DEATH_TIME_MAX: Duration = Duration::from_secs(30);
 /// Rounds between two prunings.
 const ROUNDS_PER_PRUNE: u32 = 30;
 const PRUNE_BATCH: usize = 1_000;
+/// Rounds between two words about a newer build: an hour.
+const ROUNDS_PER_REMINDER: u32 = 1_800;
 
 /// What the thread needs.
 pub(super) struct Upkeep {
     pub(super) store: StoreClient,
     pub(super) supervisor: SupervisorId,
     pub(super) program: String,
+    pub(super) stay: Stay,
     pub(super) build: Build,
     pub(super) home: PathBuf,
     pub(super) newer: Newer,
@@ -102,13 +105,24 @@ impl Upkeep {
         }
         let newer = rows.iter().find(|row| {
             row.open
+                // One that serves some labels only could not take over.
+                && row.queues.is_empty()
                 && row.program == self.program
                 && row.build.modified_ns > self.build.modified_ns
                 && super::is_alive(&row.directory)
         });
-        if let Some(row) = newer {
-            self.newer.leave(row.id);
-            wake(&self.home);
+        match (newer, self.stay) {
+            (None, _) => {}
+            (Some(row), Stay::WhileBusy { .. }) => {
+                self.newer.leave(row.id);
+                wake(&self.home);
+            }
+            (Some(_), Stay::UntilTold { .. }) if round.is_multiple_of(ROUNDS_PER_REMINDER) => {
+                tracing::warn!(
+                    "a newer build of this program is there; restart the service to use it"
+                );
+            }
+            (Some(_), Stay::UntilTold { .. }) => {}
         }
         if round.is_multiple_of(ROUNDS_PER_PRUNE) {
             let retention = self.retention;

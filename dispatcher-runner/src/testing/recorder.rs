@@ -239,6 +239,7 @@ impl Recording {
             slots: 1,
             directory: PathBuf::new(),
             serves: Vec::new(),
+            queues: Vec::new(),
         };
         let supervisor = store.call(move |store| store.open_supervisor(&row));
         Self {

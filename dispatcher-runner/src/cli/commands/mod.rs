@@ -8,6 +8,7 @@ mod list;
 mod notify;
 mod output;
 mod schedule;
+mod serve;
 mod show;
 mod status;
 mod timer;
@@ -40,6 +41,7 @@ pub(crate) fn run(name: CommandName, session: &mut Session<'_, '_>) -> Done {
         CommandName::Resume => control::resume(session),
         CommandName::Prune => control::prune(session),
         CommandName::Schedule => schedule::schedule(session),
+        CommandName::Serve => serve::serve(session),
         CommandName::Status => status::status(session),
         CommandName::Doctor => doctor::doctor(session),
         CommandName::Completions => script(session),

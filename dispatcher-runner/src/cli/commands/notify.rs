@@ -271,8 +271,12 @@ impl Wait<'_> {
         }
         if self.served.elapsed() >= SERVED_EVERY {
             self.served = Instant::now();
-            let name = self.name;
-            session.with_host(|host, state| host.keep_served(state, name));
+            if let Some(record) = store.ask(|store| store.job(self.job))? {
+                let job = &record.summary;
+                session.with_host(|host, state| {
+                    host.keep_served(state, &job.dispatcher, &job.queue);
+                });
+            }
         }
         let due = self
             .looked

@@ -207,6 +207,7 @@ pub(super) fn new_supervisor(program: &str) -> NewSupervisor {
         slots: 8,
         directory: "/run/test".into(),
         serves: vec!["A".to_owned()],
+        queues: Vec::new(),
     }
 }
 

@@ -21,6 +21,7 @@ fn rows_say_everything(fixture: &Fixture) {
         slots: 4,
         directory: "/run/user/0/shop ü".into(),
         serves: vec!["A".to_owned(), "B".to_owned()],
+        queues: vec!["slow".to_owned(), "\"odd\" ☂".to_owned()],
     };
     let id = store.open_supervisor(&new).unwrap();
     let rows = store.supervisors().unwrap();

@@ -354,6 +354,7 @@ impl State {
             slots: new.slots,
             directory: new.directory.clone(),
             serves: new.serves.clone(),
+            queues: new.queues.clone(),
             started_at: now,
             open: true,
         };

@@ -31,6 +31,7 @@ pub(super) fn open(unit: &Unit<'_>, new: &NewSupervisor) -> rusqlite::Result<Sup
                 ":slots": new.slots,
                 ":directory": new.directory.as_os_str().as_bytes(),
                 ":serves": rows::to_json(&new.serves)?,
+                ":queues": rows::to_json(&new.queues)?,
                 ":now": unit.now,
             },
             |row| row.get(0).map(SupervisorId),
@@ -119,8 +120,9 @@ fn supervisor(row: &Row<'_>) -> rusqlite::Result<SupervisorRow> {
         slots: row.get(5)?,
         directory: PathBuf::from(OsString::from_vec(row.get(6)?)),
         serves: rows::json(row, 7)?,
-        started_at: row.get(8)?,
-        open: row.get(9)?,
+        queues: rows::json(row, 8)?,
+        started_at: row.get(9)?,
+        open: row.get(10)?,
     })
 }
 

@@ -23,6 +23,8 @@ impl Driver<'_> {
         if ready.signals
             && let Some(shutdown) = self.signals.requested()
         {
+            tracing::info!(attempts = self.links.len(), ?shutdown, "told to end");
+            self.announcer.stopping();
             self.event(Event::ShutdownRequested(shutdown));
         }
         if ready.wake && self.home.wake.clear() {

@@ -1,5 +1,6 @@
 -- No parameters. Open ones, and those a rescuer must look at.
-SELECT id, program, build_modified_ns, build_id, pid, slots, directory, serves, started_at, open
+SELECT id, program, build_modified_ns, build_id, pid, slots, directory, serves, queues, started_at,
+    open
 FROM supervisors
 WHERE open = 1
     OR EXISTS (

@@ -1,0 +1,100 @@
+//! What a service tells the manager that started it: ready, alive, stopping.
+//!
+//! The protocol is `sd_notify(3)` of systemd: a datagram of `NAME=value` lines to the socket that a
+//! variable names. Only whoever drives the jobs says that it is alive.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::{Duration, Instant};
+
+use super::Stay;
+
+/// Who is told, if anybody.
+pub(super) struct Announcer {
+    manager: Option<(UnixDatagram, SocketAddr)>,
+    /// How often it wants to hear that the service is alive, and when next.
+    watchdog: Option<(Duration, Instant)>,
+}
+
+impl Announcer {
+    /// A service's manager, as the environment names it; a detached supervisor has none.
+    pub(super) fn of(stay: Stay) -> Self {
+        let nobody = Self {
+            manager: None,
+            watchdog: None,
+        };
+        let Stay::UntilTold { .. } = stay else {
+            return nobody;
+        };
+        let Some(socket) = std::env::var_os("NOTIFY_SOCKET").filter(|it| !it.is_empty()) else {
+            return nobody;
+        };
+        match connect(&socket) {
+            Ok(manager) => Self {
+                manager: Some(manager),
+                watchdog: interval().map(|interval| (interval, Instant::now())),
+            },
+            Err(error) => {
+                tracing::warn!(%error, ?socket, "the service manager cannot be told anything");
+                nobody
+            }
+        }
+    }
+
+    pub(super) fn ready(&self) {
+        self.say(&format!("READY=1\nMAINPID={}\n", std::process::id()));
+    }
+
+    pub(super) fn stopping(&self) {
+        self.say("STOPPING=1\n");
+    }
+
+    /// Says that it is alive, if it is time to.
+    pub(super) fn alive(&mut self, now: Instant) {
+        let Some((interval, next)) = self.watchdog else {
+            return;
+        };
+        if now >= next {
+            self.watchdog = Some((interval, now + interval));
+            self.say("WATCHDOG=1\n");
+        }
+    }
+
+    /// When it will be time to.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.watchdog.map(|(_, next)| next)
+    }
+
+    fn say(&self, text: &str) {
+        if let Some((socket, address)) = &self.manager
+            && let Err(error) = socket.send_to_addr(text.as_bytes(), address)
+        {
+            tracing::warn!(%error, "the service manager was not told");
+        }
+    }
+}
+
+/// A path, or with `@` in front a name that is in no file system.
+fn connect(socket: &OsString) -> io::Result<(UnixDatagram, SocketAddr)> {
+    let address = match socket.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        _ => SocketAddr::from_pathname(socket)?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    // A manager that does not listen must not hold up jobs.
+    socket.set_nonblocking(true)?;
+    Ok((socket, address))
+}
+
+/// Half of what the manager waits for, if it waits for this process.
+fn interval() -> Option<Duration> {
+    let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
+    if number("WATCHDOG_PID").is_some_and(|pid| pid != u64::from(std::process::id())) {
+        return None;
+    }
+    let micros = number("WATCHDOG_USEC").filter(|micros| *micros > 0)?;
+    Some(Duration::from_micros(micros / 2))
+}
