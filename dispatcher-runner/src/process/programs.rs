@@ -1,15 +1,18 @@
 //! Programs of the operating system: finding them, and asking one a yes-or-no question.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The program that a shell would run for `name`.
-pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+/// Where programs are searched without a `PATH`, as the C library has it.
+const PATH_WITHOUT: &str = "/bin:/usr/bin";
+
+/// The program that `execvp` would run for `name` with this `PATH`.
+pub(crate) fn find_program(name: &str, path: Option<&OsStr>) -> Option<PathBuf> {
     if name.contains('/') {
         return Some(PathBuf::from(name)).filter(is_program);
     }
-    find_in(&std::env::var_os("PATH")?, name)
+    find_in(path.unwrap_or(OsStr::new(PATH_WITHOUT)), name)
 }
 
 /// The program of this name in the directories of a `PATH`.
@@ -30,7 +33,7 @@ pub(crate) fn has_role(pid: u32, role: &str) -> bool {
 }
 
 /// Whether the program ran and ended with 0.
-pub(crate) fn succeeds(program: &str, arguments: &[&str]) -> bool {
+pub(crate) fn succeeds(program: &Path, arguments: &[&str]) -> bool {
     Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
