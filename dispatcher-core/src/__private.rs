@@ -49,7 +49,7 @@ pub fn run<T: Dispatcher>(
 
 /// [`Definition::default_payload`] of `T`.
 pub fn default_payload<T: Dispatcher + Scheduled>() -> Result<String, PayloadError> {
-    serde_json::to_string(&T::scheduled()).map_err(|error| refused::<T>(&error))
+    serde_json::to_string(&T::scheduled()).map_err(|error| T::definition().refusal(&error))
 }
 
 /// What a schedule can start: [`Default`] by another name, for the sake of the message.
@@ -165,12 +165,5 @@ pub fn decode<T: Dispatcher>(payload: &str) -> Result<T, PayloadError> {
             return Ok(value);
         }
     }
-    Err(refused::<T>(&error))
-}
-
-fn refused<T: Dispatcher>(error: &serde_json::Error) -> PayloadError {
-    PayloadError {
-        dispatcher: T::NAME,
-        reason: error.to_string(),
-    }
+    Err(T::definition().refusal(&error))
 }

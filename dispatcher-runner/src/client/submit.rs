@@ -39,10 +39,8 @@ pub(crate) struct Sent {
 impl Request {
     /// From a value.
     pub(crate) fn of<T: Dispatcher>(job: &T) -> Result<Self, SpawnError> {
-        let payload = serde_json::to_string(job).map_err(|error| PayloadError {
-            dispatcher: T::NAME,
-            reason: error.to_string(),
-        })?;
+        let payload =
+            serde_json::to_string(job).map_err(|error| T::definition().refusal(&error))?;
         match testing::current() {
             Some(recording) => Self::checked(T::definition(), payload, &recording.config),
             None => Self::checked(T::definition(), payload, app::config()?),
