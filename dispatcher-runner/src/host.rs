@@ -155,6 +155,7 @@ fn refused(error: &SpawnError, location: &StoreLocation) -> CliError {
         SpawnError::QueueFull { .. } => exit::QUEUE_FULL,
         SpawnError::MissingRequirement { .. } | SpawnError::Config(_) => exit::CONFIGURATION,
         SpawnError::PayloadTooLarge { .. }
+        | SpawnError::Option { .. }
         | SpawnError::Payload(_)
         | SpawnError::Unknown(_)
         | SpawnError::NotInitialised
@@ -171,6 +172,7 @@ fn refused(error: &SpawnError, location: &StoreLocation) -> CliError {
         | SpawnError::MissingRequirement { .. }
         | SpawnError::Config(_)
         | SpawnError::PayloadTooLarge { .. }
+        | SpawnError::Option { .. }
         | SpawnError::Unknown(_)
         | SpawnError::NotInitialised
         | SpawnError::ThreadsBeforeInit { .. } => (error.to_string(), why_refused(error, location)),
@@ -191,6 +193,7 @@ fn why_refused(error: &SpawnError, location: &StoreLocation) -> String {
         SpawnError::MissingRequirement { .. }
         | SpawnError::Config(_)
         | SpawnError::PayloadTooLarge { .. }
+        | SpawnError::Option { .. }
         | SpawnError::Payload(_)
         | SpawnError::Unknown(_)
         | SpawnError::NotInitialised

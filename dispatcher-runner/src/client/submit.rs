@@ -8,7 +8,7 @@ use dispatcher_core::{Definition, Dispatcher, JobId, Options, PayloadError, iden
 
 use crate::about::About;
 use crate::client::SpawnError;
-use crate::config::{Config, StoreLocation};
+use crate::config::{Config, StoreLocation, checked};
 use crate::store::{
     Accepted, Build, DispatcherRow, NewJob, StoreClient, StoreError, Submission, SupervisorRow,
 };
@@ -230,7 +230,12 @@ fn slots_by_default() -> u32 {
 }
 
 fn new_job(request: Request, build: &Build) -> Result<NewJob, SpawnError> {
-    let identity = match &request.options.unique_key {
+    let options = checked(request.options).map_err(|misfit| SpawnError::Option {
+        dispatcher: request.definition.name.to_owned(),
+        option: misfit.option,
+        why: misfit.why,
+    })?;
+    let identity = match &options.unique_key {
         Some(key) => format!("key:{key}"),
         None => identity(&request.payload).map_err(|error| PayloadError {
             dispatcher: request.definition.name,
@@ -242,7 +247,7 @@ fn new_job(request: Request, build: &Build) -> Result<NewJob, SpawnError> {
         dispatcher: request.definition.name.to_owned(),
         payload: request.payload,
         identity,
-        options: request.options,
+        options,
         retry_of: request.retry_of,
         origin: request.origin,
         build: build.clone(),

@@ -10,6 +10,7 @@ use dispatcher_core::{
 use jiff::tz::TimeZone;
 
 use super::OptionValue;
+use super::checked::{directory_mistake, is_name, is_variable, label_mistake};
 
 /// One option.
 #[derive(Debug)]
@@ -156,10 +157,7 @@ static OPTIONS: &[OptionSpec] = &[
         "concurrency",
         assign!(dispatcher.concurrency = |it| it.integer(COUNT)),
     ),
-    option(
-        "queue",
-        assign!(job.queue = |it| it.text("the label of a queue")),
-    ),
+    option("queue", assign!(job.queue = |it| label(it))),
     option("expires", assign!(job.expires = |it| it.duration_or_none())),
     option("schedule", set_schedule),
     option("timezone", assign_schedule!(timezone = |it| zone(it))),
@@ -189,15 +187,15 @@ static OPTIONS: &[OptionSpec] = &[
     option("delay", assign!(job.delay = |it| it.duration_or_none())),
     option(
         "required_packages",
-        assign!(job.required_packages = |it| it.texts()),
+        assign!(job.required_packages = |it| names_in(it)),
     ),
     option(
         "required_commands",
-        assign!(job.required_commands = |it| it.texts()),
+        assign!(job.required_commands = |it| names_in(it)),
     ),
     option(
         "package_includes",
-        assign!(job.package_includes = |it| it.texts()),
+        assign!(job.package_includes = |it| names_in(it)),
     ),
     option(
         "isolation",
@@ -218,7 +216,7 @@ static OPTIONS: &[OptionSpec] = &[
     option("nice", assign!(job.nice = |it| niceness(it).map(Some))),
     option(
         "env",
-        assign!(job.env = |it| it.texts().map(EnvPolicy::Only)),
+        assign!(job.env = |it| variables(it).map(EnvPolicy::Only)),
     ),
     option(
         "working_directory",
@@ -278,9 +276,33 @@ fn niceness(value: &OptionValue) -> Result<i32, String> {
 fn directory(value: &OptionValue) -> Result<String, String> {
     let takes = "an absolute path";
     let path = value.text(takes)?;
-    if path.starts_with('/') {
-        Ok(path)
-    } else {
-        Err(format!("takes {takes}, not {path:?}"))
+    match directory_mistake(&path) {
+        None => Ok(path),
+        Some(_) => Err(format!("takes {takes}, not {path:?}")),
+    }
+}
+
+fn label(value: &OptionValue) -> Result<String, String> {
+    let takes = "the label of a queue";
+    let label = value.text(takes)?;
+    match label_mistake(&label) {
+        None => Ok(label),
+        Some(mistake) => Err(format!("takes {takes}, not {label:?}: {mistake}")),
+    }
+}
+
+fn names_in(value: &OptionValue) -> Result<Vec<String>, String> {
+    let names = value.texts()?;
+    match names.iter().find(|name| !is_name(name)) {
+        None => Ok(names),
+        Some(odd) => Err(format!("takes names, not {odd:?}")),
+    }
+}
+
+fn variables(value: &OptionValue) -> Result<Vec<String>, String> {
+    let names = value.texts()?;
+    match names.iter().find(|name| !is_variable(name)) {
+        None => Ok(names),
+        Some(odd) => Err(format!("takes names of variables, not {odd:?}")),
     }
 }

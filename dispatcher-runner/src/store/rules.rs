@@ -2,6 +2,7 @@
 //!
 //! Pure functions of what a store has read; no store decides any of this for itself.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use dispatcher_core::limits::LOST_RERUNS_MAX;
@@ -29,9 +30,13 @@ pub(super) enum Verdict {
     Drop(JobId),
 }
 
-/// What makes a job a duplicate of another one of its dispatcher.
-pub(super) fn identity(job: &NewJob) -> &str {
-    job.options.unique_key.as_deref().unwrap_or(&job.identity)
+/// What makes a job a duplicate of another one of its dispatcher. A key is marked as one, so that
+/// it is never taken for the hash of a payload.
+pub(super) fn identity(job: &NewJob) -> Cow<'_, str> {
+    match &job.options.unique_key {
+        Some(key) => Cow::Owned(format!("key:{key}")),
+        None => Cow::Borrowed(&job.identity),
+    }
 }
 
 /// The policy of one submission; a `unique_key` turns `parallel` into `discard`.

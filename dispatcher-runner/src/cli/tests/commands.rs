@@ -50,6 +50,7 @@ fn secrets_are_shown_nowhere() {
 #[test]
 fn jobs_are_filtered() {
     let mut program = program();
+    program.configure("[service]\nqueues = [\"slow\"]");
     let ann = program.submit("CliLogin {\"user\":\"ann\"} --queue slow");
     let idle = program.submit("CliIdle");
     run_next(&mut program.host.store, &End::default());

@@ -261,7 +261,7 @@ impl State {
         let identity = rules::identity(job);
         let all = self.jobs.values();
         let mut twins: Vec<_> = all
-            .filter(|other| other.has_identity(&job.dispatcher, identity))
+            .filter(|other| other.has_identity(&job.dispatcher, &identity))
             .map(|other| (other.waits_for, other.seq, other.new.id))
             .collect();
         twins.sort_unstable();
@@ -274,7 +274,7 @@ impl State {
             return;
         };
         let dispatcher = ended.new.dispatcher.clone();
-        let identity = rules::identity(&ended.new).to_owned();
+        let identity = rules::identity(&ended.new).into_owned();
         let all = self.jobs.values_mut();
         let same: Vec<_> = all
             .filter(|job| job.has_identity(&dispatcher, &identity))
