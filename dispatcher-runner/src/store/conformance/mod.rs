@@ -33,8 +33,11 @@ mod random;
 mod record;
 mod register;
 mod rescue;
+mod room;
 mod submit;
 mod supervisors;
+mod twins;
+mod waiting;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
