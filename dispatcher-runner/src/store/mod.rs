@@ -16,6 +16,7 @@ mod sqlite;
 
 pub(crate) use group::{StoreClient, StoreThread};
 pub(crate) use memory::MemoryStore;
+pub(crate) use rules::payload_matches;
 pub(crate) use sqlite::SqliteStore;
 
 use std::io;

@@ -214,7 +214,7 @@ pub(super) fn mean_us(mean: Option<i64>, run: Duration) -> i64 {
 }
 
 /// Whether a payload has the value at the path (`a.b.0`).
-pub(super) fn payload_matches(payload: &str, path: &str, wanted: &str) -> bool {
+pub(crate) fn payload_matches(payload: &str, path: &str, wanted: &str) -> bool {
     let Ok(mut value) = serde_json::from_str::<serde_json::Value>(payload) else {
         return false;
     };

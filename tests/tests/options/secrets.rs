@@ -85,6 +85,9 @@ fn secret_values_are_shown_in_no_listing_and_no_log() {
         let (code, text) = quietly(&home, words);
         assert_eq!(code, 0, "{text}");
     }
+    // Nor can it be found by trying values out.
+    let found = prints(&home, ["jobs", "--search", &format!("pin={PIN}"), "--json"]);
+    assert_eq!(found.trim(), "[]");
     keeps_quiet("the supervisors' log", &home.log());
     // The job itself was given what was sent.
     assert!(home.job(&id).payload.contains(NOTE));

@@ -92,6 +92,26 @@ fn jobs_are_filtered() {
     assert_eq!((none.code, none.out.as_str()), (0, ""));
 }
 
+/// Whoever may list jobs must not find a secret by trying values out.
+#[test]
+fn a_search_finds_what_is_shown() {
+    let mut program = program();
+    let ann = program.submit("CliLogin {\"user\":\"ann\",\"token\":\"hunter2\"}");
+    program.submit("CliLogin {\"user\":\"bob\",\"token\":\"ann\"}");
+    for (search, found) in [
+        ("user=ann", vec![ann]),
+        ("token=hunter2", vec![]),
+        ("token=ann", vec![]),
+        ("=ann", vec![]),
+    ] {
+        let ran = program.run(&format!("jobs --ids --search {search}"));
+        let ids: Vec<_> = found.iter().map(|id| format!("{id}\n")).collect();
+        assert_eq!(ran.out, ids.concat(), "{search}");
+    }
+    let ran = program.run("jobs --ids --limit 1 --search user=ann");
+    assert_eq!(ran.out, format!("{ann}\n"), "the newest does not match");
+}
+
 #[test]
 fn ids_may_be_shortened() {
     let mut program = program();
