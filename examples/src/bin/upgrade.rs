@@ -94,9 +94,7 @@ impl Upgrade {
         }
         Ok(())
     }
-}
 
-impl Upgrade {
     /// Lets a file's time pass. To ask makes TERM a flag: there is time to clear away.
     fn is_stopped_meanwhile(&self, cx: &mut Context) -> bool {
         let start = Instant::now();
