@@ -195,6 +195,6 @@ fn apk_has(installed: &str, package: &str) -> bool {
 }
 
 // With its path, because the test `processes` compiles this file from elsewhere.
-#[cfg(test)]
 #[path = "requirements/tests.rs"]
+#[cfg(test)]
 mod tests;

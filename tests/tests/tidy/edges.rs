@@ -40,7 +40,9 @@ const RUNNER: [(&str, &[&str]); 17] = [
     ),
     (
         "testing",
-        &["app", "client", "config", "ids", "process", "store"],
+        &[
+            "about", "app", "client", "config", "ids", "process", "store",
+        ],
     ),
     (
         "app",
