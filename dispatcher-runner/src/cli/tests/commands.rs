@@ -1,6 +1,7 @@
 //! Every command but `notifydispatcher`.
 
-use serde_json::Value;
+use dispatcher_core::Definition;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -402,6 +403,27 @@ fn list_shows_fields_options_and_queues() {
     assert!(page.contains("| `max_queue` | 3 |\n"), "{page}");
     assert_eq!(program.run("list Nope").code, 64);
     assert_eq!(program.run("list --names").out, "CliIdle\nCliLogin\n");
+}
+
+/// With `schema` the payload's is shown, what a secret field is by default left out.
+#[test]
+fn list_shows_the_schema() {
+    let schema = || {
+        let token = json!({ "type": "string", "default": "hunter2" });
+        json!({ "properties": { "user": { "default": "ann" }, "token": token } })
+    };
+    let described = Definition {
+        schema: Some(schema),
+        ..*Login::definition()
+    };
+    let mut program = program();
+    let registry = Registry::builder().with(Box::leak(Box::new(described)));
+    program.registry = registry.build().unwrap();
+    let listed = json(&program.run("list CliLogin --json"));
+    let properties = &listed[0]["schema"]["properties"];
+    assert_eq!(properties["user"]["default"], "ann", "{listed:#}");
+    assert_eq!(properties["token"]["default"], "***", "{listed:#}");
+    assert_eq!(properties["token"]["type"], "string");
 }
 
 #[test]
