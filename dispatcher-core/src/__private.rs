@@ -52,6 +52,25 @@ pub fn default_payload<T: Dispatcher + Scheduled>() -> Result<String, PayloadErr
     serde_json::to_string(&T::scheduled()).map_err(|error| T::definition().refusal(&error))
 }
 
+/// The default payload of a `T` that need not be [`Default`]: its own constant comes before that
+/// of the trait, and exists for those that are.
+pub struct Payloads<T>(std::marker::PhantomData<T>);
+
+impl<T: Dispatcher + Default> Payloads<T> {
+    /// [`Definition::default_payload`].
+    pub const DEFAULT: Option<DefaultPayload> = Some(default_payload::<T>);
+}
+
+/// Of those that are not.
+pub trait PerhapsDefault {
+    /// [`Definition::default_payload`].
+    const DEFAULT: Option<DefaultPayload> = None;
+}
+
+impl<T> PerhapsDefault for Payloads<T> {}
+
+type DefaultPayload = fn() -> Result<String, PayloadError>;
+
 /// What a schedule can start: [`Default`] by another name, for the sake of the message.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has a schedule, but no default value",

@@ -219,8 +219,17 @@ fn whole_number<'a>(text: &'a str, example: &'static str) -> Result<(u64, &'a st
     Ok((number, after))
 }
 
+/// What a message quotes: on one line, whatever was written.
 fn bounded(text: &str) -> String {
-    text.chars().take(40).collect()
+    let mut quoted = String::new();
+    for letter in text.chars().take(40) {
+        if letter.is_control() {
+            quoted.extend(letter.escape_default());
+        } else {
+            quoted.push(letter);
+        }
+    }
+    quoted
 }
 
 #[cfg(test)]
@@ -269,6 +278,7 @@ mod tests {
             ("99999999999999999999", "too large"),
             ("18446744073709551615s", "too large"),
             ("5mé", "`mé` is no unit"),
+            ("5\n6", "`5\\n6` is no unit"),
             ("٥m", "does not start with a whole number"),
         ] {
             let error = parse_duration(text).unwrap_err().to_string();

@@ -43,7 +43,9 @@ pub use registry::{
     Claimant, Registry, RegistryBuilder, RegistryError, RegistryProblem, Role, UnknownDispatcher,
 };
 pub use retry::backoff_delay;
-pub use schedule::{Schedule, ScheduleError};
+pub use schedule::{
+    DecidedTick, Decision, Schedule, ScheduleError, ScheduleRecord, Spans, TickFate, ZonedSchedule,
+};
 pub use suggest::suggest;
 
 #[cfg(feature = "derive")]

@@ -19,12 +19,16 @@ use crate::Missed;
 use crate::limits::{MISSED_TICKS_MAX, TICK_LATE_MAX};
 
 mod parse;
+mod record;
+mod spans;
 mod words;
 
 #[cfg(test)]
 mod tests;
 
 pub use parse::ScheduleError;
+pub use record::{DecidedTick, Decision, ScheduleRecord, TickFate, ZonedSchedule};
+pub use spans::Spans;
 
 /// Periods of one offset that a search for an interval's next tick looks through: the rarest
 /// schedules tick once in forty years, and some zones change four times a year.
@@ -108,8 +112,8 @@ impl Schedule {
     /// * [`Missed::Once`]: the newest;
     /// * [`Missed::All`]: the newest hundred.
     ///
-    /// Ticks that are not among them are forgotten: the caller's next `last_tick` is this `now`,
-    /// or any later tick already stored. A `now` that jumped back to before `last_tick` gives none.
+    /// Ticks that are not among them are forgotten; [`ZonedSchedule::decide`] keeps the record of
+    /// that. A `now` that jumped back to before `last_tick` gives none.
     #[must_use]
     pub fn due(&self, last_tick: i64, now: i64, missed: Missed, zone: &TimeZone) -> Vec<i64> {
         match missed {

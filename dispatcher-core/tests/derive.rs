@@ -199,6 +199,26 @@ impl Process for Unit {
     }
 }
 
+#[derive(Dispatcher, Serialize, Deserialize, Default)]
+struct Unscheduled {
+    count: u32,
+}
+
+impl Process for Unscheduled {
+    fn process(&mut self, _cx: &mut Context) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// So that a configuration may give it a schedule.
+#[test]
+fn what_is_default_has_a_default_payload_without_a_schedule() {
+    let payload = Unscheduled::definition()
+        .default_payload
+        .expect("a default");
+    assert_eq!(payload().expect("it is JSON"), r#"{"count":0}"#);
+}
+
 #[test]
 fn defaults_are_the_documented_ones() {
     let definition = Unit::definition();
@@ -329,7 +349,14 @@ fn all_are_registered_once() {
         .map(|registration| definition_of(registration).name)
         .collect();
     names.sort_unstable();
-    let mut expected = vec!["Declared", "EmptyTuple", "Tuple", "Unit", "all.options"];
+    let mut expected = vec![
+        "Declared",
+        "EmptyTuple",
+        "Tuple",
+        "Unit",
+        "Unscheduled",
+        "all.options",
+    ];
     if cfg!(feature = "schema") {
         expected.insert(1, "Described");
     }

@@ -59,12 +59,18 @@ fn definition(input: &Input, checked: &Checked) -> TokenStream {
         shared.extend(quote!(__options.schedule = __dispatcher::Some(#schedule);));
     }
     let dispatcher = function("dispatcher_options", &shared);
-    let default_payload = at(
-        checked.schedule.as_ref().map(|it| it.span),
-        ident,
-        "default_payload",
-    );
-    let schema = at(checked.schema, ident, "schema");
+    // Without a schedule of its own it may get one from a configuration, if it is `Default`.
+    let default_payload = match &checked.schedule {
+        Some(schedule) => at(schedule.span, ident, "default_payload"),
+        None => quote!({
+            use __dispatcher::PerhapsDefault as _;
+            __dispatcher::Payloads::<#ident>::DEFAULT
+        }),
+    };
+    let schema = match checked.schema {
+        Some(span) => at(span, ident, "schema"),
+        None => quote!(__dispatcher::None),
+    };
     quote! {
         __dispatcher::Definition {
             name: #name,
@@ -115,11 +121,8 @@ fn place(ident: &Ident) -> TokenStream {
 }
 
 /// `Some(function::<T>)`, with `T` standing where the option was asked for, so that the compiler
-/// reports there what `T` lacks; `None` if it was not asked for.
-fn at(span: Option<Span>, ident: &Ident, function: &str) -> TokenStream {
-    let Some(span) = span else {
-        return quote!(__dispatcher::None);
-    };
+/// reports there what `T` lacks.
+fn at(span: Span, ident: &Ident, function: &str) -> TokenStream {
     let function = format_ident!("{function}");
     let mut there = ident.clone();
     there.set_span(ident.span().located_at(span));

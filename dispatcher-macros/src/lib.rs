@@ -20,6 +20,9 @@ mod text;
 mod value;
 
 #[cfg(test)]
+#[path = "../../tests/tests/fuzz/driver.rs"]
+mod fuzzing;
+#[cfg(test)]
 mod tests;
 
 /// Registers a struct as a dispatcher; needs `Process`, `Serialize` and `Deserialize` beside it.

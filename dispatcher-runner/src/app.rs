@@ -3,7 +3,7 @@
 //! `init()` comes first: in a re-executed copy of the program it never returns.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use dispatcher_core::{Registry, RegistryBuilder, RegistryError, RegistryProblem};
@@ -172,6 +172,24 @@ pub(crate) fn program_name() -> String {
     } else {
         name
     }
+}
+
+/// Absolute path of this program as it was called: it outlives an upgrade that moves a link, and
+/// its last part is the program's name.
+pub(crate) fn image() -> PathBuf {
+    let called = PathBuf::from(std::env::args_os().next().unwrap_or_default());
+    let found = match called.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => {
+            process::find_program(&called.to_string_lossy())
+        }
+        Some(_) => Some(called),
+        None => None,
+    };
+    let found = found.and_then(|path| std::path::absolute(path).ok());
+    found
+        .filter(|path| process::is_this_image(path))
+        .or_else(|| std::env::current_exe().ok())
+        .unwrap_or_default()
 }
 
 fn refuse(error: &RegistryError) -> ! {

@@ -4,11 +4,13 @@ use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use dispatcher_core::Registry;
+
 use crate::app;
 use crate::cli::{
     self, CliError, Environment, Host, JobOptions, JobRequest, State, SubmittedJob, Terminal,
 };
-use crate::client::{Request, Sender, SpawnError};
+use crate::client::{Request, Sender, SpawnError, TickReport};
 use crate::config::{StoreLocation, Surroundings};
 use crate::process;
 use crate::store::{SqliteStore, Store, StoreClient, StoreError, SupervisorRow};
@@ -33,6 +35,7 @@ pub fn main() -> ExitCode {
         terminal: Terminal::of_process(&surroundings),
         surroundings,
         interrupts: cli::Interrupts::of_process(),
+        image: app::image(),
         build: app::build().ok().cloned(),
         now,
         host: &mut ThisProgram { store: None },
@@ -142,6 +145,12 @@ impl Host for ThisProgram {
         if let Ok(sender) = self.sender(state) {
             sender.keep_served(dispatcher);
         }
+    }
+
+    fn tick(&mut self, state: &State<'_>, registry: &Registry) -> Result<TickReport, CliError> {
+        self.sender(state)
+            .and_then(|sender| sender.tick(registry))
+            .map_err(|error| refused(&error, state.location))
     }
 
     fn wait(&mut self, timeout: Duration) {

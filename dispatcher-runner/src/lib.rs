@@ -16,15 +16,23 @@ mod app;
 mod cli;
 mod client;
 mod config;
+#[cfg(test)]
+#[path = "../../tests/tests/fuzz/driver.rs"]
+mod fuzzing;
 mod host;
 mod ids;
 mod log;
 mod pinned;
 mod process;
 mod requirements;
+#[cfg(feature = "simulator")]
+#[doc(hidden)]
+#[path = "../../tests/simulator/mod.rs"]
+pub mod simulator;
 mod store;
 mod supervisor;
 pub mod testing;
+mod timer;
 
 pub use app::{SetupError, init, init_with, setup};
 pub use client::{

@@ -128,7 +128,7 @@ impl Host {
     fn has(&self, need: Need<'_>) -> bool {
         match need {
             Need::Package(name) => self.managers().iter().any(|manager| manager.has(name)),
-            Need::Command(name) => process::find_program(name, self.path()).is_some(),
+            Need::Command(name) => process::find_program_on(self.path(), name).is_some(),
         }
     }
 
@@ -147,7 +147,7 @@ impl Host {
         let dpkg = file(DPKG_STATUS).map(|status| Manager::Dpkg { status });
         let apk = APK_INSTALLED.into_iter().find_map(file);
         let apk = apk.map(|installed| Manager::Apk { installed });
-        let rpm = process::find_program("rpm", self.path());
+        let rpm = process::find_program_on(self.path(), "rpm");
         let rpm = rpm.map(|program| Manager::Rpm { program });
         [dpkg, apk, rpm].into_iter().flatten().collect()
     }

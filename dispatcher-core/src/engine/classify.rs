@@ -1,5 +1,8 @@
 //! From what was seen of an attempt to the cause of its end: one pure, total function.
 
+#[cfg(test)]
+mod tests;
+
 use crate::message::WorkResult;
 use crate::{Cause, ExitStatus, Usage};
 

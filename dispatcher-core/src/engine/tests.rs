@@ -10,6 +10,7 @@ use crate::{Cause, Counters, ExitStatus, Leftovers, OnLost, Options, Usage};
 
 mod odd_orders;
 mod random;
+mod shutdown;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -485,69 +486,6 @@ fn a_lost_keeper_answers_what_was_not_performed_yet() {
     desk.tell(Event::Recorded { worker });
     desk.tell(Event::Spawned { worker: unmade });
     assert_eq!(desk.engine.snapshot().live.len(), 1);
-}
-
-#[test]
-fn a_drain_stops_claiming_at_once_and_workers_at_its_deadline() {
-    let mut desk = Desk::new(2);
-    let worker = desk.start(Options::default());
-    desk.tell(Event::ShutdownRequested(Shutdown::Drain(4 * SECOND)));
-    desk.tell(Event::Woken);
-    // The row says so at once, so that nobody waits for this supervisor.
-    assert_eq!(desk.next(), Effect::Close);
-    desk.tell(Event::CloseAnswered { closed: true });
-    desk.quiet();
-    desk.pass();
-    assert_eq!(desk.monotonic, 4 * SECOND);
-    assert_eq!(desk.next(), Effect::Stop { worker });
-    let verdict = desk.end(
-        worker,
-        ExitStatus::Signalled {
-            signal: 15,
-            core: false,
-        },
-    );
-    assert_eq!(
-        (verdict.outcome.cause, verdict.next),
-        (Cause::Shutdown, Next::Release)
-    );
-    desk.quiet();
-    desk.tell(Event::Recorded { worker });
-    assert_eq!(desk.next(), Effect::Finish);
-}
-
-#[test]
-fn every_ordered_pair_of_shutdown_requests_only_gets_faster() {
-    let requests = [
-        Shutdown::Finish,
-        Shutdown::Drain(4 * SECOND),
-        Shutdown::Drain(SECOND),
-        Shutdown::Now,
-    ];
-    for first in requests {
-        for second in requests {
-            let mut desk = Desk::new(1);
-            let worker = desk.start(Options::default());
-            desk.tell(Event::ShutdownRequested(first));
-            assert_eq!(desk.next(), Effect::Close);
-            desk.tell(Event::CloseAnswered { closed: true });
-            desk.tell(Event::ShutdownRequested(second));
-            let expected = match first.max_haste(second) {
-                Shutdown::Finish => None,
-                Shutdown::Drain(time) => Some(time),
-                Shutdown::Now => Some(Duration::ZERO),
-            };
-            let Some(at) = expected else {
-                desk.quiet();
-                continue;
-            };
-            while desk.effects.is_empty() {
-                desk.pass();
-            }
-            assert_eq!(desk.monotonic, at, "{first:?} then {second:?}");
-            assert_eq!(desk.next(), Effect::Stop { worker });
-        }
-    }
 }
 
 #[test]

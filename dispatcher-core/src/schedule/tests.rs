@@ -35,4 +35,5 @@ fn ticks(expression: &str, zone_name: &str, after: &str, count: usize) -> Vec<St
 
 mod clock_changes;
 mod due;
+mod record;
 mod texts;

@@ -4,8 +4,7 @@
 //! well as about where its state lies.
 
 use std::ffi::OsString;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::Environment;
 use super::arguments::Arguments;
@@ -33,7 +32,7 @@ pub(crate) fn hand_over(
     let Some(program) = flag.or_else(|| config.program().map(PathBuf::from)) else {
         return Ok(());
     };
-    if is_this_image(&program) {
+    if crate::process::is_this_image(&program) {
         return Err(CliError::new(
             exit::CONFIGURATION,
             format!("{} cannot be the application", program.display()),
@@ -81,15 +80,6 @@ fn without_app(arguments: &[OsString]) -> Vec<OsString> {
         }
     }
     kept
-}
-
-fn is_this_image(program: &Path) -> bool {
-    let identity = |path: &Path| {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some((metadata.dev(), metadata.ino()))
-    };
-    let own = identity(Path::new("/proc/self/exe"));
-    own.is_some() && identity(program) == own
 }
 
 #[cfg(test)]

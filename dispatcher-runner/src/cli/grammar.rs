@@ -17,6 +17,7 @@ pub(crate) enum CommandName {
     Pause,
     Resume,
     Prune,
+    Schedule,
     Status,
     Doctor,
     Completions,
@@ -77,6 +78,9 @@ pub(crate) enum Words {
 pub(crate) const SHELLS: &[&str] = &["bash", "zsh", "fish"];
 /// The states of a job.
 pub(crate) const STATES: &[&str] = &["queued", "running", "succeeded", "failed", "cancelled"];
+
+/// What `schedule` can do.
+pub(crate) const SCHEDULE_WORDS: &[&str] = &["list", "install", "remove", "tick"];
 
 /// The command with this name.
 pub(crate) fn command(name: &str) -> Option<&'static Command> {
@@ -332,6 +336,24 @@ pub(crate) const COMMANDS: &[Command] = &[
             The newest output of each dispatcher is always kept.",
         positional: none(),
         flags: &[],
+    },
+    Command {
+        id: CommandName::Schedule,
+        name: "schedule",
+        arguments: "<list | install | remove | tick>",
+        summary: "show schedules, and have the host's timer follow them",
+        details: "list     every schedule in words, its last tick and its next five times\n\
+            install  one entry for the host's timer, every minute and at boot; may be\n         \
+                     repeated. It calls `PROGRAM schedule tick`.\n\
+            remove   takes the entry out; everything else stays as it is\n\
+            tick     submits what is due. However many do, each tick runs once.\n\
+            Exit codes of tick: 69 a queue was full, 78 a schedule cannot be followed.",
+        positional: between(1, 1, Words::These(SCHEDULE_WORDS)),
+        flags: &[
+            switch("systemd", None, "install: with a timer of systemd"),
+            switch("crontab", None, "install: with the crontab"),
+            switch("print", None, "install: show the entry, and write nothing"),
+        ],
     },
     Command {
         id: CommandName::Status,

@@ -4,11 +4,13 @@
 //! engine. Whoever is told a terminal state is told it after [`Store::sync`].
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use dispatcher_core::{Definition, JobId, Options, Registry};
 
+use crate::client::TickReport;
 use crate::config::{Config, Overrides, Search, StoreLocation, Surroundings, WorkingDirectory};
 use crate::store::{Build, Store, StoreError, SupervisorRow, UnixMs};
 
@@ -48,6 +50,8 @@ pub(crate) struct Environment<'a> {
     pub(crate) surroundings: Surroundings,
     pub(crate) terminal: Terminal,
     pub(crate) interrupts: Interrupts,
+    /// Absolute path of the program, as it was called.
+    pub(crate) image: PathBuf,
     /// The running image.
     pub(crate) build: Option<Build>,
     /// The wall clock.
@@ -81,6 +85,9 @@ pub(crate) trait Host {
 
     /// Starts a supervisor when there is none, for a job that is waited for.
     fn keep_served(&mut self, state: &State<'_>, dispatcher: &str);
+
+    /// Decides the ticks of the program's schedules that have passed, and submits their jobs.
+    fn tick(&mut self, state: &State<'_>, registry: &Registry) -> Result<TickReport, CliError>;
 
     /// Waits until something may have changed, at most for `timeout`.
     fn wait(&mut self, timeout: Duration);

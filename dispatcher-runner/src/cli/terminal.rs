@@ -6,6 +6,7 @@
 use std::io::{self, IsTerminal as _, Write};
 
 use super::error::{CliError, Stop};
+use super::layout::{harmless, harmless_lines};
 use crate::config::Surroundings;
 
 /// Standard output and standard error.
@@ -196,13 +197,13 @@ impl Terminal {
         let _ = self.err.flush();
     }
 
-    /// Writes an error in its three parts.
+    /// Writes an error in its three parts. What was typed or stored is quoted in them.
     pub(crate) fn error(&mut self, error: &CliError) {
         self.note(&format!(
             "error: {}\nbecause: {}\ntry: {}",
-            error.what,
-            error.why.replace('\n', "\n         "),
-            error.todo.replace('\n', "\n     "),
+            harmless(&error.what),
+            harmless_lines(&error.why).replace('\n', "\n         "),
+            harmless_lines(&error.todo).replace('\n', "\n     "),
         ));
     }
 

@@ -1,7 +1,9 @@
 //! The command line run inside this process, against a store in memory and a scripted supervisor.
 
 mod commands;
+mod fuzz;
 mod notify;
+mod schedules;
 mod surroundings;
 
 use std::cell::RefCell;
@@ -125,6 +127,7 @@ struct TestHost {
     broken: bool,
     lost: bool,
     fresh: bool,
+    ticked: TickReport,
 }
 
 /// What a command did.
@@ -156,6 +159,7 @@ fn program() -> Program {
             broken: false,
             lost: false,
             fresh: false,
+            ticked: TickReport::default(),
         },
         registry,
         variables: Vec::new(),
@@ -196,6 +200,7 @@ impl Program {
             surroundings,
             terminal,
             interrupts: Interrupts::Scripted(std::mem::take(&mut self.interrupts)),
+            image: self.folder.path().join("bin/app"),
             build: Some(build()),
             now: || NOW,
             host: &mut self.host,
@@ -325,6 +330,10 @@ impl Host for TestHost {
     }
 
     fn keep_served(&mut self, _: &State<'_>, _: &str) {}
+
+    fn tick(&mut self, _: &State<'_>, _: &Registry) -> Result<TickReport, CliError> {
+        Ok(self.ticked.clone())
+    }
 
     fn wait(&mut self, _: Duration) {
         self.waits += 1;

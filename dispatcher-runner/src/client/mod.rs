@@ -4,6 +4,7 @@ mod attempts;
 mod builder;
 mod error;
 mod handle;
+mod schedule;
 mod submit;
 
 use dispatcher_core::Dispatcher;
@@ -13,6 +14,7 @@ pub use builder::{JobBuilder, Mode, Started};
 pub use error::{SpawnError, StoreFailure};
 pub(crate) use handle::SERVED_EVERY;
 pub use handle::{Ended, JobHandle, JobStatus, latest_job, latest_output};
+pub(crate) use schedule::{ScheduleProblem, Scheduled, TickReport};
 pub(crate) use submit::{Request, Sender, Sent, keep_served, submit};
 
 /// What every dispatcher can do.

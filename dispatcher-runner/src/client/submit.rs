@@ -180,7 +180,7 @@ impl Sender<'_> {
     }
 
     /// The job is stored, whatever happens here; the next submission, timer or service runs it.
-    fn ensure(&self, names: &[&'static str], rows: &[SupervisorRow]) {
+    pub(super) fn ensure(&self, names: &[&'static str], rows: &[SupervisorRow]) {
         let wanted = launch::Wanted {
             orders: &self.orders(),
             build: self.build,
@@ -192,7 +192,7 @@ impl Sender<'_> {
     }
 
     /// What a supervisor that this process starts will be told.
-    fn orders(&self) -> Orders {
+    pub(super) fn orders(&self) -> Orders {
         Orders {
             program: self.config.app().to_owned(),
             state_file: self.location.file().to_owned(),
@@ -206,7 +206,7 @@ impl Sender<'_> {
     }
 
     /// The row of a dispatcher, as this build and this configuration see it.
-    fn row(&self, definition: &'static Definition) -> DispatcherRow {
+    pub(super) fn row(&self, definition: &'static Definition) -> DispatcherRow {
         let mut options = (definition.options)();
         let mut shared = (definition.dispatcher_options)();
         self.config
@@ -229,7 +229,7 @@ fn slots_by_default() -> u32 {
     })
 }
 
-fn new_job(request: Request, build: &Build) -> Result<NewJob, SpawnError> {
+pub(super) fn new_job(request: Request, build: &Build) -> Result<NewJob, SpawnError> {
     let options = checked(request.options).map_err(|misfit| SpawnError::Option {
         dispatcher: request.definition.name.to_owned(),
         option: misfit.option,
@@ -254,7 +254,7 @@ fn new_job(request: Request, build: &Build) -> Result<NewJob, SpawnError> {
     })
 }
 
-fn check_requirements(request: &Request) -> Result<(), SpawnError> {
+pub(super) fn check_requirements(request: &Request) -> Result<(), SpawnError> {
     let names = requirements::missing_cached(&request.options);
     if names.is_empty() {
         return Ok(());

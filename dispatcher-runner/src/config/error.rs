@@ -120,6 +120,19 @@ impl ConfigError {
     }
 }
 
+/// A text from outside as part of a message, which is one line whatever was written.
+pub(super) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() {
+            line.extend(letter.escape_default());
+        } else {
+            line.push(letter);
+        }
+    }
+    line
+}
+
 fn headline(path: Option<&PathBuf>, problems: &[ConfigProblem]) -> String {
     let place = match path {
         Some(path) => path.display().to_string(),

@@ -8,6 +8,7 @@ use dispatcher_core::suggest;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::error::one_line;
 use super::location::{self, StoreLocation, StoreOrigin};
 use super::{Alias, Config, ConfigError, ConfigProblem, OptionValue, Section};
 
@@ -348,6 +349,7 @@ impl Reader<'_> {
 
     fn problem(&mut self, span: Range<usize>, what: String, todo: String) {
         let line = Some(self.line(span.start));
+        let (what, todo) = (one_line(&what), one_line(&todo));
         self.problems.push(ConfigProblem { line, what, todo });
     }
 

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::error::one_line;
 use super::{ConfigError, ConfigProblem};
 
 /// Name of the state file in an application's folder.
@@ -52,6 +53,15 @@ impl StoreLocation {
         self.file.parent().unwrap_or(Path::new("/"))
     }
 
+    /// A URL that names the state file, whatever characters it has; `None` if it is not text.
+    pub(crate) fn url(&self) -> Option<String> {
+        let path = self.file.to_str()?;
+        Some(format!(
+            "sqlite:{}",
+            path.replace('%', "%25").replace('?', "%3F")
+        ))
+    }
+
     /// Who decided it.
     #[must_use]
     pub fn origin(&self) -> &StoreOrigin {
@@ -96,7 +106,7 @@ pub(super) fn check_app(app: &str) -> Result<(), ConfigError> {
 pub(super) fn parse_url(url: &str, base: &Path) -> Result<PathBuf, ConfigProblem> {
     let problem = |what: String, todo: &str| ConfigProblem {
         line: None,
-        what,
+        what: one_line(&what),
         todo: todo.to_owned(),
     };
     let example = "write sqlite:/path/state.db";

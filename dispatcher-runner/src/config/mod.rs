@@ -26,8 +26,10 @@ pub use location::{StoreLocation, StoreOrigin};
 pub use values::OptionValue;
 
 pub(crate) use checked::checked;
+use error::one_line;
+
 pub(crate) use options::Overrides;
-pub(crate) use surroundings::{CONFIG_VARIABLE, Surroundings};
+pub(crate) use surroundings::{CONFIG_VARIABLE, STORE_VARIABLE, Surroundings};
 
 /// Name of a configuration file.
 pub(crate) const FILE_NAME: &str = "dispatcher.toml";
@@ -314,8 +316,8 @@ impl Config {
         };
         ConfigProblem {
             line: self.aliases.get(word).and_then(|alias| alias.line),
-            what: problem.to_string().replace('\n', "; "),
-            todo: problem.advice(),
+            what: one_line(&problem.to_string().replace('\n', "; ")),
+            todo: one_line(&problem.advice()),
         }
     }
 }
@@ -324,7 +326,9 @@ fn unknown_section(registry: &Registry, name: &str, section: &Section) -> Config
     let meant = suggest(name, registry.iter().map(|known| known.name));
     ConfigProblem {
         line: section.line,
-        what: format!("[dispatchers.{name}] names no dispatcher of this program"),
+        what: one_line(&format!(
+            "[dispatchers.{name}] names no dispatcher of this program"
+        )),
         todo: match meant {
             Some(meant) => format!("did you mean [dispatchers.{meant}]?"),
             None => "the command `list` shows every dispatcher".to_owned(),

@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 
 use super::OptionValue;
 use super::checked::{directory_mistake, is_name, is_variable, label_mistake};
+use super::error::one_line;
 
 /// One option.
 #[derive(Debug)]
@@ -68,6 +69,13 @@ impl Overrides {
         names.filter(|name| OF_SCHEDULE.contains(name)).collect()
     }
 
+    /// What is set here, in the order of the table.
+    #[cfg(test)]
+    pub(super) fn given(&self) -> impl Iterator<Item = (&'static str, &OptionValue)> {
+        let given = self.0.iter();
+        given.map(|(index, value)| (OPTIONS[*index].name, value))
+    }
+
     /// Whether an option is set here.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(index, _)| OPTIONS[*index].name == name)
@@ -92,7 +100,7 @@ fn check(spec: &OptionSpec, value: &OptionValue) -> Result<(), String> {
         job: &mut job,
         dispatcher: &mut dispatcher,
     };
-    (spec.set)(value, &mut target).map_err(|why| format!("`{}` {why}", spec.name))
+    (spec.set)(value, &mut target).map_err(|why| one_line(&format!("`{}` {why}", spec.name)))
 }
 
 fn unknown_option(name: &str) -> String {
@@ -102,7 +110,9 @@ fn unknown_option(name: &str) -> String {
         "unique_key" => "it is given with each job",
         "schema" | "crate" => "it can stand in the source only",
         _ => {
-            return match suggest(name, OPTIONS.iter().map(|spec| spec.name)) {
+            let meant = suggest(name, OPTIONS.iter().map(|spec| spec.name));
+            let name = one_line(name);
+            return match meant {
                 Some(meant) => format!("unknown option `{name}`; did you mean `{meant}`?"),
                 None => {
                     format!("unknown option `{name}`; known are {}", names().join(", "))

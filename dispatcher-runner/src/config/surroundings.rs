@@ -62,8 +62,7 @@ impl Surroundings {
         if search.working_directory == WorkingDirectory::Searched {
             places.push(self.directory.join(FILE_NAME));
         }
-        let home = self.home().map(|home| home.join(".config"));
-        if let Some(base) = self.absolute("XDG_CONFIG_HOME").or(home) {
+        if let Some(base) = self.config_home() {
             places.push(base.join(app).join(FILE_NAME));
         }
         places.push(self.system_config.join(app).join(FILE_NAME));
@@ -95,6 +94,25 @@ impl Surroundings {
         };
         let file = base.join(app).join(location::STATE_FILE);
         Ok(StoreLocation::new(file, StoreOrigin::Default))
+    }
+
+    /// The variables that another process of this user needs to come to the same places; not those
+    /// that name them outright.
+    pub(crate) fn places(&self) -> Vec<(&'static str, PathBuf)> {
+        let base = ["XDG_CONFIG_HOME", "XDG_STATE_HOME"];
+        let base = base.into_iter().map(|name| (name, self.absolute(name)));
+        let home = self
+            .absolute("HOME")
+            .filter(|home| self.passwd_home().as_ref() != Some(home));
+        base.chain([("HOME", home)])
+            .filter_map(|(name, path)| Some((name, path?)))
+            .collect()
+    }
+
+    /// Where this user's configuration lies.
+    pub(crate) fn config_home(&self) -> Option<PathBuf> {
+        let home = || self.home().map(|home| home.join(".config"));
+        self.absolute("XDG_CONFIG_HOME").or_else(home)
     }
 
     fn absolute(&self, name: &str) -> Option<PathBuf> {

@@ -1,5 +1,7 @@
 //! The configuration: places, precedence, and the words of every kind of error.
 
+mod fuzz;
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -37,7 +37,9 @@ pub(crate) use capture::{CaptureBuffer, LIVE_BYTES_MAX, live_path};
 pub(crate) use detached::{detach, start_detached, take_own_name};
 pub(crate) use keeper::{Keeper, KeeperSpec};
 pub(crate) use memory::tree_exceeds;
-pub(crate) use programs::{find_program, has_role, succeeds};
+pub(crate) use programs::{
+    Conversation, converse, find_program, find_program_on, has_role, is_this_image, succeeds,
+};
 pub(crate) use replace::replace_with;
 pub(crate) use role::{become_role_if_asked, other_threads};
 #[cfg(feature = "tokio")]

@@ -8,19 +8,24 @@
 mod clock;
 #[cfg(test)]
 mod conformance;
+mod error;
 mod group;
 mod memory;
 mod pick;
 mod rules;
+mod schedule;
 mod sqlite;
 
+pub(crate) use error::StoreError;
 pub(crate) use group::{StoreClient, StoreThread};
 pub(crate) use memory::MemoryStore;
+#[cfg(feature = "simulator")]
+pub(crate) use memory::{Glance, Waits};
 pub(crate) use rules::payload_matches;
+pub(crate) use schedule::{KnownSchedules, ScheduledJobs, TickRequest, Ticked};
 pub(crate) use sqlite::SqliteStore;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use dispatcher_core::{Counters, DispatcherOptions, JobId, JobState, OnLost, Options, Outcome};
@@ -67,6 +72,7 @@ pub(crate) trait Store: Send {
     fn note_progress(&mut self, notes: &[ProgressNote]) -> Result<(), StoreError>;
 
     /// Cancels jobs durably. Queued ones end at once; for running ones the request is remembered.
+    /// An end that a reply tells of is durable, too.
     fn cancel(&mut self, jobs: &[JobId], by: &str) -> Result<Vec<CancelReply>, StoreError>;
 
     /// Running jobs of a supervisor whose cancellation was requested.
@@ -106,12 +112,24 @@ pub(crate) trait Store: Send {
     /// What a supervisor has claimed.
     fn claimed_by(&mut self, supervisor: SupervisorId) -> Result<Vec<Held>, StoreError>;
 
+    /// The same, as the claims said it: for a supervisor that did not hear the answer to one.
+    fn claims_of(&mut self, supervisor: SupervisorId) -> Result<Vec<Claimed>, StoreError>;
+
     /// Re-queues (or, by `on_lost`, ends) everything claimed by a supervisor that is proved dead
     /// with all of its workers, and removes its row. Each attempt is recorded as `WorkerLost`.
     fn rescue(&mut self, dead: SupervisorId) -> Result<Rescued, StoreError>;
 
     /// Inserts or refreshes rows of dispatchers; an older build never replaces a newer one.
     fn register(&mut self, dispatchers: &[DispatcherRow]) -> Result<(), StoreError>;
+
+    /// Decides, by the store's clock, the ticks of schedules that have passed since the last time,
+    /// and submits the jobs of those that run. Each tick is decided once, whoever asks how often
+    /// and whatever the clock does; decision and jobs share one durable commit. A tick refused by
+    /// a full queue or an overlap is decided, too: only its record is written.
+    fn tick(&mut self, requests: &[TickRequest]) -> Result<Ticked, StoreError>;
+
+    /// The store's time, and what is on record about schedules.
+    fn schedules(&mut self) -> Result<KnownSchedules, StoreError>;
 
     /// All dispatchers with their counters, by name.
     fn dispatchers(&mut self) -> Result<Vec<DispatcherStatus>, StoreError>;
@@ -177,7 +195,7 @@ pub(crate) struct NewJob {
     pub(crate) identity: String,
     pub(crate) options: Options,
     pub(crate) retry_of: Option<JobId>,
-    /// Who submitted it, for `show`: `"pid 1234 (myapp)"`, `"schedule"`.
+    /// Who submitted it, for `show`: `"pid 1234 (myapp)"`, `"schedule, tick 2027-03-01T02:30:00Z"`.
     pub(crate) origin: String,
     /// Build of the submitting program.
     pub(crate) build: Build,
@@ -269,7 +287,7 @@ pub(crate) struct Claim {
 }
 
 /// A claimed job.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Claimed {
     pub(crate) job: JobId,
     pub(crate) slot: u32,
@@ -518,81 +536,6 @@ impl Default for Retention {
         Self {
             age: dispatcher_core::limits::FINISHED_AGE_MAX,
             count_per_dispatcher: dispatcher_core::limits::FINISHED_COUNT_MAX,
-        }
-    }
-}
-
-/// A store could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StoreError {
-    /// The state directory cannot be used.
-    #[error("cannot use the state directory {}", path.display())]
-    Directory {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    /// The state file lies on a network file system.
-    #[error("{} lies on a network file system ({kind}), where SQLite's locks do not hold", path.display())]
-    NetworkFileSystem { path: PathBuf, kind: String },
-    /// The state file was written by a newer version of this program.
-    #[error("{} has schema version {found}; this program knows versions up to {known}", path.display())]
-    NewerSchema {
-        path: PathBuf,
-        found: i64,
-        known: i64,
-    },
-    /// The state file is damaged, or no state file at all.
-    #[error("{} is damaged or is no state file: {detail}", path.display())]
-    Corrupt { path: PathBuf, detail: String },
-    /// The state file is not where it was opened any more.
-    #[error("{} was deleted or replaced while it was used", path.display())]
-    Gone { path: PathBuf },
-    /// No space is left.
-    #[error("no space is left for {}", path.display())]
-    Full { path: PathBuf },
-    /// Nobody let go of the write lock for the whole bounded wait.
-    #[error("{} was locked by another process for {waited:?}", path.display())]
-    Busy { path: PathBuf, waited: Duration },
-    /// Anything else the database said.
-    #[error("{} failed: {detail}", path.display())]
-    Database { path: PathBuf, detail: String },
-}
-
-impl StoreError {
-    /// What the operating system said about the directory of a state file.
-    pub(crate) fn unusable(file: &Path, directory: &Path, source: io::Error) -> Self {
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full {
-                path: file.to_owned(),
-            },
-            _ => Self::Directory {
-                path: directory.to_owned(),
-                source,
-            },
-        }
-    }
-
-    /// One line of what to do about it.
-    pub(crate) fn advice(&self) -> String {
-        match self {
-            Self::Directory { .. } => {
-                "check its owner and permissions, or name another place with DISPATCHER_DATABASE_URL=sqlite:/path/state.db".into()
-            }
-            Self::NetworkFileSystem { .. } => {
-                "put the state file on a local disk with DISPATCHER_DATABASE_URL=sqlite:/path/state.db".into()
-            }
-            Self::NewerSchema { .. } => {
-                "run the newer program, or name another state file; this one was not changed".into()
-            }
-            Self::Corrupt { path, .. } => format!(
-                "move {} (and its -wal and -shm) away, then restore a backup or start afresh",
-                path.display()
-            ),
-            Self::Gone { .. } => "start the program again; what stood in the old file is on record there only".into(),
-            Self::Full { .. } => "free some space and try again; everything acknowledged is kept".into(),
-            Self::Busy { .. } => "find the process that holds it (fuser on the file) and try again".into(),
-            Self::Database { .. } => "see the message; `doctor` checks the file and its surroundings".into(),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::engine::{
-    Assignment, Effect, Engine, EngineConfig, Event, Next, Now, Strays, Verdict, WorkerId,
+    Assignment, Effect, Engine, EngineConfig, Event, Now, Strays, Verdict, WorkerId,
 };
 use dispatcher_core::message::{Start, SupervisorMessage};
 use dispatcher_core::{Isolation, Options};
@@ -18,12 +18,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::pinned::Pinned;
 use crate::process::{self, Keeper, KeeperRequest, Limits, Tag};
-use crate::store::{self, ClaimRequest, Record, Serves, StoreClient, SupervisorId};
+use crate::store::{self, Serves, StoreClient, SupervisorId};
 
+use super::clerk::{Clerk, Post};
 use super::link::{Link, READ_BYTES};
 use super::open::Home;
 use super::upkeep::Newer;
-use super::work::{Close, Work};
+use super::work::Work;
 use super::{Orders, SupervisorError};
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -59,7 +60,6 @@ pub(super) struct Driver<'a> {
     home: &'a Home,
     /// The slot locks; taken anew when they had to be proved free.
     slots: Vec<File>,
-    build: String,
     program: String,
     live: PathBuf,
     state: Pinned,
@@ -68,15 +68,12 @@ pub(super) struct Driver<'a> {
     origin: Instant,
     engine: Engine,
     keeper: Keeper,
+    clerk: Clerk,
     work: Work,
-    supervisor: SupervisorId,
-    serves: Serves,
     worker_slots: u32,
     links: BTreeMap<WorkerId, Link>,
     elected: &'a mut Option<File>,
     newer: Newer,
-    /// The newer supervisor that shall take over.
-    heir: Option<SupervisorId>,
     signals: process::StopSignals,
     next_memory_look: Option<Instant>,
     finished: bool,
@@ -104,14 +101,18 @@ impl<'a> Driver<'a> {
             drain_timeout: DRAIN_TIMEOUT,
             seed: crate::ids::random_u64(),
         };
-        let serves = Serves {
-            dispatchers: setup.dispatchers,
-            queues: setup.orders.queues.clone(),
-        };
+        let clerk = Clerk::new(Post {
+            supervisor: setup.supervisor,
+            serves: Serves {
+                dispatchers: setup.dispatchers,
+                queues: setup.orders.queues.clone(),
+            },
+            worker_slots: setup.orders.slots,
+            build: setup.build.id.clone(),
+        });
         Ok(Self {
             home: setup.home,
             slots: setup.slots,
-            build: setup.build.id.clone(),
             program: setup.orders.program.clone(),
             live: setup.live,
             state: setup.state,
@@ -119,15 +120,12 @@ impl<'a> Driver<'a> {
             origin,
             engine: Engine::new(config, now_since(origin)),
             keeper: setup.keeper,
-            work: Work::new(setup.store, setup.supervisor, serves.clone())
-                .map_err(SupervisorError::Poll)?,
-            supervisor: setup.supervisor,
-            serves,
+            clerk,
+            work: Work::new(setup.store).map_err(SupervisorError::Poll)?,
             worker_slots: setup.orders.slots,
             links: BTreeMap::new(),
             elected: setup.elected,
             newer: setup.newer,
-            heir: None,
             signals: process::StopSignals::catch().map_err(SupervisorError::Poll)?,
             next_memory_look: None,
             finished: false,
@@ -156,7 +154,7 @@ impl<'a> Driver<'a> {
             }
             self.look_around()?;
             self.gather_notes();
-            self.work.send();
+            self.work.send(&mut self.clerk);
             let ready = self.wait()?;
             self.take_in(ready)?;
         }
@@ -171,7 +169,7 @@ impl<'a> Driver<'a> {
         }
         self.next_place_look = now + PLACE_INTERVAL;
         // The backstop of a wake-up that was lost: nothing else may be due for hours.
-        self.work.next.cancellations |= !self.links.is_empty();
+        self.look_for_cancellations();
         let gone = if self.state.is_gone() {
             self.state.path()
         } else if self.home.is_gone() {
@@ -255,14 +253,7 @@ impl<'a> Driver<'a> {
 
     fn perform(&mut self, effect: Effect) -> Result<(), SupervisorError> {
         match effect {
-            Effect::Claim { slots } => {
-                self.work.next.claim = Some(ClaimRequest {
-                    supervisor: self.supervisor,
-                    serves: self.serves.clone(),
-                    slots,
-                    worker_slots: self.worker_slots,
-                });
-            }
+            Effect::Claim { slots } => self.clerk.claim(slots),
             Effect::Spawn {
                 worker,
                 assignment,
@@ -295,11 +286,9 @@ impl<'a> Driver<'a> {
                 self.end_drains();
             }
             Effect::Record { worker, verdict } => self.record(worker, *verdict),
-            Effect::CloseIfIdle => self.work.next.close = Some(Close::IfIdle),
-            Effect::HandOver => {
-                self.work.next.close = self.heir.map(Close::For);
-            }
-            Effect::Close => self.work.next.close = Some(Close::Anyway),
+            Effect::CloseIfIdle => self.clerk.close_if_idle(),
+            Effect::HandOver => self.clerk.hand_over(),
+            Effect::Close => self.clerk.close(),
             Effect::Finish => self.finished = true,
         }
         Ok(())
@@ -395,26 +384,19 @@ impl<'a> Driver<'a> {
             None => (None, store::Capture::default()),
         };
         tracing::debug!(job = %verdict.job, attempt = verdict.attempt, outcome = verdict.outcome.cause.name(), "job ends");
-        let record = Record {
-            job: verdict.job,
-            token: verdict.token,
-            attempt: verdict.attempt,
-            started_at: verdict.started_wall_ms,
-            ended_at: verdict.ended_wall_ms,
-            run_time: verdict.run_time,
-            pid,
-            build: self.build.clone(),
-            outcome: verdict.outcome,
-            output: verdict.output,
-            capture,
-            next: next(verdict.next),
-        };
-        self.work.next.records.push((worker, record));
+        self.clerk.record(worker, verdict, pid, capture);
     }
 
     fn gather_notes(&mut self) {
-        let notes = self.links.values_mut().filter_map(|link| link.note.take());
-        self.work.next.notes.extend(notes);
+        for note in self.links.values_mut().filter_map(|link| link.note.take()) {
+            self.clerk.note(note);
+        }
+    }
+
+    fn look_for_cancellations(&mut self) {
+        if !self.links.is_empty() {
+            self.clerk.look_for_cancellations();
+        }
     }
 }
 
@@ -441,18 +423,6 @@ fn limits(options: &Options) -> Limits {
         open_files: options.open_files,
         nice: options.nice,
         ..Limits::default()
-    }
-}
-
-fn next(next: Next) -> store::Next {
-    match next {
-        Next::Succeed => store::Next::Succeed,
-        Next::Fail => store::Next::Fail,
-        Next::Cancel => store::Next::Cancel,
-        Next::Retry { after } => store::Next::Retry { after },
-        Next::Snooze { after } => store::Next::Snooze { after },
-        Next::Release => store::Next::Release,
-        Next::Lost { on_lost } => store::Next::Lost { on_lost },
     }
 }
 

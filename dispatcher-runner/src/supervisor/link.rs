@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dispatcher_core::JobId;
-use dispatcher_core::engine::Word;
-use dispatcher_core::frame::{Decoder, Frame};
-use dispatcher_core::limits::FRAME_BYTES_MAX;
-use dispatcher_core::message::{PROTOCOL_VERSION, Start, SupervisorMessage, WorkerMessage};
+use dispatcher_core::frame::Frame;
+use dispatcher_core::message::{Start, SupervisorMessage};
 
 use crate::process::{CaptureBuffer, live_path};
 use crate::store::{Capture, ProgressNote, Stream};
+
+use super::hearing::{Heard, Hearing};
 
 /// Bytes read at a time.
 pub(super) const READ_BYTES: usize = 64 * 1024;
@@ -24,13 +24,6 @@ pub(super) const READ_BYTES: usize = 64 * 1024;
 pub(super) const READS_AT_ONCE: u32 = 16;
 /// How often a dead worker's channel is read: more than a socket can hold.
 pub(super) const READS_AT_END: u32 = 4096;
-
-/// What came from a worker.
-pub(super) enum Heard {
-    Word(Word),
-    Progress { fraction: f64, text: String },
-    Broken(String),
-}
 
 /// A worker's descriptors, and what belongs to its attempt.
 pub(super) struct Link {
@@ -47,7 +40,7 @@ pub(super) struct Link {
     /// Set when the worker is dead: monotonic time at which reading its output ends.
     pub(super) drain_until: Option<Duration>,
     control: Option<UnixStream>,
-    decoder: Decoder,
+    hearing: Hearing,
     outgoing: Vec<u8>,
     stdout: Pipe,
     stderr: Pipe,
@@ -93,7 +86,7 @@ impl Link {
             note: None,
             drain_until: None,
             control: Some(ours),
-            decoder: Decoder::new(FRAME_BYTES_MAX),
+            hearing: Hearing::new(),
             outgoing: Vec::new(),
             stdout: Pipe::new(stdout, live_path(live, start.job, start.attempt, "out")),
             stderr: Pipe::new(stderr, live_path(live, start.job, start.attempt, "err")),
@@ -145,52 +138,16 @@ impl Link {
             };
             match control.read(scratch) {
                 Ok(0) => self.control = None,
-                Ok(count) => {
-                    self.decoder.push(&scratch[..count]);
-                    self.decode(&mut heard);
-                }
+                Ok(count) => self.hearing.take(&scratch[..count], &mut heard),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(_) => self.control = None,
             }
+            if matches!(heard.last(), Some(Heard::Broken(_))) {
+                self.control = None;
+            }
         }
         heard
-    }
-
-    fn decode(&mut self, heard: &mut Vec<Heard>) {
-        loop {
-            let frame = match self.decoder.next() {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return,
-                Err(error) => return self.broken(heard, error.to_string()),
-            };
-            if !frame.is_control() {
-                return self.broken(heard, "a frame without the CONTROL flag".into());
-            }
-            match serde_json::from_slice(&frame.payload) {
-                Ok(WorkerMessage::Hello {
-                    protocol: PROTOCOL_VERSION,
-                    ..
-                }) => {
-                    heard.push(Heard::Word(Word::Hello));
-                }
-                Ok(WorkerMessage::Hello { protocol, .. }) => {
-                    let what = format!("it speaks version {protocol}, not {PROTOCOL_VERSION}");
-                    return self.broken(heard, what);
-                }
-                Ok(WorkerMessage::Progress { fraction, text }) => {
-                    heard.push(Heard::Progress { fraction, text });
-                }
-                Ok(WorkerMessage::Output { value }) => heard.push(Heard::Word(Word::Output(value))),
-                Ok(WorkerMessage::Result(result)) => heard.push(Heard::Word(Word::Result(result))),
-                Err(error) => return self.broken(heard, format!("an unreadable message: {error}")),
-            }
-        }
-    }
-
-    fn broken(&mut self, heard: &mut Vec<Heard>, what: String) {
-        self.control = None;
-        heard.push(Heard::Broken(what));
     }
 
     /// Reads what is there of both streams.

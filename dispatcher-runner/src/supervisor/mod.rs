@@ -3,7 +3,9 @@
 //! The driver performs what the engine decides and decides nothing itself. It is one thread over
 //! `poll`, beside the store's thread and a thread for rescue and upkeep.
 
+pub(crate) mod clerk;
 mod driver;
+pub(crate) mod hearing;
 pub(crate) mod launch;
 mod link;
 mod open;

@@ -118,6 +118,7 @@ fn limits_are_those_of_the_code() {
         ),
         thousands(limits::SNOOZES_MAX.into()),
         limits::LOST_RERUNS_MAX.to_string(),
+        limits::MISSED_TICKS_MAX.to_string(),
     ];
     let told: Vec<_> = rows(section("Limits")).map(|cells| cells[1]).collect();
     assert_eq!(told, limits);

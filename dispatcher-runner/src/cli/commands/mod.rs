@@ -6,8 +6,10 @@ mod jobs;
 mod list;
 mod notify;
 mod output;
+mod schedule;
 mod show;
 mod status;
+mod timer;
 
 use serde_json::json;
 
@@ -32,6 +34,7 @@ pub(crate) fn run(name: CommandName, session: &mut Session<'_, '_>) -> Done {
         CommandName::Pause => control::pause(session),
         CommandName::Resume => control::resume(session),
         CommandName::Prune => control::prune(session),
+        CommandName::Schedule => schedule::schedule(session),
         CommandName::Status => status::status(session),
         CommandName::Doctor => doctor::doctor(session),
         CommandName::Completions => script(session),

@@ -153,3 +153,66 @@ fn changed_bytes_never_panic_and_never_allocate_what_they_claim() {
         }
     }
 }
+
+/// What is read is written as the same bytes, and so is all that was there.
+#[test]
+fn keeper_messages() {
+    use crate::fuzzing::{Seen, fuzz};
+
+    fuzz("keeper_messages", |bytes| {
+        let request = KeeperRequest::decode(bytes);
+        if let Ok(request) = &request {
+            let mut written = Vec::new();
+            request.encode(&mut written);
+            assert_eq!(KeeperRequest::decode(&written).as_ref(), Ok(request));
+            assert_eq!(written.len(), bytes.len());
+            assert!(KeeperRequest::worker_in(bytes).is_ok());
+        }
+        let reports = KeeperReport::decode_all(bytes);
+        if let Ok(reports) = &reports {
+            let mut written = Vec::new();
+            reports
+                .iter()
+                .for_each(|report| report.encode(&mut written));
+            assert_eq!(written, bytes);
+        }
+        let opening = Opening::decode(bytes);
+        if let Ok(opening) = &opening {
+            assert_eq!(Opening::decode(&opening.encode()).as_ref(), Ok(opening));
+        }
+        let kind = request.as_ref().map(std::mem::discriminant);
+        let kinds = reports.as_ref().map(|reports| {
+            let kinds = reports.iter().take(3).map(std::mem::discriminant);
+            kinds.collect::<Vec<_>>()
+        });
+        Seen::of((kind.ok(), kinds.ok(), opening.is_ok(), bytes.len() / 16))
+    });
+}
+
+/// One input of the corpus for each kind of message; `UPDATE_GOLDEN=1` writes them anew.
+#[test]
+fn the_corpus_has_every_kind() {
+    let package = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = package.join("../tests/corpus/keeper_messages");
+    let mut messages = Vec::new();
+    for request in requests() {
+        let mut bytes = Vec::new();
+        request.encode(&mut bytes);
+        messages.push(bytes);
+    }
+    for report in reports() {
+        let mut bytes = Vec::new();
+        report.encode(&mut bytes);
+        messages.push(bytes);
+    }
+    messages.retain(|bytes| bytes.len() < 4096);
+    messages.push(Opening::Refused { why: "no".into() }.encode());
+    for (number, bytes) in messages.iter().enumerate() {
+        let path = folder.join(format!("kind-{number:02}"));
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(&path, bytes).unwrap();
+        }
+        assert_eq!(&std::fs::read(&path).unwrap(), bytes, "{}", path.display());
+    }
+}

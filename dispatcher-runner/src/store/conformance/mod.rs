@@ -26,9 +26,11 @@ mod claim;
 mod concurrency;
 mod duplicates;
 mod expiry;
+mod interleavings;
 mod listing;
 mod order;
 mod prune;
+mod races;
 mod random;
 mod record;
 mod register;
@@ -36,8 +38,11 @@ mod rescue;
 mod room;
 mod submit;
 mod supervisors;
+mod ticks;
 mod twins;
 mod waiting;
+
+pub(super) use self::random::Numbers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -95,6 +100,16 @@ impl Fixture {
     pub(super) fn advance(&self, time: Duration) {
         self.now
             .fetch_add(time.as_millis() as i64, Ordering::Relaxed);
+    }
+
+    /// Somebody set the clock back.
+    pub(super) fn rewind(&self, time: Duration) {
+        self.now
+            .fetch_sub(time.as_millis() as i64, Ordering::Relaxed);
+    }
+
+    pub(super) fn set(&self, now: UnixMs) {
+        self.now.store(now, Ordering::Relaxed);
     }
 }
 

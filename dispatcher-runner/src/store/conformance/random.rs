@@ -7,17 +7,21 @@ use dispatcher_core::OnDuplicate;
 use super::*;
 
 /// Numbers from a seed (xorshift64*).
-struct Numbers(u64);
+pub(in crate::store) struct Numbers(u64);
 
 impl Numbers {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(in crate::store) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(in crate::store) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % limit
     }
 
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
+    pub(in crate::store) fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
         let limit = from.len() as u64;
         (limit > 0).then(|| &from[self.below(limit) as usize])
     }
@@ -171,7 +175,7 @@ impl Walk {
 
 fn walk(seed: u64) {
     let mut walk = Walk {
-        numbers: Numbers(seed),
+        numbers: Numbers::new(seed),
         pair: Pair::new(),
         supervisors: Vec::new(),
         sent: Vec::new(),
@@ -233,7 +237,7 @@ fn running(store: &mut dyn Store, supervisors: &[SupervisorId]) -> Vec<Claimed> 
 
 #[test]
 fn both_stores_agree() {
-    for seed in 1..=8_u64 {
-        walk(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    for seed in 1..=8 {
+        walk(seed);
     }
 }

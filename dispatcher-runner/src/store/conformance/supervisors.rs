@@ -8,6 +8,7 @@ on_every_store! {
     leaving_looks_at_its_own_names_and_queues,
     a_closed_row_stays_while_it_holds_jobs,
     claimed_by_tells_slots,
+    claims_of_repeats_the_answer_to_a_claim,
     handing_over_needs_somebody_who_serves_it,
 }
 
@@ -97,6 +98,36 @@ fn claimed_by_tells_slots(fixture: &Fixture) {
         .collect();
     assert_eq!(store.claimed_by(supervisor).unwrap(), expected);
     assert_eq!(store.claimed_by(SupervisorId(999)).unwrap(), []);
+}
+
+fn claims_of_repeats_the_answer_to_a_claim(fixture: &Fixture) {
+    let store = &mut *fixture.store();
+    register(store, "A");
+    let odd = job_with("A", |job| {
+        job.payload = r#"{"text":"a \"quoted\" ☂"}"#.to_owned();
+        job.options.retries = 3;
+        job.options.priority = -2;
+    });
+    accept(store, odd);
+    let supervisor = open(store);
+    let first = claim(store, supervisor, &["A"], 1).remove(0);
+    end(
+        store,
+        &first,
+        Next::Retry {
+            after: Duration::ZERO,
+        },
+    );
+    accept(store, job("A"));
+    let claimed = claim(store, supervisor, &["A"], 2);
+    let mut again = store.claims_of(supervisor).unwrap();
+    again.sort_by_key(|claimed| claimed.slot);
+    assert_eq!(again, claimed);
+    for claimed in &claimed {
+        end(store, claimed, Next::Succeed);
+    }
+    assert_eq!(store.claims_of(supervisor).unwrap(), []);
+    assert_eq!(store.claims_of(SupervisorId(999)).unwrap(), []);
 }
 
 fn handing_over_needs_somebody_who_serves_it(fixture: &Fixture) {

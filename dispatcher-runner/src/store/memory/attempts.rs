@@ -9,8 +9,8 @@ use dispatcher_core::{Cause, JobId, JobState, Transition};
 use super::state::{Attempt, Job, State, WaitsFor};
 use crate::store::rules::{self, Place, Step};
 use crate::store::{
-    AttemptRecord, CancelReply, Cancellation, Capture, HandOver, Held, ProgressNote, Record,
-    Recorded, Rescued, Serves, SupervisorId, SupervisorRow, UnixMs,
+    AttemptRecord, CancelReply, Cancellation, Capture, Claimed, HandOver, Held, ProgressNote,
+    Record, Recorded, Rescued, Serves, SupervisorId, SupervisorRow, UnixMs,
 };
 
 impl State {
@@ -168,6 +168,11 @@ impl State {
             slot,
         })
         .collect()
+    }
+
+    pub(super) fn claims_of(&self, supervisor: SupervisorId) -> Vec<Claimed> {
+        let held = self.held_by(supervisor);
+        held.map(|(_, job, slot)| job.as_claimed(slot)).collect()
     }
 
     pub(super) fn close_supervisor(&mut self, supervisor: SupervisorId) {

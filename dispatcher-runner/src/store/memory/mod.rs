@@ -5,7 +5,10 @@
 //! this store the yardstick for those that keep them.
 
 mod attempts;
+#[cfg(feature = "simulator")]
+mod glance;
 mod listing;
+mod schedule;
 mod state;
 
 use std::sync::atomic::AtomicI64;
@@ -13,13 +16,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dispatcher_core::{JobId, JobState};
 
+#[cfg(feature = "simulator")]
+pub(crate) use self::glance::{Glance, Waits};
 use self::state::State;
 use super::clock::Clock;
 use super::{
-    CancelReply, Cancellation, Capture, Claim, ClaimRequest, DispatcherRow, DispatcherStatus,
-    HandOver, Held, JobFilter, JobRecord, JobSummary, NewSupervisor, Pause, ProgressNote, Record,
-    Recorded, Rescued, Retention, Serves, Store, StoreError, Submission, SubmitError, Submitted,
-    SupervisorId, SupervisorRow, UnixMs,
+    CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
+    DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules,
+    NewSupervisor, Pause, ProgressNote, Record, Recorded, Rescued, Retention, Serves, Store,
+    StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow, TickRequest,
+    Ticked, UnixMs,
 };
 
 /// Jobs in memory.
@@ -130,6 +136,10 @@ impl Store for MemoryStore {
         Ok(self.lock().claimed_by(supervisor))
     }
 
+    fn claims_of(&mut self, supervisor: SupervisorId) -> Result<Vec<Claimed>, StoreError> {
+        Ok(self.lock().claims_of(supervisor))
+    }
+
     fn rescue(&mut self, dead: SupervisorId) -> Result<Rescued, StoreError> {
         let now = self.clock.now();
         Ok(self.lock().rescue(dead, now))
@@ -141,6 +151,17 @@ impl Store for MemoryStore {
             state.upsert(row);
         }
         Ok(())
+    }
+
+    fn tick(&mut self, requests: &[TickRequest]) -> Result<Ticked, StoreError> {
+        let now = self.clock.now();
+        Ok(self.lock().tick(requests, now))
+    }
+
+    fn schedules(&mut self) -> Result<KnownSchedules, StoreError> {
+        let now = self.clock.now();
+        let rows = self.lock().schedule_rows();
+        Ok(KnownSchedules { now, rows })
     }
 
     fn dispatchers(&mut self) -> Result<Vec<DispatcherStatus>, StoreError> {

@@ -3,11 +3,13 @@
 //! `jobs` is ordered by key, and a key is the number of a submission; `JobState::apply` is the
 //! only way to a new state.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use dispatcher_core::{
-    Cause, Counters, DispatcherOptions, JobId, JobState, OnDuplicate, Outcome, Transition,
+    Cause, Counters, DispatcherOptions, JobId, JobState, OnDuplicate, Outcome, ScheduleRecord,
+    Transition,
 };
 
 use crate::store::pick::{self, Contender, Fetch, Head};
@@ -24,6 +26,7 @@ pub(super) struct State {
     pub(super) keys: BTreeMap<JobId, i64>,
     pub(super) dispatchers: BTreeMap<String, Dispatcher>,
     pub(super) supervisors: BTreeMap<SupervisorId, SupervisorRow>,
+    pub(super) schedules: BTreeMap<String, ScheduleRecord>,
     pub(super) sequence: i64,
     opened: i64,
 }
@@ -84,11 +87,15 @@ impl Job {
         self.state == JobState::Queued && self.waits_for == waits_for
     }
 
+    /// What makes it a duplicate of others, if anybody looks for that.
+    pub(super) fn identity(&self) -> Option<Cow<'_, str>> {
+        self.watched.then(|| rules::identity(&self.new))
+    }
+
     fn has_identity(&self, dispatcher: &str, identity: &str) -> bool {
-        self.watched
-            && self.is_unfinished()
+        self.is_unfinished()
             && self.new.dispatcher == dispatcher
-            && rules::identity(&self.new) == identity
+            && self.identity().as_deref() == Some(identity)
     }
 
     pub(super) fn apply(&mut self, transition: Transition) {
@@ -106,6 +113,19 @@ impl Job {
         self.outcome = Some(outcome);
         self.progress = None;
         self.supervisor = None;
+    }
+
+    /// What the claim of a running job says.
+    pub(super) fn as_claimed(&self, slot: u32) -> Claimed {
+        Claimed {
+            job: self.new.id,
+            slot,
+            dispatcher: self.new.dispatcher.clone(),
+            payload: self.new.payload.clone(),
+            options: self.new.options.clone(),
+            counters: self.counters,
+            snoozes: self.snoozes,
+        }
     }
 
     pub(super) fn expires_ms(&self) -> Option<i64> {
@@ -178,7 +198,11 @@ impl State {
         })
     }
 
-    fn submit_one(&mut self, job: &NewJob, now: UnixMs) -> Result<Accepted, SubmitError> {
+    pub(super) fn submit_one(
+        &mut self,
+        job: &NewJob,
+        now: UnixMs,
+    ) -> Result<Accepted, SubmitError> {
         let dispatcher = self.dispatcher(&job.dispatcher);
         let mean_run_us = dispatcher.mean_run_us;
         let DispatcherOptions {
@@ -465,15 +489,7 @@ impl State {
         job.started_at = Some(now);
         job.counters.attempt += 1;
         job.counters.token += 1;
-        Some(Claimed {
-            job: job.new.id,
-            slot,
-            dispatcher: job.new.dispatcher.clone(),
-            payload: job.new.payload.clone(),
-            options: job.new.options.clone(),
-            counters: job.counters,
-            snoozes: job.snoozes,
-        })
+        Some(job.as_claimed(slot))
     }
 }
 

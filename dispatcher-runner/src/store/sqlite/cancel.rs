@@ -52,6 +52,14 @@ pub(super) fn cancel(unit: &mut Unit<'_>, job: JobId, by: &str) -> rusqlite::Res
     }
 }
 
+/// Whether a reply tells of an end that somebody else has recorded.
+pub(super) fn tells_an_end(reply: &CancelReply) -> bool {
+    match reply {
+        CancelReply::Ended(_) => true,
+        CancelReply::Cancelled | CancelReply::Stopping(_) | CancelReply::Unknown => false,
+    }
+}
+
 pub(super) fn requested(
     connection: &Connection,
     supervisor: SupervisorId,

@@ -27,11 +27,14 @@ mod prune;
 mod read;
 mod record;
 mod rows;
+mod schedule;
 mod submit;
 mod supervise;
 mod sync;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) use tests::in_memory;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,10 +48,11 @@ use self::ledger::Ledger;
 use self::rows::OptionTexts;
 use super::clock::Clock;
 use super::{
-    CancelReply, Cancellation, Capture, Claim, ClaimRequest, DispatcherRow, DispatcherStatus,
-    HandOver, Held, JobFilter, JobRecord, JobSummary, NewSupervisor, Pause, ProgressNote, Record,
-    Recorded, Rescued, Retention, Serves, Store, StoreError, Submission, SubmitError, Submitted,
-    SupervisorId, SupervisorRow, UnixMs,
+    CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
+    DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules,
+    NewSupervisor, Pause, ProgressNote, Record, Recorded, Rescued, Retention, Serves, Store,
+    StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow, TickRequest,
+    Ticked, UnixMs,
 };
 use crate::pinned::Pinned;
 
@@ -235,11 +239,16 @@ impl Store for SqliteStore {
     }
 
     fn cancel(&mut self, jobs: &[JobId], by: &str) -> Result<Vec<CancelReply>, StoreError> {
-        self.write(Durability::Synced, |unit| {
+        let replies: Vec<_> = self.write(Durability::Synced, |unit| {
             jobs.iter()
                 .map(|job| cancel::cancel(unit, *job, by))
                 .collect()
-        })
+        })?;
+        // A transaction that changed nothing has synced nothing, and this tells of an end.
+        if replies.iter().any(cancel::tells_an_end) {
+            self.sync()?;
+        }
+        Ok(replies)
     }
 
     fn cancellations(&mut self, supervisor: SupervisorId) -> Result<Vec<Cancellation>, StoreError> {
@@ -289,6 +298,10 @@ impl Store for SqliteStore {
         self.read(|connection| supervise::claimed_by(connection, supervisor))
     }
 
+    fn claims_of(&mut self, supervisor: SupervisorId) -> Result<Vec<Claimed>, StoreError> {
+        self.read(|connection| supervise::claims_of(connection, supervisor))
+    }
+
     fn rescue(&mut self, dead: SupervisorId) -> Result<Rescued, StoreError> {
         self.write(Durability::Synced, |unit| supervise::rescue(unit, dead))
     }
@@ -299,6 +312,16 @@ impl Store for SqliteStore {
                 .iter()
                 .try_for_each(|row| submit::upsert(unit, row).map(drop))
         })
+    }
+
+    fn tick(&mut self, requests: &[TickRequest]) -> Result<Ticked, StoreError> {
+        self.write(Durability::Synced, |unit| schedule::tick(unit, requests))
+    }
+
+    fn schedules(&mut self) -> Result<KnownSchedules, StoreError> {
+        let rows = self.read(schedule::all)?;
+        let now = self.clock.now();
+        Ok(KnownSchedules { now, rows })
     }
 
     fn dispatchers(&mut self) -> Result<Vec<DispatcherStatus>, StoreError> {

@@ -19,7 +19,10 @@ use crate::store::StoreError;
 
 /// "Dspt": marks a state file in its header.
 const APPLICATION_ID: i64 = 0x4473_7074;
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_schedules.sql"),
+];
 /// 3.51.3 mends a race between a checkpoint and a reset of the log that could lose commits.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 const STATEMENTS_CACHED: usize = 96;

@@ -17,7 +17,7 @@ use crate::store::{
 };
 
 /// Why a group is not stored: a refusal, or an error of its own.
-enum Refusal {
+pub(super) enum Refusal {
     Full(SubmitError),
     Failed(rusqlite::Error),
 }
@@ -121,7 +121,12 @@ fn group(unit: &mut Unit<'_>, submission: &Submission) -> Result<Submitted, Refu
     })
 }
 
-fn one(unit: &mut Unit<'_>, job: &NewJob, dispatcher: &Registered) -> Result<Accepted, Refusal> {
+/// Stores one job; a refused one has written nothing.
+pub(super) fn one(
+    unit: &mut Unit<'_>,
+    job: &NewJob,
+    dispatcher: &Registered,
+) -> Result<Accepted, Refusal> {
     let policy = rules::policy(dispatcher.options.on_duplicate, &job.options);
     let verdict = verdict(unit, job, dispatcher.id, policy)?;
     let held = match verdict {
@@ -244,7 +249,7 @@ fn insert(unit: &mut Unit<'_>, job: &NewJob, place: &Place) -> rusqlite::Result<
 /// A dispatcher's row, as far as submissions need it.
 #[derive(Debug, Clone)]
 pub(super) struct Registered {
-    id: i64,
+    pub(super) id: i64,
     options: DispatcherOptions,
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dispatcher_core::{Cause, JobId, JobState, Options};
+use dispatcher_core::{Cause, Counters, JobId, JobState, Options};
 use rusqlite::{Connection, Row, named_params};
 
 use super::ledger::Spot;
@@ -15,7 +15,7 @@ use super::record::{self, Attempt, Subject};
 use super::{Unit, rows};
 use crate::store::rules;
 use crate::store::{
-    HandOver, Held, NewSupervisor, Pause, Rescued, Serves, SupervisorId, SupervisorRow,
+    Claimed, HandOver, Held, NewSupervisor, Pause, Rescued, Serves, SupervisorId, SupervisorRow,
 };
 
 pub(super) fn open(unit: &Unit<'_>, new: &NewSupervisor) -> rusqlite::Result<SupervisorId> {
@@ -135,6 +135,30 @@ pub(super) fn claimed_by(
                 job: rows::job_id(row, 0)?,
                 attempt: row.get(1)?,
                 slot: row.get(2)?,
+            })
+        })?
+        .collect()
+}
+
+pub(super) fn claims_of(
+    connection: &Connection,
+    supervisor: SupervisorId,
+) -> rusqlite::Result<Vec<Claimed>> {
+    connection
+        .prepare_cached(sql!("claims_of"))?
+        .query_map(named_params! { ":supervisor": supervisor.0 }, |row| {
+            Ok(Claimed {
+                job: rows::job_id(row, 0)?,
+                slot: row.get(1)?,
+                dispatcher: row.get(2)?,
+                payload: row.get(3)?,
+                options: rows::json(row, 4)?,
+                counters: Counters {
+                    attempt: row.get(5)?,
+                    failures: row.get(6)?,
+                    token: row.get::<_, i64>(7)?.unsigned_abs(),
+                },
+                snoozes: row.get(8)?,
             })
         })?
         .collect()

@@ -2,7 +2,10 @@
 
 mod files;
 mod plans;
+mod power_cut;
 mod transitions;
+
+pub(in crate::store) use self::power_cut::in_memory;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,35 +30,31 @@ fn plain(path: &Path) -> Connection {
     Connection::open(path).unwrap()
 }
 
+/// Lanes that differ from a recount of the jobs.
+const LANES: &str = "SELECT COUNT(*) FROM (
+    SELECT dispatcher, queue, unfinished, ready FROM lanes WHERE unfinished > 0
+    EXCEPT
+    SELECT dispatcher, queue, COUNT(*), SUM(state = 0 AND waits_for = 0)
+    FROM jobs WHERE state < 2 GROUP BY dispatcher, queue
+)";
+
+/// Tallies that differ from a recount of the jobs.
+const TALLIES: &str = "SELECT COUNT(*) FROM (
+    SELECT dispatcher, waiting, running, finished FROM tallies
+    EXCEPT
+    SELECT d.id, TOTAL(j.state = 0), TOTAL(j.state = 1), TOTAL(j.state > 1)
+    FROM dispatchers AS d LEFT JOIN jobs AS j ON j.dispatcher = d.id GROUP BY d.id
+)";
+
 /// Counters of lanes and tallies equal a recount of the jobs.
 fn recount(path: &Path) {
     let connection = plain(path);
-    let wrong: i64 = connection
-        .query_row(
-            "SELECT COUNT(*) FROM (
-                SELECT dispatcher, queue, unfinished, ready FROM lanes WHERE unfinished > 0
-                EXCEPT
-                SELECT dispatcher, queue, COUNT(*), SUM(state = 0 AND waits_for = 0)
-                FROM jobs WHERE state < 2 GROUP BY dispatcher, queue
-            )",
-            [],
-            |row| row.get(0),
-        )
-        .unwrap();
-    assert_eq!(wrong, 0, "lanes");
-    let wrong: i64 = connection
-        .query_row(
-            "SELECT COUNT(*) FROM (
-                SELECT dispatcher, waiting, running, finished FROM tallies
-                EXCEPT
-                SELECT d.id, TOTAL(j.state = 0), TOTAL(j.state = 1), TOTAL(j.state > 1)
-                FROM dispatchers AS d LEFT JOIN jobs AS j ON j.dispatcher = d.id GROUP BY d.id
-            )",
-            [],
-            |row| row.get(0),
-        )
-        .unwrap();
-    assert_eq!(wrong, 0, "tallies");
+    for statement in [LANES, TALLIES] {
+        let wrong: i64 = connection
+            .query_row(statement, [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(wrong, 0, "{statement}");
+    }
 }
 
 #[test]

@@ -1,19 +1,20 @@
 //! What came in: from workers, the keeper, the store and other processes.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Instant;
 
-use dispatcher_core::engine::{Assignment, Event, MemoryVerdict, WorkerId};
+use dispatcher_core::engine::{Event, MemoryVerdict, WorkerId};
 
 use crate::process::{self, Keeper, KeeperReport, KeeperSpec};
-use crate::store::{self, Claim, ProgressNote};
+use crate::store::{self, ProgressNote};
 
 use super::super::SupervisorError;
-use super::super::link::{Heard, READS_AT_END, READS_AT_ONCE};
+use super::super::clerk::Answer;
+use super::super::hearing::Heard;
+use super::super::link::{READS_AT_END, READS_AT_ONCE};
 use super::super::open::lock_slots;
 use super::super::upkeep::prove_dead;
-use super::super::work::{Answer, Closed, Unrecorded};
+
 use super::{Driver, LOOKS_OVER_LIMIT, MEMORY_INTERVAL, Ready};
 
 impl Driver<'_> {
@@ -46,105 +47,32 @@ impl Driver<'_> {
             .poll_timeout()
             .is_some_and(|at| at <= now.monotonic)
         {
-            self.work.next.cancellations |= !self.links.is_empty();
+            self.look_for_cancellations();
             self.engine.handle_timeout(now);
         }
         Ok(())
     }
 
     fn woken(&mut self) {
-        self.work.next.cancellations |= !self.links.is_empty();
+        self.look_for_cancellations();
         if let Some(newer) = self.newer.take() {
-            self.heir = Some(newer);
+            self.clerk.superseded_by(newer);
             self.event(Event::Superseded);
         }
         self.event(Event::Woken);
     }
 
     fn answered(&mut self, answer: Answer) {
-        match answer.records {
-            Ok(recorded) => {
-                for worker in recorded {
-                    self.links.remove(&worker);
-                    self.event(Event::Recorded { worker });
-                }
-            }
-            Err(Unrecorded { workers, error }) => {
-                tracing::error!(error = %error, advice = error.advice(), "ends were not recorded; tried again");
-                for worker in workers {
-                    self.event(Event::RecordFailed { worker });
-                }
-            }
+        let told = self.clerk.answered(answer);
+        if told.lets_go {
+            *self.elected = None;
         }
-        for cancellation in answer.cancellations {
-            let store::Cancellation { job, token, by } = cancellation;
-            self.event(Event::CancelRequested { job, token, by });
+        for event in told.events {
+            if let Event::Recorded { worker } = &event {
+                self.links.remove(worker);
+            }
+            self.event(event);
         }
-        match answer.claim {
-            None => {}
-            Some(Ok(claim)) => self.claimed(claim),
-            Some(Err(error)) => {
-                tracing::error!(error = %error, advice = error.advice(), "no work could be claimed");
-                self.event(Event::ClaimFailed);
-            }
-        }
-        if let Some(closed) = answer.closed {
-            let closed = closed.unwrap_or_else(|error| {
-                tracing::error!(error = %error, advice = error.advice(), "the row could not be closed");
-                Closed::No
-            });
-            self.closed(closed);
-        }
-    }
-
-    /// Whoever sees the row from now on may start another supervisor.
-    fn closed(&mut self, closed: Closed) {
-        let closed = match closed {
-            Closed::No => {
-                self.heir = None;
-                false
-            }
-            Closed::Yes => {
-                let heir = self.heir.map(|newer| newer.0);
-                tracing::info!(
-                    heir,
-                    attempts = self.links.len(),
-                    "supervisor takes nothing new"
-                );
-                *self.elected = None;
-                true
-            }
-            Closed::Narrowed(names) => {
-                if names.len() < self.serves.dispatchers.len() {
-                    tracing::info!(?names, "a newer build serves the other dispatchers");
-                }
-                *self.elected = None;
-                self.serves.dispatchers.clone_from(&names);
-                self.work.serves.dispatchers = names;
-                false
-            }
-        };
-        self.event(Event::CloseAnswered { closed });
-    }
-
-    fn claimed(&mut self, claim: Claim) {
-        let jobs = claim
-            .jobs
-            .into_iter()
-            .map(|job| Assignment {
-                job: job.job,
-                slot: job.slot,
-                dispatcher: job.dispatcher,
-                payload: Arc::from(job.payload),
-                options: Arc::new(job.options),
-                counters: job.counters,
-                snoozes: job.snoozes,
-            })
-            .collect();
-        self.event(Event::Claimed {
-            jobs,
-            next_due: claim.next_due,
-        });
     }
 
     fn hear_workers(&mut self) {

@@ -41,6 +41,22 @@ fn jobs_survive_closing_and_opening() {
     assert_eq!(store.state(id).unwrap(), Some(JobState::Queued));
 }
 
+/// A file as the first version wrote it, with a job in it.
+#[test]
+fn a_file_of_the_first_schema_is_brought_up_to_date() {
+    let (_directory, path) = place();
+    let id = accept(&mut SqliteStore::open(&path).unwrap(), job("A"));
+    plain(&path)
+        .execute_batch("DROP TABLE schedules; PRAGMA user_version=1")
+        .unwrap();
+    let mut store = SqliteStore::open(&path).unwrap();
+    assert_eq!(store.state(id).unwrap(), Some(JobState::Queued));
+    assert_eq!(store.schedules().unwrap().rows.len(), 0);
+    drop(store);
+    let version = plain(&path).query_row("PRAGMA user_version", [], |row| row.get(0));
+    assert_eq!(version, Ok(2));
+}
+
 #[test]
 fn a_newer_schema_is_refused_and_left_alone() {
     let (_directory, path) = place();
@@ -52,7 +68,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     match refusal(&path) {
         StoreError::NewerSchema {
             found: 99,
-            known: 1,
+            known: 2,
             path: named,
         } => assert_eq!(named, path),
         other => panic!("{other}"),

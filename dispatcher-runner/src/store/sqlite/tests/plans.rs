@@ -3,13 +3,13 @@
 use super::*;
 
 /// Tables whose size is the number of queue labels in use, of dispatchers, or of supervisors.
-const SMALL: [&str; 5] = ["l", "t", "d", "supervisors", "CONSTANT ROW"];
+const SMALL: [&str; 6] = ["l", "t", "d", "s", "supervisors", "CONSTANT ROW"];
 
 macro_rules! statements {
     ($($name:literal,)+) => { [$(($name, sql!($name))),+] };
 }
 
-const HOT: [(&str, &str); 30] = statements![
+const HOT: [(&str, &str); 33] = statements![
     "attempt_insert",
     "cancel_look",
     "cancel_running",
@@ -17,6 +17,7 @@ const HOT: [(&str, &str); 30] = statements![
     "capture",
     "claim",
     "claimed_by",
+    "claims_of",
     "end_queued",
     "end_running",
     "expired",
@@ -36,6 +37,8 @@ const HOT: [(&str, &str); 30] = statements![
     "release_held",
     "request",
     "requeue",
+    "schedule",
+    "schedules",
     "state",
     "supervisors",
     "supervisors_open",

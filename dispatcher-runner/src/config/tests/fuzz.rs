@@ -1,0 +1,206 @@
+//! Configurations that nobody would write: read whole, or refused line by line.
+//!
+//! What was read is written again by the few lines here and must read the same; what an option
+//! takes must survive being stored with a job.
+
+use std::fmt::Write as _;
+
+use dispatcher_core::canonical;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::*;
+use crate::fuzzing::{Seen, fuzz};
+
+const PATH: &str = "/etc/app/dispatcher.toml";
+/// Longest sentence about a line of any length.
+const WHAT_MAX: usize = 9_000;
+
+#[test]
+fn configurations() {
+    fuzz("configurations", |bytes| {
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return Seen::of("no text");
+        };
+        match read(text) {
+            Ok(config) => {
+                let written = write(&config);
+                let again = read(&written).unwrap_or_else(|error| {
+                    panic!("{written}\n{}", error.why());
+                });
+                assert_eq!(facts(&again), facts(&config), "{written}");
+                config.overrides.values().for_each(is_applied);
+                Seen::of(facts(&config).len() / 8)
+            }
+            Err(error) => refused(text, &error),
+        }
+    });
+}
+
+/// Every problem has its line, and is told on one.
+fn refused(text: &str, error: &ConfigError) -> Seen {
+    let ConfigError::Problems { problems, path } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(path.as_deref(), Some(Path::new(PATH)));
+    let lines = text.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    let mut last = 1;
+    let mut said = String::new();
+    assert!(!problems.is_empty());
+    for problem in problems {
+        let line = problem.line.expect("a file has lines");
+        assert!((last..=lines).contains(&line), "{problem} of {lines}");
+        last = line;
+        assert!((1..WHAT_MAX).contains(&problem.what.len()), "{problem}");
+        let is_one_line = !problem.to_string().contains(char::is_control);
+        assert!(is_one_line, "{problem:?}");
+        said.push_str(&problem.what);
+    }
+    Seen::message(&said)
+}
+
+/// Everything that was read, but for the lines on which it stands.
+fn facts(config: &Config) -> String {
+    let aliases = config.aliases.iter().map(|(name, to)| (name, &to.target));
+    let overrides = config.overrides.iter();
+    let overrides =
+        overrides.map(|(name, section)| (name, section.overrides.given().collect::<Vec<_>>()));
+    format!(
+        "{:?}",
+        (
+            (
+                &config.app,
+                &config.program,
+                config.store.as_ref().map(StoreLocation::file)
+            ),
+            (
+                config.retention_age,
+                config.retention_count,
+                config.workers,
+                &config.queues
+            ),
+            (aliases.collect::<Vec<_>>(), overrides.collect::<Vec<_>>()),
+        )
+    )
+}
+
+/// A file that says the same.
+fn write(config: &Config) -> String {
+    let mut text = "version = 1\n".to_owned();
+    let mut line = |line: String| {
+        text.push_str(&line);
+        text.push('\n');
+    };
+    line(format!("[app]\nname = {}", quoted(&config.app)));
+    if let Some(program) = &config.program {
+        line(format!("program = {}", quoted(program.to_str().unwrap())));
+    }
+    if let Some(store) = &config.store {
+        let file = store.file().to_str().unwrap();
+        let file = file.replace('%', "%25").replace('?', "%3f");
+        line(format!(
+            "[store]\nurl = {}",
+            quoted(&format!("sqlite://{file}"))
+        ));
+    }
+    let age = config.retention_age.as_millis();
+    let count = config.retention_count;
+    line(format!(
+        "[store.retention]\nage = \"{age}ms\"\ncount = {count}\n[service]"
+    ));
+    if let Some(workers) = config.workers {
+        line(format!("workers = {workers}"));
+    }
+    line(format!("queues = {}", list(&config.queues)));
+    line("[aliases]".to_owned());
+    for (alias, to) in &config.aliases {
+        line(format!("{} = {}", quoted(alias), quoted(&to.target)));
+    }
+    for (name, section) in &config.overrides {
+        line(format!("[dispatchers.{}]", quoted(name)));
+        for (option, value) in section.overrides.given() {
+            line(format!("{option} = {}", written(value)));
+        }
+    }
+    text
+}
+
+fn written(value: &OptionValue) -> String {
+    match value {
+        OptionValue::Text(text) => quoted(text),
+        OptionValue::Integer(number) => number.to_string(),
+        OptionValue::Boolean(value) => value.to_string(),
+        OptionValue::List(items) => list(items),
+    }
+}
+
+fn list(items: &[String]) -> String {
+    let items: Vec<_> = items.iter().map(|item| quoted(item)).collect();
+    format!("[{}]", items.join(", "))
+}
+
+/// A basic string of TOML.
+fn quoted(text: &str) -> String {
+    let mut quoted = "\"".to_owned();
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            letter if letter.is_control() => {
+                write!(quoted, "\\U{:08x}", u32::from(letter)).unwrap();
+            }
+            letter => quoted.push(letter),
+        }
+    }
+    quoted + "\""
+}
+
+/// What an option takes is the same when it comes back from a row.
+fn is_applied(section: &Section) {
+    let mut job = Options::default();
+    let mut dispatcher = DispatcherOptions {
+        schedule: Some(ScheduleOptions::default()),
+        ..DispatcherOptions::default()
+    };
+    section.overrides.apply(&mut job, &mut dispatcher);
+    assert_eq!(stored(&job), job);
+    assert_eq!(stored(&dispatcher), dispatcher);
+}
+
+fn stored<T: Serialize + DeserializeOwned>(value: &T) -> T {
+    serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap()
+}
+
+fn one_line(text: &str) -> &str {
+    text.split(char::is_control).next().unwrap_or_default()
+}
+
+/// A line of a corpus is an option, an equals sign, and what is typed for it.
+#[test]
+fn typed_options() {
+    let names: Vec<_> = options::names();
+    fuzz("typed_options", |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let (name, value) = text.split_once('=').unwrap_or((&text, ""));
+        let mut said = String::new();
+        // What one takes another may take, too, in a way of its own.
+        let other = names[bytes.len() % names.len()];
+        for name in [name, other] {
+            let mut section = Section::default();
+            match section.overrides.set(name, OptionValue::typed(value)) {
+                Ok(()) => {
+                    is_applied(&section);
+                    said.push_str(name);
+                }
+                Err(why) => {
+                    assert!(
+                        why.contains(&format!("`{}", one_line(name))),
+                        "{name}: {why}"
+                    );
+                    assert!(!why.contains(char::is_control), "{why:?}");
+                    said.extend(why.chars().take(20));
+                }
+            }
+        }
+        Seen::of((said.len(), canonical(value).is_ok()))
+    });
+}

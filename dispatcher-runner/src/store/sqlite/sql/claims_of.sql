@@ -1,0 +1,8 @@
+-- :supervisor. What its claims said, one row for each job that it still holds.
+SELECT j.id, j.slot, d.name, r.payload, r.options, j.attempt, j.failures, j.token, j.snoozes
+FROM jobs AS j INDEXED BY jobs_running
+JOIN dispatchers AS d ON d.id = j.dispatcher
+JOIN requests AS r ON r.job = j.key
+WHERE j.supervisor = :supervisor
+    AND j.state = 1
+ORDER BY j.key

@@ -1,0 +1,4 @@
+-- :dispatcher.
+SELECT record
+FROM schedules
+WHERE dispatcher = :dispatcher

@@ -1,0 +1,174 @@
+//! The parent of a supervisor's workers: what it is asked, and what it reports.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use dispatcher_core::engine::{Event, Strays, WorkerId};
+
+use super::faults::Fault;
+use super::process::{Birth, Pid};
+use super::runner::RunnerId;
+use super::world::{Happening, World};
+
+const EAGAIN: i32 = 11;
+const ENOENT: i32 = 2;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct KeeperId(pub(super) u32);
+
+/// What a supervisor asks of its keeper.
+pub(super) enum Request {
+    Fork(Box<Birth>),
+    Signal(WorkerId, i32),
+    Bury(WorkerId, Strays),
+}
+
+/// The parent of a supervisor's workers, while it lives.
+pub(super) struct Keeper {
+    runner: RunnerId,
+    pub(super) children: BTreeMap<WorkerId, Pid>,
+    /// When its last report arrives, and the last request to it: both channels keep their order.
+    reports_until: Duration,
+    requests_until: Duration,
+}
+
+impl Keeper {
+    /// When the last of its reports arrives.
+    pub(super) fn last_report(&self) -> Duration {
+        self.reports_until
+    }
+}
+
+impl World {
+    pub(super) fn start_keeper(&mut self, runner: RunnerId) -> KeeperId {
+        let last = self.keepers.last_key_value().map_or(0, |(id, _)| id.0);
+        let used = self
+            .processes
+            .values()
+            .map(|it| it.keeper.0)
+            .max()
+            .unwrap_or(0);
+        let id = KeeperId(last.max(used) + 1);
+        let keeper = Keeper {
+            runner,
+            children: BTreeMap::new(),
+            reports_until: self.now,
+            requests_until: self.now,
+        };
+        self.keepers.insert(id, keeper);
+        id
+    }
+
+    /// A request to a keeper that is gone is lost; its end is noticed elsewhere.
+    pub(super) fn ask(&mut self, id: RunnerId, request: Request) {
+        let moment = self.moment();
+        let Some(keeper_id) = self.runners.get(&id).and_then(|runner| runner.keeper) else {
+            return;
+        };
+        let Some(keeper) = self.keepers.get_mut(&keeper_id) else {
+            return;
+        };
+        keeper.requests_until = keeper.requests_until.max(self.now + moment);
+        let at = keeper.requests_until;
+        self.at(at, Happening::Request(keeper_id, request));
+    }
+
+    /// What a keeper does with a request.
+    pub(super) fn requested(&mut self, id: KeeperId, request: Request) {
+        let Some(keeper) = self.keepers.get(&id) else {
+            return;
+        };
+        let runner = keeper.runner;
+        match request {
+            Request::Fork(birth) => self.fork(id, &birth),
+            Request::Signal(worker, signal) => {
+                if let Some(pid) = keeper.children.get(&worker).copied() {
+                    self.signal(pid, signal);
+                }
+            }
+            Request::Bury(worker, strays) => {
+                let Some(pid) = keeper.children.get(&worker).copied() else {
+                    return;
+                };
+                let Some(process) = self.processes.get_mut(&pid) else {
+                    return;
+                };
+                if strays == Strays::Kill {
+                    process.strays = 0;
+                }
+                let (job, attempt, left) = (process.job, process.attempt, process.strays);
+                self.deeds(job, attempt).strays = left;
+                self.report_after(id, runner, self.now, Event::Buried { worker, left });
+            }
+        }
+    }
+
+    pub(super) fn fork(&mut self, id: KeeperId, birth: &Birth) {
+        let (runner, worker) = (birth.runner, birth.worker);
+        let failed = if self.strikes(Fault::SpawnFailsNow) {
+            Some((EAGAIN, true))
+        } else {
+            self.strikes(Fault::SpawnFails).then_some((ENOENT, false))
+        };
+        if let Some((errno, transient)) = failed {
+            self.deeds(birth.job, birth.attempt).spawn_failed = true;
+            let event = Event::SpawnFailed {
+                worker,
+                errno,
+                transient,
+            };
+            return self.report_after(id, runner, self.now, event);
+        }
+        let pid = Pid(self.order_of_birth());
+        if let Some(keeper) = self.keepers.get_mut(&id) {
+            keeper.children.insert(worker, pid);
+        }
+        self.trace.line(
+            self.now,
+            format_args!(
+                "{}.{} is born in slot {}",
+                birth.job, birth.attempt, birth.slot
+            ),
+        );
+        self.give_birth(pid, birth);
+        self.report_after(id, runner, self.now, Event::Spawned { worker });
+    }
+
+    pub(super) fn order_of_birth(&mut self) -> u32 {
+        self.processes
+            .retain(|_, process| process.is_alive() || process.strays > 0);
+        self.client.next_number()
+    }
+
+    /// Reports keep their order, and come after what the worker said before.
+    pub(super) fn report_after(
+        &mut self,
+        keeper: KeeperId,
+        runner: RunnerId,
+        not_before: Duration,
+        event: Event,
+    ) {
+        let moment = self.moment();
+        let Some(keeper) = self.keepers.get_mut(&keeper) else {
+            return;
+        };
+        let at = keeper.reports_until.max(not_before).max(self.now + moment);
+        keeper.reports_until = at;
+        self.at(at, Happening::Report(runner, event));
+    }
+
+    pub(super) fn replace_keeper(&mut self, id: RunnerId) {
+        let keeper = self.start_keeper(id);
+        let Some(runner) = self.runners.get_mut(&id) else {
+            return;
+        };
+        runner.keeper = Some(keeper);
+        runner.keeper_is_lost = false;
+        if let Some(desk) = runner.desk.as_mut() {
+            for link in desk.links.values_mut() {
+                link.drains = false;
+                link.limits.ended = true;
+            }
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! One supervisor: the real engine, clerk, hearing and capture, with a made-up driver around them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use dispatcher_core::engine::{Engine, EngineConfig, Event, Now, WorkerId};
+
+use crate::store::{Build, NewSupervisor, Serves, Store, SupervisorId};
+use crate::supervisor::clerk::{Clerk, Post};
+
+use super::faults::Fault;
+use super::invariants::Open;
+use super::keeper::KeeperId;
+use super::links::{Limits, Link};
+use super::world::{Happening, World};
+
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// Tries to open a row before a supervisor leaves again.
+const OPEN_TRIES_MAX: u32 = 10;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct RunnerId(pub(super) u32);
+
+/// A supervisor, from its start to its end.
+pub(super) struct Runner {
+    pub(super) id: RunnerId,
+    pub(super) build: i64,
+    pub(super) row: Option<SupervisorId>,
+    pub(super) keeper: Option<KeeperId>,
+    pub(super) newer: Option<SupervisorId>,
+    slots: u32,
+    life: Life,
+    open_tries: u32,
+    /// Its clock runs at this many millionths of the true one.
+    rate: u64,
+    born: Duration,
+    wall_skew_ms: i64,
+    pub(super) next_look: Duration,
+    pub(super) late: Duration,
+    /// When, by the true clock, whatever it runs is to be stopped.
+    pub(super) stop_at: Option<Duration>,
+    pub(super) keeper_is_lost: bool,
+    pub(super) desk: Option<Desk>,
+}
+
+/// What a serving supervisor works with.
+pub(super) struct Desk {
+    pub(super) engine: Engine,
+    pub(super) clerk: Clerk,
+    pub(super) under_way: bool,
+    pub(super) links: BTreeMap<WorkerId, Link>,
+    pub(super) open: Open,
+    pub(super) finished: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Opening,
+    Serving,
+    /// It left by itself, with nothing behind it.
+    Finished,
+    Dead,
+}
+
+impl fmt::Debug for Runner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let snapshot = self.desk.as_ref().map(|desk| desk.engine.snapshot());
+        write!(
+            f,
+            "{:?} {:?} {:?} {snapshot:?}",
+            self.id, self.life, self.row
+        )
+    }
+}
+
+impl Runner {
+    pub(super) fn is_alive(&self) -> bool {
+        self.life == Life::Serving
+    }
+
+    /// Whether there is a process of it.
+    pub(super) fn is_there(&self) -> bool {
+        matches!(self.life, Life::Serving | Life::Opening)
+    }
+
+    pub(super) fn stop_at(&self) -> Option<Duration> {
+        self.stop_at
+    }
+
+    /// What is known of its workers, while its keeper lives to be told something.
+    pub(super) fn limits(&self) -> Vec<Limits> {
+        let desk = self.desk.as_ref().filter(|_| !self.keeper_is_lost);
+        let links = desk.map(|desk| desk.links.values()).into_iter().flatten();
+        links.map(|link| link.limits.clone()).collect()
+    }
+
+    pub(super) fn has_finished(&self) -> bool {
+        self.life == Life::Finished
+    }
+
+    /// When, by the true clock, its engine wants to be called.
+    pub(super) fn timer(&self) -> Option<Duration> {
+        let desk = self.desk.as_ref().filter(|_| self.is_alive())?;
+        let engine = desk
+            .engine
+            .poll_timeout()
+            .map(|at| self.truly(at) + self.late);
+        let look = (!desk.links.is_empty()).then_some(self.next_look);
+        [engine, look].into_iter().flatten().min()
+    }
+
+    fn now(&self, now: Duration, wall_ms: i64) -> Now {
+        let passed = u64::try_from((now - self.born).as_nanos()).unwrap_or(u64::MAX);
+        let own = u128::from(passed) * u128::from(self.rate) / 1_000_000;
+        Now {
+            monotonic: Duration::from_nanos(u64::try_from(own).unwrap_or(u64::MAX)),
+            wall_ms: wall_ms + self.wall_skew_ms,
+        }
+    }
+
+    /// The true time at which its own clock shows this at least.
+    pub(super) fn truly(&self, own: Duration) -> Duration {
+        let nanos = (own.as_nanos() * 1_000_000).div_ceil(u128::from(self.rate));
+        self.born + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX).saturating_add(1))
+    }
+}
+
+impl World {
+    /// A submitter starts a supervisor, which holds the election lock of its build.
+    pub(super) fn launch(&mut self, build: i64) {
+        let id = RunnerId(u32::try_from(self.runners.len()).unwrap_or(u32::MAX));
+        let skewed = self.strikes(Fault::ClockSkew);
+        let rate = if skewed {
+            900_000 + self.dice.below(200_000)
+        } else {
+            1_000_000
+        };
+        let skew = if skewed { self.dice.below(60_000) } else { 0 };
+        let runner = Runner {
+            id,
+            build,
+            row: None,
+            keeper: None,
+            newer: None,
+            slots: 1 + self.dice.small(4),
+            life: Life::Opening,
+            open_tries: 0,
+            rate,
+            born: self.now,
+            wall_skew_ms: i64::try_from(skew).unwrap_or(0) - 30_000,
+            next_look: self.now,
+            late: Duration::ZERO,
+            stop_at: None,
+            keeper_is_lost: false,
+            desk: None,
+        };
+        self.trace
+            .line(self.now, format_args!("{id:?} of build {build} is started"));
+        self.runners.insert(id, runner);
+        self.elections.insert(build, id);
+        let moment = self.moment();
+        self.after(moment, Happening::Open(id));
+    }
+
+    pub(super) fn open(&mut self, id: RunnerId) {
+        let Some(runner) = self.runners.get(&id).filter(|it| it.life == Life::Opening) else {
+            return;
+        };
+        let (build, slots) = (runner.build, runner.slots);
+        let serves = self.client.served_by(build);
+        let row = NewSupervisor {
+            program: "simulated".into(),
+            build: build_of(build),
+            pid: id.0,
+            slots,
+            directory: format!("/simulated/{}", id.0).into(),
+            serves: serves.clone(),
+        };
+        let opened = self.store().open_supervisor(&row);
+        let Ok(row) = opened else {
+            let Some(runner) = self.runners.get_mut(&id) else {
+                return;
+            };
+            runner.open_tries += 1;
+            if runner.open_tries > OPEN_TRIES_MAX {
+                runner.life = Life::Finished;
+                return self.let_go(id);
+            }
+            return self.after(SECOND, Happening::Open(id));
+        };
+        self.ledger.supervisors.insert(row, (slots, build));
+        let seed = self.dice.next();
+        let keeper = self.start_keeper(id);
+        let (now, wall) = (self.now, self.store_ms());
+        let Some(runner) = self.runners.get_mut(&id) else {
+            return;
+        };
+        let config = EngineConfig {
+            slots,
+            poll_interval: SECOND,
+            linger: Some(5 * SECOND),
+            hello_timeout: HELLO_TIMEOUT,
+            drain_timeout: Duration::from_millis(200),
+            seed,
+        };
+        let clerk = Clerk::new(Post {
+            supervisor: row,
+            serves: Serves {
+                dispatchers: serves,
+                queues: Vec::new(),
+            },
+            worker_slots: slots,
+            build: build_of(build).id,
+        });
+        runner.row = Some(row);
+        runner.keeper = Some(keeper);
+        runner.life = Life::Serving;
+        runner.desk = Some(Desk {
+            engine: Engine::new(config, runner.now(now, wall)),
+            clerk,
+            under_way: false,
+            links: BTreeMap::new(),
+            open: Open::default(),
+            finished: false,
+        });
+        self.tell(id, Event::Woken);
+        self.after(Duration::ZERO, Happening::Upkeep(id));
+        self.pump(id);
+    }
+
+    pub(super) fn desk(&mut self, id: RunnerId) -> Option<&mut Desk> {
+        let runner = self.runners.get_mut(&id).filter(|it| it.is_alive())?;
+        runner.desk.as_mut()
+    }
+
+    pub(super) fn now_of(&self, id: RunnerId) -> Option<Now> {
+        let runner = self.runners.get(&id)?;
+        Some(runner.now(self.now, self.store_ms()))
+    }
+
+    /// It has finished: what it leaves is a closed row.
+    pub(super) fn leave(&mut self, id: RunnerId) {
+        let Some(runner) = self.runners.get_mut(&id) else {
+            return;
+        };
+        let unanswered = runner
+            .desk
+            .as_ref()
+            .is_some_and(|desk| !desk.open.is_empty());
+        runner.life = Life::Finished;
+        runner.desk = None;
+        let (row, keeper) = (runner.row, runner.keeper.take());
+        if unanswered {
+            self.broken(
+                "effects are answered once",
+                format!("{id:?} left without answers"),
+            );
+        }
+        if let Some(keeper) = keeper {
+            self.keepers.remove(&keeper);
+        }
+        if let Some(row) = row {
+            // It may fail: then the row is that of a dead supervisor.
+            let _ = self.store().close_supervisor(row);
+        }
+        self.trace.line(self.now, format_args!("{id:?} leaves"));
+        self.let_go(id);
+    }
+
+    pub(super) fn let_go(&mut self, id: RunnerId) {
+        self.elections.retain(|_, holder| *holder != id);
+    }
+
+    /// SIGKILL: its locks are free, and its keeper will notice.
+    pub(super) fn runner_dies(&mut self, id: RunnerId) {
+        let Some(runner) = self.runners.get_mut(&id).filter(|it| it.is_there()) else {
+            return;
+        };
+        runner.life = Life::Dead;
+        let keeper = runner.keeper.take();
+        let links = runner
+            .desk
+            .take()
+            .map(|desk| desk.links)
+            .unwrap_or_default();
+        for link in links.values() {
+            self.deeds(link.job, link.attempt).lost = true;
+        }
+        self.trace.line(self.now, format_args!("{id:?} dies"));
+        self.let_go(id);
+        self.rescues.retain(|_, rescuer| *rescuer != id);
+        if let Some(keeper) = keeper {
+            let moment = self.moment();
+            self.after(moment, Happening::KeeperAlone(keeper));
+        }
+    }
+}
+
+pub(super) fn build_of(number: i64) -> Build {
+    Build {
+        modified_ns: number,
+        id: format!("build-{number}"),
+    }
+}
