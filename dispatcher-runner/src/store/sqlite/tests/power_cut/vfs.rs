@@ -47,9 +47,9 @@ pub(super) fn install() {
 
 /// Runs something, on this thread, whose files no power cut threatens: nothing waits for a disk.
 pub(in crate::store) fn in_memory<R>(work: impl FnOnce() -> R) -> R {
-    NOTHING_SYNCS.set(true);
+    let before = NOTHING_SYNCS.replace(true);
     let done = work();
-    NOTHING_SYNCS.set(false);
+    NOTHING_SYNCS.set(before);
     done
 }
 
