@@ -49,7 +49,7 @@ pub fn run<T: Dispatcher>(
 
 /// [`Definition::default_payload`] of `T`.
 pub fn default_payload<T: Dispatcher + Scheduled>() -> Result<String, PayloadError> {
-    serde_json::to_string(&T::scheduled()).map_err(|error| refused::<T>(&error))
+    serde_json::to_string(&T::scheduled()).map_err(|error| T::definition().refusal(&error))
 }
 
 /// The default payload of a `T` that need not be [`Default`]: its own constant comes before that
@@ -184,12 +184,5 @@ pub fn decode<T: Dispatcher>(payload: &str) -> Result<T, PayloadError> {
             return Ok(value);
         }
     }
-    Err(refused::<T>(&error))
-}
-
-fn refused<T: Dispatcher>(error: &serde_json::Error) -> PayloadError {
-    PayloadError {
-        dispatcher: T::NAME,
-        reason: error.to_string(),
-    }
+    Err(T::definition().refusal(&error))
 }

@@ -1,5 +1,7 @@
 //! What the derive records about a dispatcher, as data that a `static` can hold.
 
+use serde_json::error::Category;
+
 use crate::{Context, DispatcherOptions, Failure, Options, PayloadError, canonical};
 
 /// Payloads of a struct without fields; the first is the one that is stored.
@@ -58,10 +60,64 @@ impl Definition {
         }
     }
 
+    /// What is wrong with a payload, as it may be told to anybody.
+    ///
+    /// The reader's words quote the value that does not fit. Of a dispatcher with secret fields
+    /// they are told without it, since nobody knows here which field it stood in.
+    #[must_use]
+    pub fn refusal(&self, error: &serde_json::Error) -> PayloadError {
+        let reason = if self.fields.iter().any(|field| field.secret) {
+            without_values(error)
+        } else {
+            error.to_string()
+        };
+        PayloadError {
+            dispatcher: self.name,
+            reason,
+        }
+    }
+
     /// Whether a payload says no more than that the struct has no fields.
     pub(crate) fn is_empty_payload(&self, payload: &str) -> bool {
         let empty = |text: String| EMPTY_PAYLOADS.contains(&text.as_str());
         self.fields.is_empty() && canonical(payload).is_ok_and(empty)
+    }
+}
+
+/// Says what a reader said, with `***` for every value.
+fn without_values(error: &serde_json::Error) -> String {
+    let told = error.to_string();
+    match error.classify() {
+        // The grammar's words name no values.
+        Category::Io | Category::Syntax | Category::Eof => return told,
+        Category::Data => {}
+    }
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let (words, place) = match told.strip_suffix(&place) {
+        Some(words) => (words, place.as_str()),
+        None => (told.as_str(), ""),
+    };
+    // These name a field of the type and nothing else.
+    let of_fields = ["missing field `", "duplicate field `"];
+    let named = of_fields.iter().find_map(|start| words.strip_prefix(start));
+    if named.is_some_and(|rest| rest.find('`') == rest.len().checked_sub(1)) {
+        return told;
+    }
+    let kinds = [
+        "invalid type",
+        "invalid value",
+        "invalid length",
+        "unknown variant",
+        "unknown field",
+    ];
+    let kind = kinds.into_iter().find(|kind| words.starts_with(kind));
+    // What was expected is the type's word; the last one, for the value may hold such a text too.
+    let expected = words
+        .rsplit_once(", expected ")
+        .map(|(_, expected)| expected);
+    match (kind, expected) {
+        (Some(kind), Some(expected)) => format!("{kind}: ***, expected {expected}{place}"),
+        (Some(_) | None, _) => format!("a value is refused by its type: ***{place}"),
     }
 }
 

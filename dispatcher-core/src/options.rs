@@ -295,14 +295,16 @@ pub enum EnvPolicy {
     Only(Vec<String>),
 }
 
-/// Durations as whole milliseconds, so that rows and messages have one unit.
+/// Durations as whole milliseconds, so that rows and messages have one unit. They are rounded up:
+/// the shortest limit is no zero, which would mean none.
 pub(crate) mod duration_ms {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub(crate) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_u64(u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
+        let millis = value.as_nanos().div_ceil(1_000_000);
+        to.serialize_u64(u64::try_from(millis).unwrap_or(u64::MAX))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {

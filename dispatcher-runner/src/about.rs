@@ -71,7 +71,11 @@ impl About {
             options,
             aliases,
             default: definition.default_payload.is_some(),
-            schema: definition.schema.map(|schema| schema()),
+            schema: definition.schema.map(|schema| {
+                let mut schema = schema();
+                hide_defaults(&mut schema, definition);
+                schema
+            }),
         }
     }
 
@@ -123,6 +127,21 @@ pub(crate) fn masked(about: Option<&About>, payload: &str) -> Value {
     match about {
         Some(about) => about.masked(payload),
         None => hidden(),
+    }
+}
+
+/// A schema tells what a field is when it is left out, which of a secret one is a secret.
+fn hide_defaults(schema: &mut Value, definition: &Definition) {
+    let secret = definition.fields.iter().filter(|field| field.secret);
+    for field in secret {
+        let mut property = schema
+            .get_mut("properties")
+            .and_then(|properties| properties.get_mut(field.name));
+        for word in ["default", "examples"] {
+            if let Some(value) = property.as_deref_mut().and_then(|it| it.get_mut(word)) {
+                *value = hidden();
+            }
+        }
     }
 }
 

@@ -206,6 +206,7 @@ fn exit_of(error: &SpawnError) -> u8 {
         SpawnError::QueueFull { .. } => exit::QUEUE_FULL,
         SpawnError::MissingRequirement { .. } | SpawnError::Config(_) => exit::CONFIGURATION,
         SpawnError::PayloadTooLarge { .. }
+        | SpawnError::Option { .. }
         | SpawnError::Payload(_)
         | SpawnError::Unknown(_)
         | SpawnError::NotInitialised
@@ -226,6 +227,7 @@ fn refused(error: &SpawnError, location: &StoreLocation) -> CliError {
         | SpawnError::MissingRequirement { .. }
         | SpawnError::Config(_)
         | SpawnError::PayloadTooLarge { .. }
+        | SpawnError::Option { .. }
         | SpawnError::Unknown(_)
         | SpawnError::NotInitialised
         | SpawnError::ThreadsBeforeInit { .. } => (error.to_string(), why_refused(error, location)),
@@ -246,6 +248,7 @@ fn why_refused(error: &SpawnError, location: &StoreLocation) -> String {
         SpawnError::MissingRequirement { .. }
         | SpawnError::Config(_)
         | SpawnError::PayloadTooLarge { .. }
+        | SpawnError::Option { .. }
         | SpawnError::Payload(_)
         | SpawnError::Unknown(_)
         | SpawnError::NotInitialised

@@ -172,7 +172,7 @@ impl<T: Dispatcher> TestAttempt<T> {
     pub fn run(self) -> TestRun {
         let payload = match serde_json::to_string(&self.job) {
             Ok(payload) => payload,
-            Err(error) => panic!("{} cannot be written as JSON: {error}", T::NAME),
+            Err(error) => panic!("{}", T::definition().refusal(&error)),
         };
         perform(
             T::definition(),

@@ -291,7 +291,8 @@ fn a_program_with_two_names_has_one_supervisor() {
 fn a_label_that_the_service_does_not_claim_is_run_all_the_same() {
     let home = odd();
     let config = home.file("dispatcher.toml");
-    fs::write(&config, "version = 1\n[service]\nqueues = [\"a\"]\n").expect("it can be written");
+    let text = "version = 1\n[service]\nqueues = [\"a\"]\n[dispatchers.Gate]\nqueue = \"b\"\n";
+    fs::write(&config, text).expect("it can be written");
     let file = config.to_str().expect("a text");
     let words = [
         "notifydispatcher",

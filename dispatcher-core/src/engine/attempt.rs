@@ -510,7 +510,7 @@ impl Attempt {
     }
 
     fn after_failure(&self, random: &mut u64) -> Next {
-        let failures = self.assignment.counters.failures + 1;
+        let failures = self.assignment.counters.failures.saturating_add(1);
         if failures > self.assignment.options.retries {
             return Next::Fail;
         }

@@ -227,6 +227,14 @@ impl Program {
         self
     }
 
+    /// Gives it a configuration file.
+    fn configure(&mut self, text: &str) {
+        let file = self.folder.path().join("dispatcher.toml");
+        std::fs::write(&file, format!("version = 1\n{text}\n")).unwrap();
+        let file = file.display().to_string();
+        self.variables.push(("DISPATCHER_CONFIG".to_owned(), file));
+    }
+
     /// Submits a job and returns its id.
     fn submit(&mut self, line: &str) -> JobId {
         let ran = self.run(&format!("notifydispatcher --detach {line}"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dispatcher_core::{Backoff, Dispatcher, Options};
+use dispatcher_core::{Backoff, Dispatcher, EnvPolicy, Isolation, Leftovers, OnLost, Options};
 
 use super::{Ended, JobHandle, Request, SpawnError, submit};
 
@@ -49,7 +49,7 @@ impl<T: Dispatcher> JobBuilder<T> {
 
     /// Run time of one attempt; zero is no limit.
     pub fn timeout(self, time: Duration) -> Self {
-        self.with(move |options| options.timeout = (!time.is_zero()).then_some(time))
+        self.with(move |options| options.timeout = Some(time))
     }
 
     /// Time between TERM and KILL.
@@ -63,7 +63,7 @@ impl<T: Dispatcher> JobBuilder<T> {
         self.with(move |options| options.queue = label)
     }
 
-    /// Ends the job as expired when it has waited longer.
+    /// Ends the job as expired when it has waited longer; zero is no limit.
     pub fn expires(self, time: Duration) -> Self {
         self.with(move |options| options.expires = Some(time))
     }
@@ -92,6 +92,71 @@ impl<T: Dispatcher> JobBuilder<T> {
     /// Waiting time before the job may start.
     pub fn delay(self, time: Duration) -> Self {
         self.with(move |options| options.delay = Some(time))
+    }
+
+    /// What happens when the supervisor is lost while the job runs.
+    pub fn on_lost(self, what: OnLost) -> Self {
+        self.with(move |options| options.on_lost = what)
+    }
+
+    /// Operating-system packages that must be installed.
+    pub fn required_packages<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
+        let names = texts(names);
+        self.with(move |options| options.required_packages = names)
+    }
+
+    /// Programs that must be on `PATH`.
+    pub fn required_commands<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
+        let names = texts(names);
+        self.with(move |options| options.required_commands = names)
+    }
+
+    /// Shared libraries loaded before the job begins.
+    pub fn package_includes<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
+        let names = texts(names);
+        self.with(move |options| options.package_includes = names)
+    }
+
+    /// How the job's process comes to be.
+    pub fn isolation(self, isolation: Isolation) -> Self {
+        self.with(move |options| options.isolation = isolation)
+    }
+
+    /// Resident memory of the whole process tree, in bytes.
+    pub fn memory_limit(self, bytes: u64) -> Self {
+        self.with(move |options| options.memory_limit = Some(bytes))
+    }
+
+    /// CPU time of each of its processes; zero is no limit.
+    pub fn cpu_limit(self, time: Duration) -> Self {
+        self.with(move |options| options.cpu_limit = Some(time))
+    }
+
+    /// Open descriptors of each of its processes.
+    pub fn open_files(self, count: u64) -> Self {
+        self.with(move |options| options.open_files = Some(count))
+    }
+
+    /// Niceness, -20 to 19.
+    pub fn nice(self, nice: i32) -> Self {
+        self.with(move |options| options.nice = Some(nice))
+    }
+
+    /// Variables of the supervisor's start environment that the job sees, and no others.
+    pub fn env<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
+        let names = texts(names);
+        self.with(move |options| options.env = EnvPolicy::Only(names))
+    }
+
+    /// Where the job starts; an absolute path.
+    pub fn working_directory(self, path: impl Into<String>) -> Self {
+        let path = path.into();
+        self.with(move |options| options.working_directory = Some(path))
+    }
+
+    /// What happens to processes that the job leaves behind when it succeeds.
+    pub fn leftovers(self, what: Leftovers) -> Self {
+        self.with(move |options| options.leftovers = what)
     }
 
     /// Stores the job and returns at once.
@@ -126,4 +191,8 @@ impl<T: Dispatcher> JobBuilder<T> {
             Mode::Wait => self.run().map(Started::Ended),
         }
     }
+}
+
+fn texts<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Vec<String> {
+    names.into_iter().map(Into::into).collect()
 }

@@ -39,6 +39,16 @@ pub enum SpawnError {
         /// The limit.
         max: usize,
     },
+    /// An option that the value, the builder or the command line has set does not fit.
+    #[error("the option `{option}` of this job of {dispatcher} does not fit: {why}")]
+    Option {
+        /// Name of the dispatcher.
+        dispatcher: String,
+        /// Name of the option.
+        option: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The value cannot be written as JSON, or the JSON does not fit the dispatcher.
     #[error(transparent)]
     Payload(#[from] PayloadError),
@@ -90,6 +100,9 @@ impl SpawnError {
             }
             Self::MissingRequirement { names, .. } => format!("install {}", names.join(", ")),
             Self::PayloadTooLarge { .. } => "put the data in a file and send its name".into(),
+            Self::Option { option, .. } => {
+                format!("see the table of options for what `{option}` takes")
+            }
             Self::Payload(error) => {
                 let name = error.dispatcher;
                 format!("see `list {name}` for the fields that it takes")

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use dispatcher_core::{Cause, JobId, JobState, Outcome};
 use serde::de::DeserializeOwned;
 
-use crate::store::{CancelReply, JobFilter, JobRecord, StoreClient, StoreError};
+use crate::store::{CancelReply, JobFilter, JobRecord, StoreClient, StoreError, SupervisorRow};
 use crate::testing::{self, Until};
 use crate::{app, supervisor};
 
@@ -240,13 +240,22 @@ pub(crate) fn cancel(
 ) -> Result<CancelReply, StoreError> {
     let replies = store.call(move |store| store.cancel(&[job], &by))?;
     let reply = replies.first().copied().unwrap_or(CancelReply::Unknown);
-    if let CancelReply::Stopping(runner) = reply {
-        let rows = store.call(|store| store.supervisors())?;
-        if let Some(row) = rows.iter().find(|row| row.id == runner) {
+    match reply {
+        CancelReply::Stopping(runner) => wake(store, |row| row.id == runner)?,
+        // A twin that was held by it may start now.
+        CancelReply::Cancelled => wake(store, |row| row.open)?,
+        CancelReply::Ended(_) | CancelReply::Unknown => {}
+    }
+    Ok(reply)
+}
+
+fn wake(store: &StoreClient, concerned: impl Fn(&SupervisorRow) -> bool) -> Result<(), StoreError> {
+    for row in store.call(|store| store.supervisors())? {
+        if concerned(&row) {
             supervisor::wake(&row.directory);
         }
     }
-    Ok(reply)
+    Ok(())
 }
 
 /// The newest output of a succeeded job of `T`: the last good copy of a scheduled dispatcher.

@@ -8,7 +8,7 @@ use dispatcher_core::{Definition, Dispatcher, JobId, Options, PayloadError, Regi
 
 use crate::about::About;
 use crate::client::SpawnError;
-use crate::config::{Config, StoreLocation};
+use crate::config::{Config, StoreLocation, checked};
 use crate::store::{
     Accepted, Build, DispatcherRow, NewJob, StoreClient, StoreError, Submission, SupervisorRow,
 };
@@ -40,10 +40,8 @@ pub(crate) struct Sent {
 impl Request {
     /// From a value.
     pub(crate) fn of<T: Dispatcher>(job: &T) -> Result<Self, SpawnError> {
-        let payload = serde_json::to_string(job).map_err(|error| PayloadError {
-            dispatcher: T::NAME,
-            reason: error.to_string(),
-        })?;
+        let payload =
+            serde_json::to_string(job).map_err(|error| T::definition().refusal(&error))?;
         match testing::current() {
             Some(recording) => Self::checked(T::definition(), payload, &recording.config),
             None => Self::checked(T::definition(), payload, app::config()?),
@@ -269,7 +267,12 @@ fn slots_by_default() -> u32 {
 }
 
 pub(super) fn new_job(request: Request, build: &Build) -> Result<NewJob, SpawnError> {
-    let identity = match &request.options.unique_key {
+    let options = checked(request.options).map_err(|misfit| SpawnError::Option {
+        dispatcher: request.definition.name.to_owned(),
+        option: misfit.option,
+        why: misfit.why,
+    })?;
+    let identity = match &options.unique_key {
         Some(key) => format!("key:{key}"),
         None => identity(&request.payload).map_err(|error| PayloadError {
             dispatcher: request.definition.name,
@@ -281,7 +284,7 @@ pub(super) fn new_job(request: Request, build: &Build) -> Result<NewJob, SpawnEr
         dispatcher: request.definition.name.to_owned(),
         payload: request.payload,
         identity,
-        options: request.options,
+        options,
         retry_of: request.retry_of,
         origin: request.origin,
         build: build.clone(),

@@ -3,13 +3,14 @@
 //! A [`Config`] is a plain value. Nothing outside `surroundings.rs` reads the environment, and a
 //! configuration file is either taken whole or refused with every problem it has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dispatcher_core::limits::{FINISHED_AGE_MAX, FINISHED_COUNT_MAX};
 use dispatcher_core::{Definition, DispatcherOptions, Options, Registry, RegistryProblem, suggest};
 
+mod checked;
 mod error;
 mod file;
 mod location;
@@ -24,6 +25,7 @@ pub use error::{ConfigError, ConfigProblem};
 pub use location::{StoreLocation, StoreOrigin};
 pub use values::OptionValue;
 
+pub(crate) use checked::checked;
 use error::one_line;
 
 pub(crate) use options::Overrides;
@@ -271,6 +273,20 @@ impl Config {
     #[must_use]
     pub fn queues(&self) -> &[String] {
         &self.queues
+    }
+
+    /// Every label of a queue that somebody has declared: the default one, those of dispatchers,
+    /// those of `[service] queues`.
+    pub(crate) fn known_queues(&self, registry: &Registry) -> BTreeSet<String> {
+        let of_dispatchers = registry.iter().map(|definition| {
+            let mut job = (definition.options)();
+            let mut dispatcher = (definition.dispatcher_options)();
+            self.apply(definition.name, &mut job, &mut dispatcher);
+            job.queue
+        });
+        let default = Options::default().queue;
+        let of_service = self.queues.iter().cloned();
+        of_dispatchers.chain(of_service).chain([default]).collect()
     }
 
     /// Applies the overrides of the dispatcher `name` on its declared options.

@@ -161,8 +161,8 @@ impl OptionValue {
     }
 }
 
-/// Longest duration that an option may have: a century.
-const DURATION_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+/// Longest duration that an option may have, as in an attribute: a century.
+const DURATION_MAX: Duration = Duration::from_secs(36_500 * 24 * 3600);
 
 fn parse_backoff(text: &str) -> Option<Backoff> {
     let (kind, rest) = text.trim().split_once('(')?;

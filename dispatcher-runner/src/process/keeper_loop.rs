@@ -19,6 +19,8 @@ use super::worker;
 
 /// How long killing strays may take before those that do not die are given up.
 const BURIAL_TIME_MAX: Duration = Duration::from_secs(5);
+/// How often the children are listed at one look, while some of them end.
+const LISTS_MAX: u32 = 100;
 /// How often a burial is looked at while nothing is heard.
 const BURIAL_STEP: Duration = Duration::from_millis(5);
 /// How long a keeper goes on killing at its own end.
@@ -380,13 +382,25 @@ impl KeeperLoop {
     fn strays_of(&mut self, at: usize) -> Vec<i32> {
         let own = Owner::Worker(self.workers[at].id);
         let mut look_closer = self.adopted.values().any(|owner| *owner == own);
-        let mut fresh = Vec::new();
-        for pid in self.children.list() {
-            let known = self.adopted.contains_key(&pid)
-                || self.workers.iter().any(|worker| worker.pid == pid);
-            if !known && !sys::reap(pid) {
-                fresh.push(pid);
-                look_closer = true;
+        let mut fresh: Vec<i32> = Vec::new();
+        // A child that ends after the list was read leaves its own children to this process, which
+        // the list does not show: it is read until nobody has ended meanwhile.
+        for round in 1.. {
+            let mut ended = false;
+            for pid in self.children.list() {
+                let known = self.adopted.contains_key(&pid)
+                    || fresh.contains(&pid)
+                    || self.workers.iter().any(|worker| worker.pid == pid);
+                if !known {
+                    match sys::reap(pid) {
+                        true => ended = true,
+                        false => fresh.push(pid),
+                    }
+                }
+            }
+            if !ended || round == LISTS_MAX {
+                look_closer |= ended || !fresh.is_empty();
+                break;
             }
         }
         if !look_closer {

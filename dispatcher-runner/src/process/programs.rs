@@ -8,12 +8,20 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The program that a shell would run for `name`.
+/// Where programs are searched without a `PATH`, as the C library has it.
+const PATH_WITHOUT: &str = "/bin:/usr/bin";
+
+/// The program that `execvp` would run for `name`.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    find_program_on(std::env::var_os("PATH").as_deref(), name)
+}
+
+/// The program that `execvp` would run for `name` with this `PATH`.
+pub(crate) fn find_program_on(path: Option<&OsStr>, name: &str) -> Option<PathBuf> {
     if name.contains('/') {
         return Some(PathBuf::from(name)).filter(is_program);
     }
-    find_in(&std::env::var_os("PATH")?, name)
+    find_in(path.unwrap_or(OsStr::new(PATH_WITHOUT)), name)
 }
 
 /// The program of this name in the directories of a `PATH`.
@@ -44,7 +52,7 @@ pub(crate) fn has_role(pid: u32, role: &str) -> bool {
 }
 
 /// Whether the program ran and ended with 0.
-pub(crate) fn succeeds(program: &str, arguments: &[&str]) -> bool {
+pub(crate) fn succeeds(program: &Path, arguments: &[&str]) -> bool {
     Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())

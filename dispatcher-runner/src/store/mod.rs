@@ -21,6 +21,7 @@ pub(crate) use group::{StoreClient, StoreThread};
 pub(crate) use memory::MemoryStore;
 #[cfg(feature = "simulator")]
 pub(crate) use memory::{Glance, Waits};
+pub(crate) use rules::payload_matches;
 pub(crate) use schedule::{KnownSchedules, ScheduledJobs, TickRequest, Ticked};
 pub(crate) use sqlite::SqliteStore;
 

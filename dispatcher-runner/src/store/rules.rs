@@ -2,6 +2,7 @@
 //!
 //! Pure functions of what a store has read; no store decides any of this for itself.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use dispatcher_core::limits::LOST_RERUNS_MAX;
@@ -29,9 +30,13 @@ pub(super) enum Verdict {
     Drop(JobId),
 }
 
-/// What makes a job a duplicate of another one of its dispatcher.
-pub(super) fn identity(job: &NewJob) -> &str {
-    job.options.unique_key.as_deref().unwrap_or(&job.identity)
+/// What makes a job a duplicate of another one of its dispatcher. A key is marked as one, so that
+/// it is never taken for the hash of a payload.
+pub(super) fn identity(job: &NewJob) -> Cow<'_, str> {
+    match &job.options.unique_key {
+        Some(key) => Cow::Owned(format!("key:{key}")),
+        None => Cow::Borrowed(&job.identity),
+    }
 }
 
 /// The policy of one submission; a `unique_key` turns `parallel` into `discard`.
@@ -209,7 +214,7 @@ pub(super) fn mean_us(mean: Option<i64>, run: Duration) -> i64 {
 }
 
 /// Whether a payload has the value at the path (`a.b.0`).
-pub(super) fn payload_matches(payload: &str, path: &str, wanted: &str) -> bool {
+pub(crate) fn payload_matches(payload: &str, path: &str, wanted: &str) -> bool {
     let Ok(mut value) = serde_json::from_str::<serde_json::Value>(payload) else {
         return false;
     };

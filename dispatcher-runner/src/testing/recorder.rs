@@ -19,6 +19,7 @@ use dispatcher_core::{
 };
 
 use super::{Surroundings, TestRun, perform};
+use crate::about::About;
 use crate::client::{Request, Sender, Sent, SpawnError};
 use crate::config::{Config, StoreLocation, StoreOrigin};
 use crate::store::{
@@ -122,7 +123,7 @@ impl Recorder {
             self.enqueued::<T>().iter().any(is_meant),
             "no such job of {} was enqueued; there are {:?}",
             T::NAME,
-            payloads(&self.sent(Some(T::NAME)))
+            self.payloads(&self.sent(Some(T::NAME)))
         );
     }
 
@@ -137,7 +138,7 @@ impl Recorder {
             jobs.is_empty(),
             "jobs of {} were enqueued: {:?}",
             T::NAME,
-            payloads(&jobs)
+            self.payloads(&jobs)
         );
     }
 
@@ -148,8 +149,11 @@ impl Recorder {
     #[track_caller]
     pub fn assert_nothing_enqueued(&self) {
         let jobs = self.sent(None);
-        let shown = |job: &JobSummary| format!("{} {}", job.dispatcher, job.payload);
-        let shown: Vec<_> = jobs.iter().map(shown).collect();
+        let payloads = self.payloads(&jobs).into_iter();
+        let shown = jobs.iter().zip(payloads);
+        let shown: Vec<_> = shown
+            .map(|(job, payload)| format!("{} {payload}", job.dispatcher))
+            .collect();
         assert!(shown.is_empty(), "jobs were enqueued: {shown:?}");
     }
 
@@ -161,6 +165,19 @@ impl Recorder {
     #[track_caller]
     pub fn drain(&self) -> Vec<Drained> {
         self.recording.drain(Until::NothingWaits)
+    }
+
+    /// Payloads as they may be shown: a test's output is a log, too.
+    fn payloads(&self, jobs: &[JobSummary]) -> Vec<String> {
+        let known = self.recording.known.borrow();
+        let shown = |job: &JobSummary| match known.get(job.dispatcher.as_str()) {
+            Some(definition) if definition.fields.iter().any(|field| field.secret) => {
+                let about = About::of(definition, Options::default(), Vec::new());
+                about.masked(&job.payload).to_string()
+            }
+            Some(_) | None => job.payload.clone(),
+        };
+        jobs.iter().map(shown).collect()
     }
 
     /// The jobs on record, oldest first.
@@ -180,10 +197,6 @@ impl Recorder {
 #[track_caller]
 fn job_of<T: Dispatcher>(payload: &str) -> T {
     dispatcher_core::__private::decode(payload).unwrap_or_else(|error| panic!("{error}"))
-}
-
-fn payloads(jobs: &[JobSummary]) -> Vec<&str> {
-    jobs.iter().map(|job| job.payload.as_str()).collect()
 }
 
 impl Drop for Recorder {
@@ -285,8 +298,9 @@ impl Recording {
             match (claim.jobs.pop(), claim.next_due) {
                 (Some(job), _) => drained.push(self.perform(job)),
                 (None, Some(after)) => {
-                    let after = millis(after).max(1);
-                    self.clock.fetch_add(after, Ordering::Relaxed);
+                    let now = self.clock.load(Ordering::Relaxed);
+                    let due = now.saturating_add(millis(after).max(1));
+                    self.clock.store(due, Ordering::Relaxed);
                 }
                 (None, None) => return drained,
             }
@@ -384,7 +398,7 @@ impl Recording {
 /// What follows a failure, as the engine decides in earnest.
 fn after(job: &Claimed, failure: &Failure) -> (Cause, Next) {
     let message = failure.message().to_owned();
-    let failures = job.counters.failures + 1;
+    let failures = job.counters.failures.saturating_add(1);
     let retry = |after| match failures > job.options.retries {
         true => Next::Fail,
         false => Next::Retry { after },

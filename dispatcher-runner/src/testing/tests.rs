@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use dispatcher_core::{Cause, Context, Dispatcher, Failure, JobState, Process};
+use dispatcher_core::{
+    Backoff, Cause, Context, Dispatcher, EnvPolicy, Failure, Isolation, JobState, Leftovers,
+    OnLost, Options, Process,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -243,4 +246,158 @@ fn a_missing_job_is_told_with_what_there_is() {
     let recorder = record();
     job("a", 0).spawn_process().unwrap();
     recorder.assert_enqueued::<Job>(|job| job.name == "b");
+}
+
+#[derive(Dispatcher, Serialize, Deserialize, Debug)]
+struct Login {
+    user: String,
+    #[dispatcher(secret)]
+    token: String,
+    #[dispatcher(secret)]
+    #[serde(default, deserialize_with = "one_way")]
+    pin: u32,
+}
+
+/// Reads no number back: what was written does not fit any more.
+fn one_way<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let number = u32::deserialize(from)?;
+    match number {
+        0 => Ok(0),
+        other => Err(serde::de::Error::custom(format!("{other} is too much"))),
+    }
+}
+
+fn login(pin: u32) -> Login {
+    let (user, token) = ("ann".to_owned(), "hunter2".to_owned());
+    Login { user, token, pin }
+}
+
+impl Process for Login {
+    fn process(&mut self, _: &mut Context) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// What a test that fails prints is a log, too.
+fn complaint(work: impl FnOnce() + std::panic::UnwindSafe) -> String {
+    let panic = std::panic::catch_unwind(work).unwrap_err();
+    let text = panic.downcast::<String>();
+    *text.expect("a panic with a message")
+}
+
+#[test]
+fn secrets_are_told_by_no_assertion() {
+    let sent = || {
+        let recorder = record();
+        login(0).spawn_process().unwrap();
+        recorder
+    };
+    for told in [
+        complaint(move || sent().assert_nothing_enqueued()),
+        complaint(move || sent().assert_not_enqueued::<Login>()),
+        complaint(move || sent().assert_enqueued::<Login>(|job| job.user == "bob")),
+    ] {
+        assert!(told.contains("ann") && told.contains("***"), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
+fn secrets_are_told_by_no_payload_that_does_not_fit() {
+    let told = complaint(|| drop(run(login(4711))));
+    assert!(told.contains("does not fit Login"), "{told}");
+    assert!(
+        !told.contains("4711") && !told.contains("hunter2"),
+        "{told}"
+    );
+    let recorder = record();
+    let refused = login(4711).spawn_process();
+    let told = format!("{:?}", refused.map(drop).unwrap_err());
+    assert!(
+        !told.contains("4711") && !told.contains("hunter2"),
+        "{told}"
+    );
+    recorder.assert_nothing_enqueued();
+}
+
+/// Every method of the builder sets the option that it is called after.
+#[test]
+fn the_builder_has_every_option() {
+    let recorder = record();
+    let second = Duration::from_secs(1);
+    let expected = Options {
+        timeout: Some(2 * second),
+        grace: 3 * second,
+        queue: "bulk".to_owned(),
+        expires: Some(4 * second),
+        unique_key: Some("key".to_owned()),
+        retries: 5,
+        backoff: Backoff::Constant { delay: 6 * second },
+        on_lost: OnLost::Fail,
+        priority: -7,
+        delay: Some(8 * second),
+        required_packages: vec!["p".to_owned()],
+        required_commands: vec!["c".to_owned(), "d".to_owned()],
+        package_includes: vec!["l.so".to_owned()],
+        isolation: Isolation::Exec,
+        memory_limit: Some(9 << 20),
+        cpu_limit: Some(10 * second),
+        open_files: Some(11),
+        nice: Some(12),
+        env: EnvPolicy::Only(vec!["HOME".to_owned()]),
+        working_directory: Some("/tmp".to_owned()),
+        leftovers: Leftovers::Kill,
+    };
+    let built = login(0).dispatch();
+    let built = built.timeout(2 * second).grace(3 * second).queue("bulk");
+    let built = built.expires(4 * second).unique_key("key").retries(5);
+    let built = built.backoff(Backoff::Constant { delay: 6 * second });
+    let built = built.on_lost(OnLost::Fail).priority(-7).delay(8 * second);
+    let built = built.required_packages(["p"]).required_commands(["c", "d"]);
+    let built = built.package_includes(["l.so"]).isolation(Isolation::Exec);
+    let built = built
+        .memory_limit(9 << 20)
+        .cpu_limit(10 * second)
+        .open_files(11);
+    let built = built.nice(12).env(["HOME"]).working_directory("/tmp");
+    built.leftovers(Leftovers::Kill).spawn().unwrap();
+    let sent = recorder.enqueued_with_options::<Login>();
+    assert_eq!(sent[0].1, expected);
+}
+
+#[test]
+fn the_builder_takes_zero_for_none_and_refuses_what_does_not_fit() {
+    let recorder = record();
+    let zero = Duration::ZERO;
+    let built = login(0).dispatch().timeout(zero).expires(zero).delay(zero);
+    built.cpu_limit(zero).spawn().unwrap();
+    let sent = recorder.enqueued_with_options::<Login>().remove(0).1;
+    let none = Options {
+        timeout: None,
+        ..Options::default()
+    };
+    assert_eq!(sent, none);
+    let refused = login(0).dispatch().nice(99).spawn().map(drop).unwrap_err();
+    let text = refused.to_string();
+    assert!(
+        text.contains("`nice` of this job of Login does not fit"),
+        "{text}"
+    );
+    assert!(matches!(refused, SpawnError::Option { option: "nice", .. }));
+    assert_eq!(recorder.enqueued::<Login>().len(), 1);
+}
+
+#[test]
+fn the_longest_times_take_none_here() {
+    let recorder = record();
+    let built = job("a", 2).dispatch().delay(Duration::MAX);
+    let longest = Backoff::Constant {
+        delay: Duration::MAX,
+    };
+    built
+        .backoff(longest)
+        .expires(Duration::MAX)
+        .spawn()
+        .unwrap();
+    assert_eq!(recorder.drain().len(), 3);
 }

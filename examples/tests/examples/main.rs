@@ -2,8 +2,14 @@
 
 mod apply_server;
 mod certificates;
+mod delayed_removal;
+mod firewall_apply;
+mod hourly_fetch;
 mod my_custom_dispatcher;
+mod peers;
+mod push_peers;
 mod quickstart;
 mod service_reload;
 mod support;
+mod upgrade;
 mod web_restart;

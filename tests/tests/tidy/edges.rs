@@ -42,7 +42,9 @@ const RUNNER: [(&str, &[&str]); 18] = [
     ),
     (
         "testing",
-        &["app", "client", "config", "ids", "process", "store"],
+        &[
+            "about", "app", "client", "config", "ids", "process", "store",
+        ],
     ),
     (
         "app",

@@ -11,8 +11,8 @@ use crate::cli::error::{CliError, Done, Stop};
 use crate::cli::format::{age, ago, colour_of, run_time, sentence, utc};
 use crate::cli::grammar::STATES;
 use crate::cli::layout::{Cell, ColumnKind, Table};
-use crate::cli::session::Session;
-use crate::store::{JobFilter, JobRecord, JobSummary, UnixMs};
+use crate::cli::session::{OpenStore, Session};
+use crate::store::{JobFilter, JobRecord, JobSummary, UnixMs, payload_matches};
 
 const LIMIT: usize = 50;
 const LIMIT_MAX: usize = 100_000;
@@ -27,8 +27,7 @@ pub(super) fn jobs(session: &mut Session<'_, '_>) -> Done {
         },
         None => filter,
     };
-    let found = store.ask(|store| store.jobs(&filter))?;
-    store.ask(|store| store.sync())?;
+    let found = find(session, &mut store, &filter)?;
     if session.arguments.has("ids") {
         for job in &found {
             session.terminal().line(job.id.as_str())?;
@@ -63,6 +62,33 @@ pub(super) fn jobs(session: &mut Session<'_, '_>) -> Done {
             .note(&format!("the newest {LIMIT}; --limit shows more"));
     }
     Ok(0)
+}
+
+/// A search finds what a listing shows: a secret can be guessed in neither.
+fn find(
+    session: &Session<'_, '_>,
+    store: &mut OpenStore,
+    filter: &JobFilter,
+) -> Result<Vec<JobSummary>, Stop> {
+    let Some((path, wanted)) = &filter.search else {
+        let found = store.ask(|store| store.jobs(filter))?;
+        store.ask(|store| store.sync())?;
+        return Ok(found);
+    };
+    let wide = JobFilter {
+        limit: LIMIT_MAX,
+        ..filter.clone()
+    };
+    let mut found = store.ask(|store| store.jobs(&wide))?;
+    store.ask(|store| store.sync())?;
+    let rows = store.ask(|store| store.dispatchers())?;
+    let about = session.all_about(&rows);
+    found.retain(|job| {
+        let shown = masked(about.get(&job.dispatcher), &job.payload);
+        payload_matches(&shown.to_string(), path, wanted)
+    });
+    found.truncate(filter.limit);
+    Ok(found)
 }
 
 fn none_such(filter: &JobFilter) -> &'static str {

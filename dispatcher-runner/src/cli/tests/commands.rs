@@ -1,6 +1,7 @@
 //! Every command but `notifydispatcher`.
 
-use serde_json::Value;
+use dispatcher_core::Definition;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -50,6 +51,7 @@ fn secrets_are_shown_nowhere() {
 #[test]
 fn jobs_are_filtered() {
     let mut program = program();
+    program.configure("[service]\nqueues = [\"slow\"]");
     let ann = program.submit("CliLogin {\"user\":\"ann\"} --queue slow");
     let idle = program.submit("CliIdle");
     run_next(&mut program.host.store, &End::default());
@@ -89,6 +91,26 @@ fn jobs_are_filtered() {
     }
     let none = program.run("jobs --queue nothing");
     assert_eq!((none.code, none.out.as_str()), (0, ""));
+}
+
+/// Whoever may list jobs must not find a secret by trying values out.
+#[test]
+fn a_search_finds_what_is_shown() {
+    let mut program = program();
+    let ann = program.submit("CliLogin {\"user\":\"ann\",\"token\":\"hunter2\"}");
+    program.submit("CliLogin {\"user\":\"bob\",\"token\":\"ann\"}");
+    for (search, found) in [
+        ("user=ann", vec![ann]),
+        ("token=hunter2", vec![]),
+        ("token=ann", vec![]),
+        ("=ann", vec![]),
+    ] {
+        let ran = program.run(&format!("jobs --ids --search {search}"));
+        let ids: Vec<_> = found.iter().map(|id| format!("{id}\n")).collect();
+        assert_eq!(ran.out, ids.concat(), "{search}");
+    }
+    let ran = program.run("jobs --ids --limit 1 --search user=ann");
+    assert_eq!(ran.out, format!("{ann}\n"), "the newest does not match");
 }
 
 #[test]
@@ -381,6 +403,27 @@ fn list_shows_fields_options_and_queues() {
     assert!(page.contains("| `max_queue` | 3 |\n"), "{page}");
     assert_eq!(program.run("list Nope").code, 64);
     assert_eq!(program.run("list --names").out, "CliIdle\nCliLogin\n");
+}
+
+/// With `schema` the payload's is shown, what a secret field is by default left out.
+#[test]
+fn list_shows_the_schema() {
+    let schema = || {
+        let token = json!({ "type": "string", "default": "hunter2" });
+        json!({ "properties": { "user": { "default": "ann" }, "token": token } })
+    };
+    let described = Definition {
+        schema: Some(schema),
+        ..*Login::definition()
+    };
+    let mut program = program();
+    let registry = Registry::builder().with(Box::leak(Box::new(described)));
+    program.registry = registry.build().unwrap();
+    let listed = json(&program.run("list CliLogin --json"));
+    let properties = &listed[0]["schema"]["properties"];
+    assert_eq!(properties["user"]["default"], "ann", "{listed:#}");
+    assert_eq!(properties["token"]["default"], "***", "{listed:#}");
+    assert_eq!(properties["token"]["type"], "string");
 }
 
 #[test]

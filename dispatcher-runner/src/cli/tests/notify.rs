@@ -225,6 +225,7 @@ fn a_reader_that_goes_away_does_not_end_the_wait() {
 #[test]
 fn detached_submissions_answer_with_the_id() {
     let mut program = program();
+    program.configure("[dispatchers.CliIdle]\nqueue = \"7\"");
     let ran = program.run(
         "notifydispatcher -d cli.login {\"user\":\"ann\"} --priority -2 --timeout 0 --queue 7",
     );
@@ -238,6 +239,32 @@ fn detached_submissions_answer_with_the_id() {
     let ran = program.run("notifydispatcher -d CliIdle --unique-key k --json");
     let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(value["duplicate"], false);
+}
+
+#[test]
+fn a_label_that_nobody_declared_is_refused() {
+    let mut program = program();
+    for (label, said) in [
+        (
+            "slow",
+            "because: dispatchers and configuration know `default`\ntry: declare it",
+        ),
+        ("defualt", "try: did you mean `default`?"),
+        ("Default", "try: did you mean `default`?"),
+        ("a,b", "error: --queue cannot be `a,b`"),
+    ] {
+        let ran = program.run(&format!("notifydispatcher -d CliIdle --queue {label}"));
+        assert_eq!(ran.code, 64, "{label}: {}", ran.err);
+        assert!(ran.err.contains(said), "{label}: {}", ran.err);
+    }
+    assert_eq!(program.host.store.jobs(&everything()).unwrap().len(), 0);
+    program.submit("CliIdle --queue default");
+    program.configure("[service]\nqueues = [\"fast\"]\n[dispatchers.CliLogin]\nqueue = \"slow\"");
+    for label in ["slow", "fast", "default"] {
+        let id = program.submit(&format!("CliIdle --queue {label}"));
+        let record = program.host.store.job(id).unwrap().unwrap();
+        assert_eq!(record.options.queue, label);
+    }
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn unique_key_replaces_the_payload(fixture: &Fixture) {
     let first = accept(store, keyed("k"));
     assert_eq!(submit(store, keyed("k")).unwrap(), duplicate_of(first));
     accept(store, keyed("other"));
-    assert_eq!(show(store, first).identity, "k");
+    assert_eq!(show(store, first).identity, "key:k");
     let elsewhere = job_with("B", |job| job.options.unique_key = Some("k".to_owned()));
     accept(store, elsewhere);
 }

@@ -35,9 +35,12 @@ mod random;
 mod record;
 mod register;
 mod rescue;
+mod room;
 mod submit;
 mod supervisors;
 mod ticks;
+mod twins;
+mod waiting;
 
 pub(super) use self::random::Numbers;
 

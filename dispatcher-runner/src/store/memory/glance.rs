@@ -1,5 +1,6 @@
 //! What the simulator sees of every row after each operation, without a copy of what is long.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use dispatcher_core::{Counters, JobId, JobState};
@@ -59,7 +60,7 @@ impl MemoryStore {
                 build: job.new.build.modified_ns,
                 holder: job.supervisor,
                 cancel_requested: job.cancel_by.is_some(),
-                identity: job.identity().map(ToOwned::to_owned),
+                identity: job.identity().map(Cow::into_owned),
                 attempts: job.attempts.len(),
             };
             (job.new.id, glance)

@@ -139,7 +139,7 @@ pub(super) fn record(job: &Job) -> JobRecord {
     JobRecord {
         summary: summary(job),
         options: job.new.options.clone(),
-        identity: rules::identity(&job.new).to_owned(),
+        identity: rules::identity(&job.new).into_owned(),
         origin: job.new.origin.clone(),
         build: job.new.build.clone(),
         retry_of: job.new.retry_of,

@@ -3,6 +3,7 @@
 //! `jobs` is ordered by key, and a key is the number of a submission; `JobState::apply` is the
 //! only way to a new state.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
@@ -87,14 +88,14 @@ impl Job {
     }
 
     /// What makes it a duplicate of others, if anybody looks for that.
-    pub(super) fn identity(&self) -> Option<&str> {
+    pub(super) fn identity(&self) -> Option<Cow<'_, str>> {
         self.watched.then(|| rules::identity(&self.new))
     }
 
     fn has_identity(&self, dispatcher: &str, identity: &str) -> bool {
         self.is_unfinished()
             && self.new.dispatcher == dispatcher
-            && self.identity() == Some(identity)
+            && self.identity().as_deref() == Some(identity)
     }
 
     pub(super) fn apply(&mut self, transition: Transition) {
@@ -284,7 +285,7 @@ impl State {
         let identity = rules::identity(job);
         let all = self.jobs.values();
         let mut twins: Vec<_> = all
-            .filter(|other| other.has_identity(&job.dispatcher, identity))
+            .filter(|other| other.has_identity(&job.dispatcher, &identity))
             .map(|other| (other.waits_for, other.seq, other.new.id))
             .collect();
         twins.sort_unstable();
@@ -297,7 +298,7 @@ impl State {
             return;
         };
         let dispatcher = ended.new.dispatcher.clone();
-        let identity = rules::identity(&ended.new).to_owned();
+        let identity = rules::identity(&ended.new).into_owned();
         let all = self.jobs.values_mut();
         let same: Vec<_> = all
             .filter(|job| job.has_identity(&dispatcher, &identity))
