@@ -23,6 +23,9 @@ const OPENING_TIME_MAX: Duration = Duration::from_secs(30);
 const END_TIME_MAX: Duration = Duration::from_secs(30);
 const END_STEP: Duration = Duration::from_millis(1);
 
+/// By these a manager knows its service, for which no job must speak (`sd_notify(3)`).
+const OF_A_SERVICE: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+
 /// How a keeper is started.
 #[derive(Debug, Clone)]
 pub(crate) struct KeeperSpec {
@@ -48,7 +51,9 @@ impl KeeperSpec {
     pub(crate) fn of_this_program() -> Self {
         Self {
             name: std::env::args_os().next().unwrap_or_default(),
-            environment: std::env::vars_os().collect(),
+            environment: std::env::vars_os()
+                .filter(|(name, _)| !OF_A_SERVICE.iter().any(|own| name == own))
+                .collect(),
         }
     }
 }

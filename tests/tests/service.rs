@@ -1,0 +1,275 @@
+//! `serve`: a supervisor that stays, follows schedules, and ends when it is told to.
+
+use std::fs::{self, File};
+use std::os::unix::net::UnixDatagram;
+use std::process::{Child, ExitStatus};
+
+use dispatcher_core::JobState;
+use dispatcher_tests::{Home, PATIENCE, eventually, kill, said, terminate};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+const FIXTURE: &str = env!("CARGO_BIN_EXE_fixture");
+
+/// A service of the fixture, with its log in a file.
+struct Service {
+    child: Child,
+}
+
+impl Service {
+    fn start(home: &Home, arguments: &[&str]) -> Self {
+        Self::start_with(home, arguments, &[])
+    }
+
+    fn start_with(home: &Home, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let log = File::create(home.file("service.log")).expect("the directory can be written");
+        let mut command = home.command(["serve"]);
+        command.args(arguments).stderr(log);
+        command.env_remove("DISPATCHER_LOG");
+        command.envs(variables.iter().copied());
+        let child = command.spawn().expect("the program starts");
+        let service = Self { child };
+        eventually("the service is open", PATIENCE, || {
+            home.database().exists() && supervisors(home).contains(&service.pid())
+        });
+        service
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn end(mut self) -> ExitStatus {
+        eventually("the service ends", PATIENCE, || {
+            self.child
+                .try_wait()
+                .expect("it is a child of this process")
+        })
+    }
+}
+
+/// A service that a failed test leaves must not outlive it.
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Process ids of open supervisors.
+fn supervisors(home: &Home) -> Vec<u32> {
+    let Ok(connection) = Connection::open(home.database()) else {
+        return Vec::new();
+    };
+    connection.busy_timeout(PATIENCE).expect("a time");
+    let Ok(mut rows) = connection.prepare("SELECT pid FROM supervisors WHERE open = 1") else {
+        return Vec::new();
+    };
+    let pids = rows.query_map([], |row| row.get(0)).expect("a query");
+    pids.collect::<Result<_, _>>().expect("numbers")
+}
+
+fn log(home: &Home) -> String {
+    fs::read_to_string(home.file("service.log")).expect("there is a log")
+}
+
+fn wait_for(gate: &str) -> Value {
+    json!({"deed": {"wait_for": gate}})
+}
+
+#[test]
+fn it_runs_what_others_submit_and_tells_of_every_job() {
+    let home = Home::new(FIXTURE);
+    let service = Service::start(&home, &[]);
+    let good = home.run("Act", &json!({"deed": "succeed"}));
+    let bad = home.run("Act", &json!({"deed": {"exit": 3}}));
+    assert_eq!(
+        (good.state, bad.state),
+        (JobState::Succeeded, JobState::Failed)
+    );
+    assert_eq!(
+        supervisors(&home),
+        [service.pid()],
+        "nobody else was started"
+    );
+    terminate(service.pid());
+    assert_eq!(service.end().code(), Some(0));
+    let log = log(&home);
+    let told = |what: &str, id: &str, more: &str| {
+        let mut lines = log
+            .lines()
+            .filter(|line| line.contains(what) && line.contains(id));
+        let line = lines.next().unwrap_or_else(|| panic!("{what} {id}: {log}"));
+        assert!(line.contains("INFO") && line.contains("name=Act"), "{line}");
+        assert!(line.contains(more) && lines.next().is_none(), "{line}");
+    };
+    told("job starts", &good.id, "attempt=1");
+    told("job ends", &good.id, "outcome=succeeded");
+    told("job ends", &bad.id, "outcome=exited");
+    assert_eq!(supervisors(&home), [] as [u32; 0], "its row is closed");
+}
+
+#[test]
+fn told_to_end_it_starts_nothing_and_lets_finish_what_runs() {
+    let home = Home::new(FIXTURE);
+    let service = Service::start(&home, &["--workers", "1"]);
+    let running = home.submit("Act", &wait_for("gate"));
+    home.wait_running(&running);
+    let waiting = home.submit("Act", &wait_for("gate"));
+    terminate(service.pid());
+    eventually("it takes nothing new", PATIENCE, || {
+        supervisors(&home).is_empty()
+    });
+    fs::write(home.file("gate"), "").expect("the directory can be written");
+    assert_eq!(service.end().code(), Some(0));
+    assert_eq!(home.job(&running).state, JobState::Succeeded);
+    assert_eq!(home.stands(&waiting).0, JobState::Queued);
+}
+
+#[test]
+fn what_does_not_finish_in_time_is_queued_again_without_a_failure() {
+    let home = Home::new(FIXTURE);
+    let config = home.file("dispatcher.toml");
+    let text = "version = 1\n[service]\ndrain_timeout = \"100ms\"\n";
+    fs::write(&config, text).expect("the directory can be written");
+    let config = config.to_str().expect("a path of this test");
+    let service = Service::start(&home, &["--config", config]);
+    let job = home.submit("Act", &wait_for("never"));
+    home.wait_running(&job);
+    terminate(service.pid());
+    assert_eq!(service.end().code(), Some(0));
+    let job = home.job(&job);
+    assert_eq!(job.state, JobState::Queued);
+    let causes: Vec<_> = job
+        .attempts
+        .iter()
+        .map(|it| it.outcome.cause.name())
+        .collect();
+    assert_eq!(causes, ["shutdown"]);
+    assert_eq!(job.failures, 0);
+}
+
+#[test]
+fn a_second_signal_does_not_wait() {
+    let home = Home::new(FIXTURE);
+    let service = Service::start(&home, &[]);
+    let job = home.submit("Act", &wait_for("never"));
+    home.wait_running(&job);
+    terminate(service.pid());
+    eventually("it drains", PATIENCE, || log(&home).contains("told to end"));
+    terminate(service.pid());
+    assert_eq!(service.end().code(), Some(0));
+    assert_eq!(home.stands(&job).0, JobState::Queued);
+}
+
+#[test]
+fn schedules_are_followed() {
+    let home = Home::new(FIXTURE);
+    let first = home.output(["schedule", "tick"], b"");
+    assert!(first.status.success(), "{}", said(&first.stderr));
+    // As if nobody had looked for more than a year.
+    let connection = Connection::open(home.database()).expect("there is a state file");
+    connection.busy_timeout(PATIENCE).expect("a time");
+    let changed = connection.execute(
+        "UPDATE schedules SET record = json_set(record, '$.settled', json('[[1000, 1000]]'))
+         WHERE dispatcher = (SELECT id FROM dispatchers WHERE name = 'Yearly')",
+        (),
+    );
+    assert_eq!(changed, Ok(1));
+    let _service = Service::start(&home, &[]);
+    let job = home.wait(&home.stored(0));
+    assert_eq!(job.state, JobState::Succeeded);
+    eventually("the tick is told", PATIENCE, || {
+        log(&home)
+            .lines()
+            .any(|line| line.contains("tick name=Yearly"))
+    });
+}
+
+#[test]
+fn the_manager_that_started_it_is_told() {
+    let home = Home::new(FIXTURE);
+    let path = home.file("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a time");
+    let path = path.to_str().expect("a path of this test");
+    let told = || {
+        let mut bytes = [0; 256];
+        let length = socket.recv(&mut bytes).expect("a word in time");
+        said(&bytes[..length])
+    };
+    let variables = [("NOTIFY_SOCKET", path), ("WATCHDOG_USEC", "100000")];
+    let service = Service::start_with(&home, &[], &variables);
+    let until = |what: &str| {
+        for _ in 0..1_000 {
+            if told().contains(what) {
+                return;
+            }
+        }
+        panic!("{what} was not said");
+    };
+    until(&format!("READY=1\nMAINPID={}\n", service.pid()));
+    until("WATCHDOG=1");
+    until("WATCHDOG=1");
+    let report = home.run("Act", &json!({"deed": "report"}));
+    let report = report.output.expect("a report");
+    assert!(
+        !report.contains("NOTIFY_SOCKET"),
+        "no job speaks for the service: {report}"
+    );
+    terminate(service.pid());
+    until("STOPPING=1");
+    assert_eq!(service.end().code(), Some(0));
+}
+
+#[test]
+fn a_label_that_it_does_not_serve_is_served_by_somebody() {
+    let home = Home::new(FIXTURE);
+    let service = Service::start(&home, &["--queues", "mail,slow"]);
+    let mail = json!({"deed": "succeed", "options": {"queue": "mail"}});
+    assert_eq!(home.run("Act", &mail).state, JobState::Succeeded);
+    assert_eq!(
+        supervisors(&home),
+        [service.pid()],
+        "nobody else was started"
+    );
+    let other = home.run("Act", &json!({"deed": "succeed"}));
+    assert_eq!(other.state, JobState::Succeeded);
+    let log = log(&home);
+    assert!(!log.contains(&other.id), "the service left it alone: {log}");
+}
+
+#[test]
+fn killed_under_load_it_loses_nothing() {
+    let home = Home::new(FIXTURE);
+    let service = Service::start(&home, &[]);
+    let jobs = home.submit_many("Act", &json!({"deed": {"run": 30}}), 40);
+    eventually("work has begun", PATIENCE, || {
+        home.stands(&jobs[0]).0 != JobState::Queued
+    });
+    kill(service.pid().cast_signed());
+    let last = home.run("Act", &json!({"deed": "succeed"}));
+    assert_eq!(last.state, JobState::Succeeded);
+    for job in &jobs {
+        assert_eq!(home.wait(job).state, JobState::Succeeded);
+    }
+}
+
+#[test]
+fn what_cannot_be_served_is_told() {
+    let home = Home::new(FIXTURE);
+    for (arguments, what) in [
+        (["serve", "--workers", "0"], "--workers cannot be `0`"),
+        (["serve", "--workers", "many"], "--workers cannot be `many`"),
+        (["serve", "--queues", "a,,b"], "--queues cannot be `a,,b`"),
+    ] {
+        let output = home.output(arguments, b"");
+        let text = said(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{text}");
+        assert!(
+            text.starts_with(&format!("error: {what}\nbecause: ")),
+            "{text}"
+        );
+    }
+    assert!(!home.database().exists(), "nothing was made");
+}
