@@ -104,7 +104,8 @@ pub enum Cause {
     Snoozed,
 }
 
-/// Resources of one attempt, from `wait4`.
+/// Resources of one attempt, from `wait4`: its first process, and those below it that were waited
+/// for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
@@ -112,12 +113,22 @@ pub struct Usage {
     pub user_us: u64,
     /// CPU time in the kernel, microseconds.
     pub system_us: u64,
-    /// Largest resident set, KiB.
+    /// Largest resident set of one of its processes, KiB.
     pub max_rss_kib: u64,
     /// Page faults that needed I/O.
     pub major_faults: u64,
+    /// Page faults that needed none.
+    pub minor_faults: u64,
     /// Context switches, voluntary and not.
     pub context_switches: u64,
+    /// Blocks of 512 bytes that were read from a disk.
+    pub blocks_read: u64,
+    /// Blocks of 512 bytes that were written, or are to be.
+    pub blocks_written: u64,
+    /// Most memory that the whole tree was charged for at a time, KiB: where an attempt has a
+    /// control group of its own, and the kernel tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tree_peak_kib: Option<u64>,
 }
 
 /// How an attempt ended.

@@ -8,7 +8,7 @@ use dispatcher_core::Registry;
 
 use crate::app;
 use crate::cli::{
-    self, CliError, Environment, Host, JobOptions, JobRequest, State, SubmittedJob, Terminal,
+    self, Bench, CliError, Environment, Host, JobOptions, JobRequest, State, SubmittedJob, Terminal,
 };
 use crate::client::{Request, Sender, SpawnError, TickReport};
 use crate::config::{StoreLocation, Surroundings};
@@ -26,11 +26,26 @@ use crate::supervisor;
 #[must_use]
 pub fn main() -> ExitCode {
     app::init();
+    command_line(app::registry().clone(), None)
+}
+
+/// The generic binary's `main`. Its own dispatchers are for `bench`, and nobody else is told of
+/// them.
+#[doc(hidden)]
+#[must_use]
+pub fn generic_main(bench: Bench) -> ExitCode {
+    app::init();
+    command_line(Registry::default(), Some(bench))
+}
+
+fn command_line(registry: Registry, bench: Option<Bench>) -> ExitCode {
     crate::log::warnings_to_stderr();
     let surroundings = Surroundings::of_process();
+    let names = registry.iter().map(|it| it.name).collect();
     let environment = Environment {
         program: app::program_name(),
-        registry: app::registry().clone(),
+        registry,
+        bench,
         config: app::given_config().cloned(),
         terminal: Terminal::of_process(&surroundings),
         surroundings,
@@ -38,7 +53,7 @@ pub fn main() -> ExitCode {
         image: app::image(),
         build: app::build().ok().cloned(),
         now,
-        host: &mut ThisProgram { store: None },
+        host: &mut ThisProgram { store: None, names },
     };
     cli::run(std::env::args_os().skip(1), environment)
 }
@@ -53,6 +68,8 @@ fn now() -> i64 {
 struct ThisProgram {
     /// Opened at the first submission.
     store: Option<StoreClient>,
+    /// The dispatchers that it runs.
+    names: Vec<&'static str>,
 }
 
 impl ThisProgram {
@@ -137,7 +154,7 @@ impl Host for ThisProgram {
 
     fn wake_all(&mut self, state: &State<'_>) {
         if let Ok(sender) = self.sender(state) {
-            sender.wake_all();
+            sender.wake_all(&self.names);
         }
     }
 

@@ -42,6 +42,14 @@ pub use client::{
 pub use config::{Config, ConfigError, ConfigProblem, OptionValue, StoreLocation, StoreOrigin};
 pub use host::main;
 
+/// For the binary of this package, which is not the library but lives on it. Not part of the
+/// public interface; may change in any version.
+#[doc(hidden)]
+pub mod __generic {
+    pub use crate::cli::{Bench, BenchForm, BenchOptions};
+    pub use crate::host::generic_main;
+}
+
 /// The code of the README is compiled, and that of the guide is run.
 #[cfg(doctest)]
 mod documents {

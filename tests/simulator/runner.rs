@@ -96,6 +96,13 @@ impl Runner {
         links.map(|link| link.limits.clone()).collect()
     }
 
+    /// Whether it takes work, and has a free slot for it.
+    pub(super) fn has_room(&self) -> bool {
+        let snapshot = self.desk.as_ref().map(|desk| desk.engine.snapshot());
+        let free = snapshot.filter(|it| it.serving && it.live.len() < self.slots as usize);
+        self.is_alive() && free.is_some()
+    }
+
     pub(super) fn has_finished(&self) -> bool {
         self.life == Life::Finished
     }

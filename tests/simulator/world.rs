@@ -1,5 +1,6 @@
 //! The world of one seed: its time, and everything that is going to happen, in order.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,7 +16,7 @@ use super::client::Client;
 use super::coverage::Coverage;
 use super::dice::Dice;
 use super::faults::{Fault, Faults};
-use super::invariants;
+use super::invariants::{self, Waiting};
 use super::keeper::{Keeper, KeeperId, Request};
 use super::ledger::Ledger;
 use super::process::{Pid, Process};
@@ -105,6 +106,8 @@ pub(super) struct World {
     pub(super) rescues: BTreeMap<SupervisorId, RunnerId>,
     pub(super) client: Client,
     pub(super) phase: Phase,
+    /// What the invariant about due jobs has seen.
+    pub(super) waiting: RefCell<Waiting>,
     pub(super) events: u64,
     broken: Option<(&'static str, String)>,
 }
@@ -137,6 +140,7 @@ impl World {
             rescues: BTreeMap::new(),
             client,
             phase: Phase::Safety,
+            waiting: RefCell::default(),
             events: 0,
             broken: None,
             dice,
@@ -336,6 +340,7 @@ impl World {
     fn calm_down(&mut self) {
         self.trace.line(self.now, format_args!("calm"));
         self.phase = Phase::Liveness;
+        self.waiting = RefCell::new(Waiting::from(self.now));
         self.faults.stop();
         self.resume_all();
         self.end_what_hangs();

@@ -1,7 +1,7 @@
 //! Every row of the outcome table comes from a real process: its cause, state, exit code and
 //! sentence, as the waiting command and `show` tell them, for forked and for fresh processes.
 //!
-//! `out_of_memory` is not here: it is said only on the word of a delegated control group.
+//! `out_of_memory` is in `memory.rs`: it is said only on the word of a delegated control group.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Output};

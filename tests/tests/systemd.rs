@@ -68,7 +68,9 @@ fn a_service_starts_its_supervisor_in_a_scope() {
         let asked = home.read("asked");
         assert_eq!(asked.lines().count(), 1, "{asked}");
         assert!(
-            asked.contains("--scope") && asked.contains("/exe dispatcher-supervisor"),
+            asked.contains("--scope --collect")
+                && asked.contains("--property=Delegate=yes")
+                && asked.contains("/exe dispatcher-supervisor"),
             "{asked}"
         );
         // It is shown under its own name, and there is one.

@@ -10,7 +10,7 @@ use dispatcher_core::suggest;
 use lexopt::Arg;
 
 use super::error::CliError;
-use super::grammar::{self, COMMANDS, Command, Flag, GLOBAL, Listed, TOP};
+use super::grammar::{self, Binary, COMMANDS, Command, Flag, GLOBAL, Listed, TOP, Words};
 
 /// A command line, understood.
 #[derive(Debug, Default)]
@@ -25,14 +25,14 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// Understands what follows the program's name.
-    pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Self, CliError> {
+    pub(crate) fn parse(arguments: Vec<OsString>, binary: Binary) -> Result<Self, CliError> {
         let mut parser = lexopt::Parser::from_args(arguments);
         let mut parsed = Self::default();
         while let Some(argument) = parser.next().map_err(|error| parsed.refused(&error))? {
             match argument {
                 Arg::Value(value) => {
                     let word = unicode(value)?;
-                    parsed.word(word)?;
+                    parsed.word(word, binary)?;
                 }
                 Arg::Short(short) => {
                     let flag = parsed.known_flags().find(|flag| flag.short == Some(short));
@@ -70,14 +70,14 @@ impl Arguments {
         self.paths.get(long).map(PathBuf::from)
     }
 
-    fn word(&mut self, word: String) -> Result<(), CliError> {
+    fn word(&mut self, word: String, binary: Binary) -> Result<(), CliError> {
         let Some(command) = self.command else {
             let found = grammar::command(&word);
             if found.is_none() && word == "help" {
                 self.switches.push("help");
                 return Ok(());
             }
-            self.command = Some(found.ok_or_else(|| unknown_command(&word))?);
+            self.command = Some(found.ok_or_else(|| unknown_command(&word, binary))?);
             return Ok(());
         };
         if self.words.len() == command.positional.max {
@@ -99,7 +99,7 @@ impl Arguments {
         let value = parser
             .value()
             .map_err(|_| self.usage(format!("--{} needs a value: {name}", flag.long)))?;
-        if GLOBAL.iter().any(|global| global.long == flag.long) {
+        if flag.words == Words::Files {
             self.paths.insert(flag.long, value);
         } else {
             self.values.insert(flag.long, unicode(value)?);
@@ -173,8 +173,8 @@ impl Arguments {
     }
 }
 
-fn unknown_command(word: &str) -> CliError {
-    let names = COMMANDS.iter().map(|command| command.name);
+fn unknown_command(word: &str, binary: Binary) -> CliError {
+    let names = grammar::commands_of(binary).map(|command| command.name);
     let (why, todo) = match suggest(word, names.clone()) {
         Some(meant) => (
             "commands are written out in full".to_owned(),
@@ -207,7 +207,8 @@ mod tests {
     use super::*;
 
     fn parse(line: &[&str]) -> Result<Arguments, CliError> {
-        Arguments::parse(line.iter().map(OsString::from).collect())
+        let line = line.iter().map(OsString::from).collect();
+        Arguments::parse(line, Binary::Application)
     }
 
     #[test]
@@ -294,6 +295,11 @@ mod tests {
         }
         let unknown = parse(&["jbos"]).unwrap_err();
         assert_eq!(unknown.todo, "did you mean `jobs`? `jobs --help` says more");
+        let nothing_near = parse(&["xyzzy"]).unwrap_err();
+        assert!(
+            nothing_near.why.ends_with("completions"),
+            "{nothing_near:?}"
+        );
     }
 
     #[test]

@@ -3,13 +3,13 @@
 //! Names of dispatchers and ids of jobs are asked from the program when they are needed, so that
 //! a script stays right when the program changes.
 
-use super::grammar::{COMMANDS, Command, Flag, GLOBAL, Listed, TOP, Words};
+use super::grammar::{Binary, Command, Flag, GLOBAL, Listed, TOP, Words, commands_of};
 
 /// The script for bash.
-pub(crate) fn bash(program: &str) -> String {
+pub(crate) fn bash(program: &str, binary: Binary) -> String {
     let function = function_name(program);
     let mut cases = String::new();
-    for command in COMMANDS {
+    for command in commands_of(binary) {
         let flags: Vec<_> = listed(command)
             .map(|flag| format!("--{}", flag.long))
             .collect();
@@ -21,14 +21,14 @@ pub(crate) fn bash(program: &str) -> String {
         ));
     }
     let mut values = String::new();
-    for flag in all_flags().filter(|flag| flag.value.is_some()) {
+    for flag in all_flags(binary).filter(|flag| flag.value.is_some()) {
         values.push_str(&format!(
             "        --{}) COMPREPLY=( $(compgen {} -- \"$cur\") ); return ;;\n",
             flag.long,
             bash_compgen(flag.words)
         ));
     }
-    let commands = names().join(" ");
+    let commands = names(binary).join(" ");
     let top = top_flags().join(" ");
     let program = quoted(program);
     format!(
@@ -57,10 +57,9 @@ complete -o default -F {function} {program}
 }
 
 /// The script for zsh.
-pub(crate) fn zsh(program: &str) -> String {
+pub(crate) fn zsh(program: &str, binary: Binary) -> String {
     let function = function_name(program);
-    let described: Vec<_> = COMMANDS
-        .iter()
+    let described: Vec<_> = commands_of(binary)
         .map(|command| {
             format!(
                 "        {}",
@@ -69,7 +68,7 @@ pub(crate) fn zsh(program: &str) -> String {
         })
         .collect();
     let mut cases = String::new();
-    for command in COMMANDS {
+    for command in commands_of(binary) {
         let mut specs: Vec<_> = listed(command).map(zsh_flag).collect();
         specs.push(quoted(&format!(
             "*:argument:{}",
@@ -111,10 +110,10 @@ if [[ $funcstack[1] == _{program} ]]; then {function} "$@"; else compdef {functi
 }
 
 /// The script for fish.
-pub(crate) fn fish(program: &str) -> String {
+pub(crate) fn fish(program: &str, binary: Binary) -> String {
     let quoted_program = quoted(program);
     let mut text = format!("# fish completion of {program}\ncomplete -c {quoted_program} -f\n");
-    for command in COMMANDS {
+    for command in commands_of(binary) {
         text.push_str(&format!(
             "complete -c {quoted_program} -n __fish_use_subcommand -a {} -d {}\n",
             command.name,
@@ -145,8 +144,8 @@ pub(crate) fn fish(program: &str) -> String {
     text
 }
 
-fn names() -> Vec<&'static str> {
-    COMMANDS.iter().map(|command| command.name).collect()
+fn names(binary: Binary) -> Vec<&'static str> {
+    commands_of(binary).map(|command| command.name).collect()
 }
 
 fn top_flags() -> Vec<String> {
@@ -160,9 +159,9 @@ fn listed(command: &'static Command) -> impl Iterator<Item = &'static Flag> {
 }
 
 /// Every option once, by its name: an option takes the same words wherever it stands.
-fn all_flags() -> impl Iterator<Item = &'static Flag> {
+fn all_flags(binary: Binary) -> impl Iterator<Item = &'static Flag> {
     let mut seen = Vec::new();
-    let flags = COMMANDS.iter().flat_map(listed);
+    let flags = commands_of(binary).flat_map(listed);
     flags.filter(move |flag| {
         let new = !seen.contains(&flag.long);
         seen.push(flag.long);
@@ -282,15 +281,19 @@ mod tests {
 
     #[test]
     fn scripts_are_accepted_by_their_shells() {
-        check_syntax("bash", &bash("my-app"));
-        check_syntax("zsh", &zsh("my-app"));
-        check_syntax("fish", &fish("my-app"));
+        check_syntax("bash", &bash("my-app", Binary::Generic));
+        check_syntax("zsh", &zsh("my-app", Binary::Generic));
+        check_syntax("fish", &fish("my-app", Binary::Generic));
     }
 
     #[test]
     fn scripts_name_every_command_and_option() {
-        for script in [bash("app"), zsh("app"), fish("app")] {
-            for command in COMMANDS {
+        for script in [
+            bash("app", Binary::Generic),
+            zsh("app", Binary::Generic),
+            fish("app", Binary::Generic),
+        ] {
+            for command in commands_of(Binary::Generic) {
                 assert!(script.contains(command.name));
                 for flag in command
                     .flags
@@ -320,7 +323,7 @@ mod tests {
             let count = words.split(' ').count() - 1;
             let script = format!(
                 "{}\nCOMP_WORDS=({words}); COMP_CWORD={count}; {function}; echo \"${{COMPREPLY[*]}}\"",
-                bash("app")
+                bash("app", Binary::Generic)
             );
             let output = Program::new("bash").arg("-c").arg(script).output().unwrap();
             let told = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -63,6 +63,15 @@ pub(crate) fn needs_app(program: &str, name: &str) -> CliError {
     )
 }
 
+/// Why a command is refused by an application's binary.
+pub(crate) fn only_there(command: &str, program: &str) -> CliError {
+    CliError::usage(
+        format!("`{command}` is a command of the generic dispatcher-runner"),
+        format!("it concerns Dispatcher itself, and {program} is an application of it"),
+        format!("`dispatcher-runner {command}`; it is built from the package dispatcher-runner"),
+    )
+}
+
 /// The arguments less `--app` and its value.
 fn without_app(arguments: &[OsString]) -> Vec<OsString> {
     let mut kept = Vec::new();

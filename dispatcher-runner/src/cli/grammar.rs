@@ -21,6 +21,7 @@ pub(crate) enum CommandName {
     Status,
     Doctor,
     Completions,
+    Bench,
 }
 
 /// What a command looks like.
@@ -82,9 +83,34 @@ pub(crate) const STATES: &[&str] = &["queued", "running", "succeeded", "failed",
 /// What `schedule` can do.
 pub(crate) const SCHEDULE_WORDS: &[&str] = &["list", "install", "remove", "tick"];
 
+/// Which program is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Binary {
+    /// `dispatcher-runner`.
+    Generic,
+    /// One with dispatchers of its own.
+    Application,
+}
+
 /// The command with this name.
 pub(crate) fn command(name: &str) -> Option<&'static Command> {
     COMMANDS.iter().find(|command| command.name == name)
+}
+
+/// The commands that a program has.
+pub(crate) fn commands_of(binary: Binary) -> impl Iterator<Item = &'static Command> + Clone {
+    let commands = COMMANDS.iter();
+    commands.filter(move |command| command.is_of(binary))
+}
+
+impl Command {
+    /// Whether a program has this command.
+    pub(crate) fn is_of(&self, binary: Binary) -> bool {
+        match binary {
+            Binary::Generic => true,
+            Binary::Application => self.id != CommandName::Bench,
+        }
+    }
 }
 
 const fn switch(long: &'static str, short: Option<char>, help: &'static str) -> Flag {
@@ -383,6 +409,43 @@ pub(crate) const COMMANDS: &[Command] = &[
             fish: PROGRAM completions fish | source",
         positional: between(1, 1, Words::These(SHELLS)),
         flags: &[],
+    },
+    Command {
+        id: CommandName::Bench,
+        name: "bench",
+        arguments: "",
+        summary: "measure what Dispatcher costs on this machine",
+        details: "Each figure stands beside what it is made of, measured in the same run: a bare\n\
+            fork, an exec, a durable insert into SQLite. Ratios can be compared between\n\
+            machines, times cannot. A rate beside a serial baseline: 1.00 is as fast as it.\n\
+            Everything lies in a folder of its own, which is removed at the end.",
+        positional: none(),
+        flags: &[
+            valued(
+                "rows",
+                "N",
+                Words::Nothing,
+                "most queued rows behind a submission (1000000)",
+            ),
+            valued(
+                "jobs",
+                "N",
+                Words::Nothing,
+                "jobs of the end-to-end runs (20000)",
+            ),
+            valued(
+                "workers",
+                "N",
+                Words::Nothing,
+                "worker slots (twice the processors)",
+            ),
+            valued(
+                "directory",
+                "PATH",
+                Words::Files,
+                "put the state here: its disk is measured (TMPDIR)",
+            ),
+        ],
     },
 ];
 

@@ -1,11 +1,11 @@
 //! Help texts, made from the grammar's table.
 
-use super::grammar::{COMMANDS, Command, Flag, GLOBAL, Listed, TOP};
+use super::grammar::{self, Binary, Command, Flag, GLOBAL, Listed, TOP};
 
 /// Help about the whole program.
-pub(crate) fn overview(program: &str) -> String {
+pub(crate) fn overview(program: &str, binary: Binary) -> String {
     let mut text = format!("Usage: {program} <command> [arguments]\n\nCommands:\n");
-    for command in COMMANDS {
+    for command in grammar::commands_of(binary) {
         text.push_str(&format!("  {:<17} {}\n", command.name, command.summary));
     }
     text.push_str("\nOptions:\n");
@@ -56,9 +56,9 @@ mod tests {
 
     #[test]
     fn help_fits_eighty_columns_and_names_everything() {
-        let overview = overview("myapp");
+        let overview = overview("myapp", Binary::Generic);
         let mut texts = vec![overview.clone()];
-        for command in COMMANDS {
+        for command in grammar::commands_of(Binary::Generic) {
             assert!(overview.contains(command.name));
             let text = of_command("myapp", command);
             for flag in command.flags {
@@ -79,8 +79,14 @@ mod tests {
     }
 
     #[test]
+    fn an_application_is_not_offered_what_only_the_generic_binary_has() {
+        assert!(overview("dispatcher-runner", Binary::Generic).contains("  bench "));
+        assert!(!overview("myapp", Binary::Application).contains("bench"));
+    }
+
+    #[test]
     fn the_usage_of_a_command_is_its_own() {
-        let text = of_command("myapp", super::super::grammar::command("show").unwrap());
+        let text = of_command("myapp", grammar::command("show").unwrap());
         assert!(text.starts_with(
             "Show one job with everything on record.\n\nUsage: myapp show <id> [options]\n"
         ));

@@ -33,7 +33,10 @@ mod terminal;
 mod tests;
 
 use arguments::Arguments;
+use grammar::{Binary, CommandName};
 use session::Session;
+
+pub use commands::{Bench, BenchForm, BenchOptions};
 
 pub(crate) use error::{CliError, Done, Stop, exit};
 pub(crate) use interrupts::Interrupts;
@@ -45,6 +48,8 @@ pub(crate) struct Environment<'a> {
     pub(crate) program: String,
     /// The dispatchers of the program; none in the generic binary.
     pub(crate) registry: Registry,
+    /// What only the generic binary can do.
+    pub(crate) bench: Option<Bench>,
     /// A configuration made in code; files and variables are not asked then.
     pub(crate) config: Option<Config>,
     pub(crate) surroundings: Surroundings,
@@ -57,6 +62,15 @@ pub(crate) struct Environment<'a> {
     /// The wall clock.
     pub(crate) now: fn() -> UnixMs,
     pub(crate) host: &'a mut dyn Host,
+}
+
+impl Environment<'_> {
+    fn binary(&self) -> Binary {
+        match self.bench {
+            Some(_) => Binary::Generic,
+            None => Binary::Application,
+        }
+    }
 }
 
 /// What the command line needs of the rest of the program.
@@ -153,12 +167,16 @@ fn run_to_code(arguments: Vec<OsString>, mut environment: Environment<'_>) -> u8
 }
 
 fn dispatch(arguments: Vec<OsString>, environment: &mut Environment<'_>) -> Done {
-    let parsed = Arguments::parse(arguments.clone())?;
+    let binary = environment.binary();
+    let parsed = Arguments::parse(arguments.clone(), binary)?;
     let program = environment.program.clone();
+    if let Some(command) = parsed.command.filter(|command| !command.is_of(binary)) {
+        return Err(generic::only_there(command.name, &program).into());
+    }
     if parsed.has("help") && parsed.path("app").is_none() {
         let text = match parsed.command {
             Some(command) => help::of_command(&program, command),
-            None => help::overview(&program),
+            None => help::overview(&program, binary),
         };
         environment.terminal.print(&text)?;
         return Ok(0);
@@ -166,12 +184,17 @@ fn dispatch(arguments: Vec<OsString>, environment: &mut Environment<'_>) -> Done
     if parsed.has("version") && parsed.path("app").is_none() {
         return commands::version(environment, &parsed);
     }
+    // Measures Dispatcher itself: neither a configuration nor an application has a part in it.
+    let is_bench = parsed.command.is_some_and(|it| it.id == CommandName::Bench);
+    if is_bench && parsed.path("app").is_none() {
+        return commands::bench(environment, &parsed);
+    }
     let config = load_config(&parsed, environment)?;
     generic::hand_over(&arguments, &parsed, &config, environment)?;
     let Some(command) = parsed.command else {
         environment
             .terminal
-            .note(help::overview(&program).trim_end());
+            .note(help::overview(&program, binary).trim_end());
         return Ok(exit::USAGE);
     };
     let registry = match environment.registry.is_empty() {

@@ -166,6 +166,11 @@ impl Terminal {
         self.job_output = to;
     }
 
+    /// Standard output, for whoever writes more than lines.
+    pub(crate) fn out(&mut self) -> &mut dyn Write {
+        &mut *self.out
+    }
+
     /// From now on nothing goes to standard output, since nobody reads it any more.
     pub(crate) fn discard_out(&mut self) {
         self.out = Box::new(io::sink());

@@ -105,6 +105,7 @@ struct Program {
     folder: tempfile::TempDir,
     host: TestHost,
     registry: Registry,
+    bench: Option<Bench>,
     variables: Vec<(String, String)>,
     interrupts: VecDeque<u32>,
     reader: Reader,
@@ -162,6 +163,7 @@ fn program() -> Program {
             ticked: TickReport::default(),
         },
         registry,
+        bench: None,
         variables: Vec::new(),
         interrupts: VecDeque::new(),
         reader: Reader::Reads,
@@ -196,6 +198,7 @@ impl Program {
         let environment = Environment {
             program: "app".to_owned(),
             registry: self.registry.clone(),
+            bench: self.bench,
             config: None,
             surroundings,
             terminal,

@@ -159,16 +159,17 @@ impl Sender<'_> {
         Ok((sent, submitted.supervisors))
     }
 
-    /// Wakes every open supervisor, and makes sure that there is one for this program.
-    pub(crate) fn wake_all(&self) {
+    /// Wakes every open supervisor, and makes sure that there is one for these dispatchers.
+    pub(crate) fn wake_all(&self, names: &[&'static str]) {
         let Ok(rows) = self.store.call(|store| store.supervisors()) else {
             return;
         };
         for row in rows.iter().filter(|row| row.open) {
             supervisor::wake(&row.directory);
         }
-        let names: Vec<_> = app::registry().iter().map(|it| it.name).collect();
-        self.ensure(&names, &rows);
+        if !names.is_empty() {
+            self.ensure(names, &rows);
+        }
     }
 
     /// Makes sure that there is a supervisor of this program for the jobs of a dispatcher.

@@ -3,10 +3,12 @@
 //! The supervisor never forks; it asks its keeper. A worker is proved dead only by its slot's
 //! lock, found by its tag, and never known by a stored pid.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 mod build;
 mod capture;
+mod cgroup;
 mod detached;
 mod keeper;
 mod keeper_loop;
@@ -34,6 +36,7 @@ mod worker;
 
 pub(crate) use build::build_id;
 pub(crate) use capture::{CaptureBuffer, LIVE_BYTES_MAX, live_path};
+pub(crate) use cgroup::{Group, NoSubtree, Subtree, oom_kills};
 pub(crate) use detached::{detach, start_detached, take_own_name};
 pub(crate) use keeper::{Keeper, KeeperSpec};
 pub(crate) use memory::tree_exceeds;
@@ -53,7 +56,7 @@ pub(crate) use wire::{KeeperReport, KeeperRequest};
 
 /// Limits of one worker, set before its code runs. A limit above what the system allows is
 /// lowered to that; niceness that is not permitted is said on the worker's stderr.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Limits {
     /// CPU time of one process; rounded up to seconds.
     pub(crate) cpu: Option<Duration>,
@@ -65,4 +68,6 @@ pub(crate) struct Limits {
     pub(crate) core: Option<u64>,
     /// Absolute value; 500 above the keeper's when absent.
     pub(crate) oom_score_adj: Option<i32>,
+    /// The file through which it enters its control group.
+    pub(crate) group: Option<PathBuf>,
 }

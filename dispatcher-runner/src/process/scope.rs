@@ -72,6 +72,8 @@ impl Scope {
             .args(self.manager)
             .args(["--scope", "--collect", "--quiet", "--no-ask-password"])
             .arg("--description=Dispatcher's supervisor")
+            // Its attempts get control groups below it.
+            .arg("--property=Delegate=yes")
             .arg("--")
             .arg(format!("/proc/{}/exe", std::process::id()))
             .args(arguments)

@@ -10,6 +10,7 @@ use std::ffi::{CString, NulError};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::ptr;
 
 use super::sys::{self, BrokenPipe, FIRST_FREE, OnExec, Resource};
@@ -217,9 +218,12 @@ impl Spawner {
     fn prepared(&self, limits: &Limits) -> PreparedLimits {
         let step = self.oom_score_adj.saturating_add(OOM_SCORE_STEP);
         let score = limits.oom_score_adj.unwrap_or(step).clamp(-1000, 1000);
+        let entrance = limits.group.as_ref();
         PreparedLimits {
-            limits: *limits,
+            limits: limits.clone(),
             oom_score_adj: score.to_string(),
+            // A path of the kernel has no NUL.
+            entrance: entrance.and_then(|path| CString::new(path.as_os_str().as_bytes()).ok()),
         }
     }
 }
@@ -235,11 +239,17 @@ struct Marks<'a> {
 struct PreparedLimits {
     limits: Limits,
     oom_score_adj: String,
+    entrance: Option<CString>,
 }
 
 impl PreparedLimits {
     fn set(&self) {
         let limits = &self.limits;
+        if let Some(entrance) = &self.entrance
+            && let Err(error) = sys::write_to(entrance, b"0")
+        {
+            let _ = writeln!(io::stderr(), "dispatcher: memory is sampled only: {error}");
+        }
         // A score below the keeper's needs privileges; without them the keeper's stays.
         let _ = sys::write_to(c"/proc/self/oom_score_adj", self.oom_score_adj.as_bytes());
         if let Some(cpu) = limits.cpu {

@@ -476,7 +476,11 @@ fn usage_of(usage: &libc::rusage) -> Usage {
         system_us: us(usage.ru_stime),
         max_rss_kib: count(usage.ru_maxrss),
         major_faults: count(usage.ru_majflt),
+        minor_faults: count(usage.ru_minflt),
         context_switches: count(usage.ru_nvcsw) + count(usage.ru_nivcsw),
+        blocks_read: count(usage.ru_inblock),
+        blocks_written: count(usage.ru_oublock),
+        tree_peak_kib: None,
     }
 }
 

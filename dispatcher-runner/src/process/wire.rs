@@ -2,6 +2,9 @@
 //!
 //! Encoding and decoding are pure. A decoder believes no length that the bytes do not bear out.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dispatcher_core::{ExitStatus, JobId, Usage};
@@ -234,7 +237,10 @@ impl KeeperReport {
                     usage.system_us,
                     usage.max_rss_kib,
                     usage.major_faults,
+                    usage.minor_faults,
                     usage.context_switches,
+                    usage.blocks_read,
+                    usage.blocks_written,
                 ] {
                     put_u64(to, number);
                 }
@@ -283,7 +289,12 @@ impl KeeperReport {
                     system_us: from.u64()?,
                     max_rss_kib: from.u64()?,
                     major_faults: from.u64()?,
+                    minor_faults: from.u64()?,
                     context_switches: from.u64()?,
+                    blocks_read: from.u64()?,
+                    blocks_written: from.u64()?,
+                    // The supervisor asks the control group for it.
+                    tree_peak_kib: None,
                 },
                 strays: from.u32()?,
             },
@@ -343,6 +354,12 @@ fn put_text(to: &mut Vec<u8>, text: &str) {
     to.extend_from_slice(text.as_bytes());
 }
 
+fn put_path(to: &mut Vec<u8>, path: &Path) {
+    let bytes = path.as_os_str().as_bytes();
+    put_u32(to, count(bytes.len()));
+    to.extend_from_slice(bytes);
+}
+
 fn put_option<T>(to: &mut Vec<u8>, value: Option<&T>, put: impl Fn(&mut Vec<u8>, &T)) {
     to.push(u8::from(value.is_some()));
     if let Some(value) = value {
@@ -367,6 +384,7 @@ fn put_limits(to: &mut Vec<u8>, limits: &Limits) {
     put_option(to, limits.oom_score_adj.as_ref(), |to, adj| {
         put_i32(to, *adj)
     });
+    put_option(to, limits.group.as_ref(), |to, group| put_path(to, group));
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -403,10 +421,18 @@ impl Reader<'_> {
     }
 
     fn text(&mut self) -> Result<String, WireError> {
+        String::from_utf8(self.bytes()?).map_err(|_| WireError)
+    }
+
+    fn path(&mut self) -> Result<PathBuf, WireError> {
+        Ok(OsString::from_vec(self.bytes()?).into())
+    }
+
+    fn bytes(&mut self) -> Result<Vec<u8>, WireError> {
         let length = self.u32()? as usize;
-        let (text, rest) = self.0.split_at_checked(length).ok_or(WireError)?;
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(WireError)?;
         self.0 = rest;
-        String::from_utf8(text.to_vec()).map_err(|_| WireError)
+        Ok(bytes.to_vec())
     }
 
     fn option<T>(
@@ -449,6 +475,7 @@ impl Reader<'_> {
             nice: self.option(Self::i32)?,
             core: self.option(Self::u64)?,
             oom_score_adj: self.option(Self::i32)?,
+            group: self.option(Self::path)?,
         })
     }
 

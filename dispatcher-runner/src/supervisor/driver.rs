@@ -1,6 +1,7 @@
 //! One thread that turns what happens into events and effects into deeds.
 
 mod hear;
+mod memory;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,8 +18,10 @@ use dispatcher_core::{Isolation, Options};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::pinned::Pinned;
-use crate::process::{self, Keeper, KeeperRequest, Limits, Tag};
+use crate::process::{self, Group, Keeper, KeeperRequest, Limits, Tag};
 use crate::store::{self, Serves, StoreClient, SupervisorId};
+
+use memory::OomWatch;
 
 use super::clerk::{Clerk, Post};
 use super::link::{Link, READ_BYTES};
@@ -30,12 +33,6 @@ use super::{Orders, SupervisorError};
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
-/// Time between two looks at the memory of workers that have a limit.
-const MEMORY_INTERVAL: Duration = Duration::from_millis(50);
-/// So many looks in a row have to find too much: one may fall between `vfork` and `exec`, where
-/// memory is shown twice.
-const LOOKS_OVER_LIMIT: u32 = 3;
-
 /// Time between two looks at whether state and directory are still there.
 const PLACE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -48,6 +45,8 @@ pub(super) struct Setup<'a> {
     pub(super) live: PathBuf,
     pub(super) state: Pinned,
     pub(super) keeper: Keeper,
+    /// Where attempts get control groups.
+    pub(super) groups: Option<process::Subtree>,
     pub(super) store: StoreClient,
     pub(super) supervisor: SupervisorId,
     pub(super) dispatchers: Vec<String>,
@@ -68,6 +67,8 @@ pub(super) struct Driver<'a> {
     origin: Instant,
     engine: Engine,
     keeper: Keeper,
+    groups: Option<process::Subtree>,
+    oom: OomWatch,
     clerk: Clerk,
     work: Work,
     worker_slots: u32,
@@ -120,6 +121,8 @@ impl<'a> Driver<'a> {
             origin,
             engine: Engine::new(config, now_since(origin)),
             keeper: setup.keeper,
+            groups: setup.groups,
+            oom: OomWatch::begin(),
             clerk,
             work: Work::new(setup.store).map_err(SupervisorError::Poll)?,
             worker_slots: setup.orders.slots,
@@ -168,6 +171,10 @@ impl<'a> Driver<'a> {
             return Ok(());
         }
         self.next_place_look = now + PLACE_INTERVAL;
+        self.oom.look();
+        if let Some(groups) = &self.groups {
+            groups.sweep();
+        }
         // The backstop of a wake-up that was lost: nothing else may be due for hours.
         self.look_for_cancellations();
         let gone = if self.state.is_gone() {
@@ -313,9 +320,11 @@ impl<'a> Driver<'a> {
             attempt: start.attempt,
         };
         let token = assignment.counters.token;
-        let (link, ends) = Link::open(start, token, assignment.slot, &self.live)?;
+        let (mut link, ends) = Link::open(start, token, assignment.slot, &self.live)?;
+        link.group = self.group_for(assignment, &tag);
         let slot = &self.slots[assignment.slot as usize];
-        let limits = limits(&assignment.options);
+        let mut limits = limits(&assignment.options);
+        limits.group = link.group.as_ref().map(Group::entrance);
         let request = match assignment.options.isolation {
             Isolation::Exec => KeeperRequest::Exec {
                 worker: worker.0,
@@ -380,7 +389,11 @@ impl<'a> Driver<'a> {
     fn record(&mut self, worker: WorkerId, verdict: Verdict) {
         let link = self.links.get_mut(&worker);
         let (pid, capture) = match link {
-            Some(link) => (link.pid, link.finish_capture()),
+            Some(link) => {
+                // Nobody is told of an end before its group is gone.
+                link.group = None;
+                (link.pid, link.finish_capture())
+            }
             None => (None, store::Capture::default()),
         };
         tracing::debug!(job = %verdict.job, attempt = verdict.attempt, outcome = verdict.outcome.cause.name(), "job ends");

@@ -7,13 +7,13 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dispatcher_core::JobId;
 use dispatcher_core::frame::Frame;
 use dispatcher_core::message::{Start, SupervisorMessage};
 
-use crate::process::{CaptureBuffer, live_path};
+use crate::process::{CaptureBuffer, Group, live_path};
 use crate::store::{Capture, ProgressNote, Stream};
 
 use super::hearing::{Heard, Hearing};
@@ -31,7 +31,11 @@ pub(super) struct Link {
     pub(super) token: u64,
     pub(super) attempt: u32,
     pub(super) slot: u32,
+    /// As long as it is the supervisor that keeps it.
     pub(super) memory_limit: Option<u64>,
+    /// Removed with the link.
+    pub(super) group: Option<Group>,
+    pub(super) began: Instant,
     /// Looks in a row that found more memory than that.
     pub(super) looks_over_limit: u32,
     pub(super) pid: Option<u32>,
@@ -81,6 +85,8 @@ impl Link {
             attempt: start.attempt,
             slot,
             memory_limit: start.options.memory_limit,
+            group: None,
+            began: Instant::now(),
             looks_over_limit: 0,
             pid: None,
             note: None,

@@ -127,6 +127,11 @@ fn serve(
             count_per_dispatcher: orders.keep_count,
         },
     });
+    // Before the keeper, which stays where its supervisor is.
+    let groups = process::Subtree::enter();
+    if let Err(error) = &groups {
+        tracing::debug!(error = %crate::log::chain(error), "memory limits are sampled");
+    }
     let keeper = process::Keeper::start(&process::KeeperSpec::of_this_program());
     let result = keeper.map_err(SupervisorError::Keeper).and_then(|keeper| {
         let driver = driver::Driver::new(driver::Setup {
@@ -137,6 +142,7 @@ fn serve(
             live,
             state,
             keeper,
+            groups: groups.ok(),
             store: store.clone(),
             supervisor,
             dispatchers,

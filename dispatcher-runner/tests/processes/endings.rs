@@ -73,7 +73,12 @@ fn signals(way: Way) {
         ..Limits::default()
     };
     for number in [libc::SIGSEGV, libc::SIGABRT, libc::SIGUSR1] {
-        let job = bench.run_with(way, &[Act::Raise(number)], limits, Options::default());
+        let job = bench.run_with(
+            way,
+            &[Act::Raise(number)],
+            limits.clone(),
+            Options::default(),
+        );
         let status = bench.exited(&job).status;
         assert!(
             matches!(status, ExitStatus::Signalled { signal, core: false } if signal == number),

@@ -60,6 +60,8 @@ pub(crate) struct Surroundings {
     /// `/proc/self/limits`.
     pub(crate) limits: String,
     pub(crate) oom_score_adj: String,
+    /// `/proc/self/cgroup`.
+    pub(crate) groups: String,
     /// `/proc/self/stat`.
     pub(crate) stat: String,
 }
@@ -147,6 +149,7 @@ fn look() -> std::io::Result<Surroundings> {
         status: fs::read_to_string("/proc/self/status")?,
         limits: fs::read_to_string("/proc/self/limits")?,
         oom_score_adj: fs::read_to_string("/proc/self/oom_score_adj")?,
+        groups: fs::read_to_string("/proc/self/cgroup")?,
         stat: fs::read_to_string("/proc/self/stat")?,
     })
 }

@@ -17,6 +17,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         both("tag_and_title", tag_and_title),
         both("environment_by_list", environment_by_list),
         both("limits", limits),
+        both("control_group", control_group),
         both("cpu_limit", cpu_limit),
         vec![once("command_surroundings", command_surroundings)],
     ]
@@ -145,6 +146,7 @@ fn limits(way: Way) {
         nice: Some(7),
         core: Some(0),
         oom_score_adj: Some(900),
+        group: None,
     };
     let (_job, seen) = look(&mut bench, way, limits, Options::default());
     let limit = |name: &str| {
@@ -164,6 +166,52 @@ fn limits(way: Way) {
     let own = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap();
     let own: i32 = own.trim().parse().unwrap();
     assert_eq!(seen.oom_score_adj.trim(), (own + 500).min(1000).to_string());
+}
+
+/// A worker writes to the file that lets it in before anything of the job runs.
+fn control_group(way: Way) {
+    let mut bench = Bench::new();
+    let entrance = |group: &std::path::Path| Limits {
+        group: Some(group.join("cgroup.procs")),
+        ..Limits::default()
+    };
+    // What stands for the kernel's file shows what was written.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("cgroup.procs"), "").unwrap();
+    look(&mut bench, way, entrance(folder.path()), Options::default());
+    let written = std::fs::read_to_string(folder.path().join("cgroup.procs")).unwrap();
+    assert_eq!(written, "0");
+    // One that is gone keeps no job from running, and is told.
+    let gone = entrance(&folder.path().join("gone"));
+    let (job, _) = look(&mut bench, way, gone, Options::default());
+    wait_until(|| {
+        let told = job.stderr.text();
+        told.starts_with("dispatcher: memory is sampled only")
+    });
+    match real_group() {
+        Ok(group) => {
+            let (_job, seen) = look(&mut bench, way, entrance(&group), Options::default());
+            let name = group.file_name().unwrap().to_str().unwrap();
+            let own = seen.groups.lines().find(|line| line.starts_with("0::"));
+            assert!(own.unwrap().ends_with(name), "{}", seen.groups);
+            wait_until(|| std::fs::remove_dir(&group).is_ok());
+        }
+        Err(error) => eprintln!("tested with plain files only: no control group here: {error}"),
+    }
+}
+
+/// A control group, of any controllers.
+fn real_group() -> std::io::Result<std::path::PathBuf> {
+    static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let mounts = std::fs::read_to_string("/proc/self/mounts")?;
+    let mount = mounts.lines().find(|line| line.contains(" cgroup2 "));
+    let mount = mount.and_then(|line| line.split(' ').nth(1));
+    let mount = mount.ok_or(std::io::ErrorKind::NotFound)?;
+    let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let name = format!("dispatcher-test-{}-{count}", std::process::id());
+    let group = std::path::Path::new(mount).join(name);
+    std::fs::create_dir(&group)?;
+    Ok(group)
 }
 
 fn cpu_limit(way: Way) {

@@ -8,6 +8,7 @@ mod capture_is_bounded;
 mod causes_are_true;
 mod counters_rise;
 mod due_before_start;
+mod due_jobs_start;
 mod duplicates_wait;
 mod effects_are_answered_once;
 mod first_in_first_out;
@@ -28,6 +29,7 @@ mod whole_trees_die;
 use super::ledger::Moment;
 use super::world::World;
 
+pub(super) use due_jobs_start::Waiting;
 pub(super) use effects_are_answered_once::Open;
 
 type OfOperation = fn(&Moment<'_>) -> Result<(), String>;
@@ -66,6 +68,7 @@ const OF_OPERATIONS: &[(&str, OfOperation)] = &[
 ];
 
 const OF_STEPS: &[(&str, OfStep)] = &[
+    ("due jobs start", due_jobs_start::check),
     ("time limits hold", time_limits_hold::check),
     ("one worker per job", one_worker_per_job::check),
     ("nobody outlives the end", nobody_outlives_the_end::check),

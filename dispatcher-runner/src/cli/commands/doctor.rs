@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::cli::error::{Done, Stop, exit};
 use crate::cli::session::Session;
 use crate::cli::terminal::Colour;
+use crate::process::{NoSubtree, Subtree};
 
 /// The oldest SQLite whose WAL mode is free of known corruption.
 const SQLITE_MIN: (i32, &str) = (3_051_003, "3.51.3");
@@ -89,10 +90,7 @@ fn examine(session: &mut Session<'_, '_>) -> Vec<Finding> {
     findings.push(permissions(&directory, &file));
     findings.push(sqlite());
     findings.push(journal(&file));
-    findings.push(cgroup(
-        Path::new("/proc/self/cgroup"),
-        Path::new("/sys/fs/cgroup"),
-    ));
+    findings.push(cgroup(Subtree::foresee()));
     findings.push(children());
     findings.push(zones());
     findings.push(build(session));
@@ -255,30 +253,26 @@ fn journal(file: &Path) -> Finding {
     }
 }
 
-fn cgroup(own: &Path, root: &Path) -> Finding {
+/// What a supervisor that is started from here would find.
+fn cgroup(subtree: Result<PathBuf, NoSubtree>) -> Finding {
     let subject = "cgroup";
-    let advice =
-        "memory_limit works by sampling; for exact limits run under systemd with Delegate=yes";
-    let Some(group) = own_cgroup(own, root) else {
-        return warn(subject, "no cgroup v2", advice);
+    let advice = match &subtree {
+        Ok(base) => {
+            let text = format!("v2, delegated: {}; memory_limit is exact", base.display());
+            return ok(subject, text);
+        }
+        Err(NoSubtree::NoV2 | NoSubtree::NoController { .. }) => {
+            "memory_limit works by sampling; mount cgroup v2 with its memory controller for more"
+        }
+        Err(NoSubtree::NotDelegated { .. } | NoSubtree::Refused { .. }) => {
+            "memory_limit works by sampling; in a systemd unit with Delegate=yes it is exact"
+        }
+        Err(NoSubtree::Shared { .. }) => {
+            "memory_limit works by sampling; it is exact for a supervisor in a unit of its own"
+        }
     };
-    let controllers = fs::read_to_string(group.join("cgroup.controllers")).unwrap_or_default();
-    if !controllers.split_whitespace().any(|name| name == "memory") {
-        return warn(subject, "v2 without the memory controller", advice);
-    }
-    let writable = |name: &str| access(group.join(name), Access::WRITE_OK).is_ok();
-    if writable("cgroup.procs") && writable("cgroup.subtree_control") {
-        ok(subject, format!("v2, delegated: {}", group.display()))
-    } else {
-        warn(subject, "v2, but this subtree is not delegated", advice)
-    }
-}
-
-fn own_cgroup(own: &Path, root: &Path) -> Option<PathBuf> {
-    let text = fs::read_to_string(own).ok()?;
-    let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let group = root.join(path);
-    group.join("cgroup.controllers").exists().then_some(group)
+    let text = subtree.map_or_else(|error| crate::log::chain(&error), |_| String::new());
+    warn(subject, text, advice)
 }
 
 fn children() -> Finding {
@@ -374,24 +368,25 @@ mod tests {
     }
 
     #[test]
-    fn a_delegated_group_is_recognised() {
-        let folder = tempfile::tempdir().unwrap();
-        let own = folder.path().join("cgroup");
-        let group = folder.path().join("a/b");
-        assert_eq!(cgroup(&own, folder.path()).text, "no cgroup v2");
-        fs::create_dir_all(&group).unwrap();
-        fs::write(&own, "0::/a/b\n").unwrap();
-        fs::write(group.join("cgroup.controllers"), "cpu\n").unwrap();
+    fn what_a_supervisor_would_find_is_told() {
+        let group = PathBuf::from("/sys/fs/cgroup/a");
+        let found = cgroup(Ok(group.clone()));
+        assert_eq!(found.grade, Grade::Ok);
         assert_eq!(
-            cgroup(&own, folder.path()).text,
-            "v2 without the memory controller"
+            found.text,
+            "v2, delegated: /sys/fs/cgroup/a; memory_limit is exact"
         );
-        fs::write(group.join("cgroup.controllers"), "cpu memory\n").unwrap();
-        assert_eq!(cgroup(&own, folder.path()).grade, Grade::Warn);
-        for name in ["cgroup.procs", "cgroup.subtree_control"] {
-            fs::write(group.join(name), "").unwrap();
+        for (why, text) in [
+            (NoSubtree::NoV2, "there is no cgroup v2"),
+            (
+                NoSubtree::Shared { group },
+                "other processes live in the control group /sys/fs/cgroup/a",
+            ),
+        ] {
+            let found = cgroup(Err(why));
+            assert_eq!((found.grade, found.text.as_str()), (Grade::Warn, text));
+            assert!(found.advice.starts_with("memory_limit works by sampling;"));
         }
-        assert_eq!(cgroup(&own, folder.path()).grade, Grade::Ok);
     }
 
     #[test]

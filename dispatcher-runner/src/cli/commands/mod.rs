@@ -1,5 +1,6 @@
 //! One file for each group of commands.
 
+mod bench;
 mod control;
 mod doctor;
 mod jobs;
@@ -20,6 +21,10 @@ use super::grammar::CommandName;
 use super::session::Session;
 use super::{completions, grammar};
 
+pub use bench::{Bench, BenchForm, BenchOptions};
+
+pub(crate) use bench::bench;
+
 /// Runs a command.
 pub(crate) fn run(name: CommandName, session: &mut Session<'_, '_>) -> Done {
     match name {
@@ -38,6 +43,7 @@ pub(crate) fn run(name: CommandName, session: &mut Session<'_, '_>) -> Done {
         CommandName::Status => status::status(session),
         CommandName::Doctor => doctor::doctor(session),
         CommandName::Completions => script(session),
+        CommandName::Bench => bench(session.environment, &session.arguments),
     }
 }
 
@@ -68,10 +74,11 @@ pub(crate) fn version(environment: &mut Environment<'_>, arguments: &Arguments) 
 
 fn script(session: &mut Session<'_, '_>) -> Done {
     let program = session.environment.program.clone();
+    let binary = session.environment.binary();
     let text = match session.first_word() {
-        "bash" => completions::bash(&program),
-        "zsh" => completions::zsh(&program),
-        "fish" => completions::fish(&program),
+        "bash" => completions::bash(&program, binary),
+        "zsh" => completions::zsh(&program, binary),
+        "fish" => completions::fish(&program, binary),
         other => {
             let error = super::CliError::usage(
                 format!("there are no completions for `{other}`"),

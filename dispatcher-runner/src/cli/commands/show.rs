@@ -200,8 +200,8 @@ fn attempts(record: &JobRecord) -> Table {
                 .map_or_else(|| "never".to_owned(), started)
                 .into(),
             run_time(attempt.run_time).into(),
-            cpu(usage).into(),
-            format_bytes(usage.max_rss_kib.saturating_mul(1024)).into(),
+            of_limit(cpu(usage), record.options.cpu_limit.map(run_time)).into(),
+            of_limit(memory(usage), record.options.memory_limit.map(format_bytes)).into(),
             attempt
                 .pid
                 .map_or_else(String::new, |pid| pid.to_string())
@@ -218,6 +218,20 @@ fn cpu(usage: &Usage) -> String {
     ))
 }
 
+/// The whole tree's where that is known, else that of its largest process.
+fn memory(usage: &Usage) -> String {
+    let kib = usage.tree_peak_kib.unwrap_or(usage.max_rss_kib);
+    format_bytes(kib.saturating_mul(1024))
+}
+
+/// What was used, beside what might have been.
+fn of_limit(used: String, limit: Option<String>) -> String {
+    match limit {
+        Some(limit) => format!("{used} of {limit}"),
+        None => used,
+    }
+}
+
 /// The last lines of what an attempt wrote to stderr, harmless to a terminal.
 fn last_lines(bytes: &[u8]) -> String {
     let text = harmless_lines(&String::from_utf8_lossy(bytes));
@@ -225,4 +239,22 @@ fn last_lines(bytes: &[u8]) -> String {
     let start = lines.len().saturating_sub(STDERR_LINES);
     let shown = lines[start..].iter().map(|line| format!("  {line}"));
     shown.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_stands_beside_its_limit() {
+        let mut usage = Usage {
+            max_rss_kib: 2048,
+            ..Usage::default()
+        };
+        assert_eq!(memory(&usage), "2MiB");
+        usage.tree_peak_kib = Some(10 * 1024);
+        let limit = Some(format_bytes(50 << 20));
+        assert_eq!(of_limit(memory(&usage), limit), "10MiB of 50MiB");
+        assert_eq!(of_limit(cpu(&usage), None), cpu(&usage));
+    }
 }

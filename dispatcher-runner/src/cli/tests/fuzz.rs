@@ -11,7 +11,7 @@ fn command_lines() {
     fuzz("command_lines", |bytes| {
         let arguments = bytes.split(|byte| *byte == 0);
         let arguments = arguments.map(|one| OsString::from_vec(one.to_vec()));
-        match Arguments::parse(arguments.collect()) {
+        match Arguments::parse(arguments.collect(), Binary::Generic) {
             Ok(arguments) => {
                 let command = arguments.command.map(|command| command.name);
                 Seen::of((command, arguments.words.len(), arguments.has("json")))

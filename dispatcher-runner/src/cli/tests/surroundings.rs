@@ -1,5 +1,7 @@
 //! The generic binary, help, and what the configuration does to commands.
 
+use std::error::Error;
+
 use super::*;
 
 #[test]
@@ -136,4 +138,40 @@ fn configured_options_and_aliases_count() {
             .out
             .contains("aliases    idle now")
     );
+}
+
+#[test]
+fn an_application_has_no_benchmark_and_says_who_has() {
+    let mut program = program();
+    for line in ["bench", "bench --help", "bench --rows 1"] {
+        let ran = program.run(line);
+        assert_eq!((ran.code, ran.out.as_str()), (64, ""), "{line}");
+        let expected = "error: `bench` is a command of the generic dispatcher-runner\n\
+            because: it concerns Dispatcher itself, and app is an application of it\n\
+            try: `dispatcher-runner bench`; it is built from the package dispatcher-runner\n";
+        assert_eq!(ran.err, expected, "{line}");
+    }
+    assert!(!program.run("--help").out.contains("bench"));
+    assert!(!program.run("completions bash").out.contains("bench"));
+}
+
+#[test]
+fn the_benchmark_is_told_what_to_measure() {
+    fn tell(options: &BenchOptions, out: &mut dyn io::Write) -> Result<(), Box<dyn Error>> {
+        Ok(write!(out, "{options:?}")?)
+    }
+    let mut program = program();
+    program.bench = Some(tell);
+    program.registry = Registry::default();
+    // Its own paths count even where the configuration is broken.
+    std::fs::write(program.folder.path().join("dispatcher.toml"), "nonsense").unwrap();
+    let ran = program.run("bench --rows 7 --workers 3 --directory /d --json");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let expected = "BenchOptions { rows: 7, jobs: 20000, workers: Some(3), directory: \"/d\", \
+        form: Json }";
+    assert_eq!(ran.out, expected);
+    program.variables = vec![("TMPDIR".into(), "/t".into())];
+    let told = program.run("bench").out;
+    assert!(told.contains("directory: \"/t\", form: Table"), "{told}");
+    assert!(program.run("completions bash").err.starts_with("error: "));
 }

@@ -16,13 +16,14 @@ fn requests() -> Vec<KeeperRequest> {
         nice: Some(-5),
         core: Some(0),
         oom_score_adj: Some(900),
+        group: Some("/sys/fs/cgroup/a b/cgroup.procs".into()),
     };
     vec![
         KeeperRequest::Fork {
             worker: 1,
             tag: tag(),
             title: "app notifydispatcher X".into(),
-            limits,
+            limits: limits.clone(),
         },
         KeeperRequest::Exec {
             worker: u32::MAX,
@@ -39,7 +40,7 @@ fn requests() -> Vec<KeeperRequest> {
                 ("EMPTY".into(), String::new()),
             ],
             working_directory: Some("/tmp".into()),
-            limits,
+            limits: limits.clone(),
         },
         KeeperRequest::Command {
             worker: 2,
@@ -70,7 +71,11 @@ fn reports() -> Vec<KeeperReport> {
         system_us: 2,
         max_rss_kib: 3,
         major_faults: 4,
+        minor_faults: 5,
         context_switches: u64::MAX,
+        blocks_read: 6,
+        blocks_written: 7,
+        tree_peak_kib: None,
     };
     let exited = |status| KeeperReport::Exited {
         worker: 5,
@@ -192,7 +197,7 @@ fn keeper_messages() {
 /// One input of the corpus for each kind of message; `UPDATE_GOLDEN=1` writes them anew.
 #[test]
 fn the_corpus_has_every_kind() {
-    let package = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = package.join("../tests/corpus/keeper_messages");
     let mut messages = Vec::new();
     for request in requests() {

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Instant;
 
-use dispatcher_core::engine::{Event, MemoryVerdict, WorkerId};
+use dispatcher_core::engine::{Event, WorkerId};
 
 use crate::process::{self, Keeper, KeeperReport, KeeperSpec};
 use crate::store::{self, ProgressNote};
@@ -14,8 +14,8 @@ use super::super::hearing::Heard;
 use super::super::link::{READS_AT_END, READS_AT_ONCE};
 use super::super::open::lock_slots;
 use super::super::upkeep::prove_dead;
-
-use super::{Driver, LOOKS_OVER_LIMIT, MEMORY_INTERVAL, Ready};
+use super::memory::MEMORY_INTERVAL;
+use super::{Driver, Ready};
 
 impl Driver<'_> {
     /// Takes in everything that has happened.
@@ -148,7 +148,8 @@ impl Driver<'_> {
                 let worker = WorkerId(worker);
                 // What it said before it died is in the channel already, and counts.
                 self.hear(worker, READS_AT_END);
-                let memory = MemoryVerdict::Silent;
+                let mut usage = usage;
+                let memory = self.memory_verdict(worker, status, &mut usage);
                 self.event(Event::Exited {
                     worker,
                     status,
@@ -227,32 +228,5 @@ impl Driver<'_> {
             }
             self.event(Event::Drained { worker, leaked });
         }
-    }
-
-    fn look_at_memory(&mut self) {
-        if self.next_memory_look.is_none_or(|at| Instant::now() < at) {
-            return;
-        }
-        let limited: Vec<(WorkerId, u64, u32)> = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.drain_until.is_none())
-            .filter_map(|(worker, link)| Some((*worker, link.memory_limit?, link.pid?)))
-            .collect();
-        for (worker, limit, pid) in &limited {
-            let exceeds = process::tree_exceeds(*pid, *limit);
-            let Some(link) = self.links.get_mut(worker) else {
-                continue;
-            };
-            link.looks_over_limit = if exceeds {
-                link.looks_over_limit + 1
-            } else {
-                0
-            };
-            if link.looks_over_limit >= LOOKS_OVER_LIMIT {
-                self.event(Event::LimitExceeded { worker: *worker });
-            }
-        }
-        self.next_memory_look = (!limited.is_empty()).then(|| Instant::now() + MEMORY_INTERVAL);
     }
 }

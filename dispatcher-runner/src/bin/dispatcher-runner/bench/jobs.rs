@@ -1,17 +1,16 @@
 //! What Dispatcher itself takes.
 
 use std::error::Error;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::{Context, Dispatcher, Failure, Process};
-use dispatcher_runner::{Dispatch, JobHandle, SpawnError, spawn_all};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, Signal};
+use dispatcher_runner::{Dispatch, Ended, JobHandle, SpawnError, spawn_all};
 use serde::{Deserialize, Serialize};
 
-use crate::baseline::DurableInsert;
-use crate::figures::{Report, Samples, micros};
+use super::figures::{Report, Samples};
+use super::insert::DurableInsert;
+use super::scene::go_on;
 
 type Done = Result<(), Box<dyn Error>>;
 
@@ -20,6 +19,9 @@ const GROUP: usize = 1_000;
 
 /// Jobs that are waited for one by one: more than can run at once.
 const LAST: usize = 300;
+
+/// How long a wait goes on without a look at whether the run shall end.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Does nothing, forked.
 #[derive(Dispatcher, Serialize, Deserialize)]
@@ -79,7 +81,7 @@ impl Process for Limited {
 
 impl Process for Clock {
     fn process(&mut self, cx: &mut Context) -> Result<(), Failure> {
-        cx.output(&monotonic_ns())
+        cx.output(&now_ns())
     }
 }
 
@@ -100,35 +102,31 @@ impl Numbered for Execed {
 }
 
 /// Opens the store and starts a supervisor: reported apart.
-pub(crate) fn first_submission(report: &mut Report) -> Done {
+pub(crate) fn first_submission(report: &mut Report<'_>) -> Done {
     let start = Instant::now();
     let job = Forked { number: 0 }.spawn_process()?;
     let submitted = start.elapsed();
-    job.wait()?;
-    report.note(&format!(
-        "first submission (opens the store, starts a supervisor): {}, its end after {}",
-        micros(submitted),
-        micros(start.elapsed())
-    ));
-    Ok(())
+    wait(&job)?;
+    let times = [("acknowledged", submitted), ("ended", start.elapsed())];
+    let what = "first submission (opens the store, starts a supervisor)";
+    Ok(report.once(what, times)?)
 }
 
 /// From the moment a submission is acknowledged to the first line of the job, one at a time.
-pub(crate) fn idle_to_running(report: &mut Report, count: usize) -> Done {
+pub(crate) fn idle_to_running(report: &mut Report<'_>, count: usize) -> Done {
     let mut times = Vec::new();
     for _ in 0..count {
         let job = Clock.spawn_process()?;
-        let acknowledged = monotonic_ns();
-        let began: u64 = job.wait()?.output()?.ok_or("the job told no time")?;
+        let acknowledged = now_ns();
+        let began: u64 = wait(&job)?.output()?.ok_or("the job told no time")?;
         times.push(Duration::from_nanos(began.saturating_sub(acknowledged)));
     }
-    report.latency("idle -> running", &Samples::new(times), None);
-    Ok(())
+    Ok(report.latency("idle -> running", &Samples::new(times))?)
 }
 
 /// From the first submission to the last end on record, synced, both cores in use.
 pub(crate) fn end_to_end<T: Numbered>(
-    report: &mut Report,
+    report: &mut Report<'_>,
     how: &str,
     count: usize,
     beside: (&str, &Samples),
@@ -136,12 +134,13 @@ pub(crate) fn end_to_end<T: Numbered>(
     let start = Instant::now();
     let mut handles: Vec<JobHandle<T>> = Vec::new();
     for group in 0..count.div_ceil(GROUP) {
+        go_on()?;
         let numbers = group * GROUP..((group + 1) * GROUP).min(count);
         handles.extend(spawn_all(numbers.map(T::number))?);
     }
     // First in, first out: when the last ones have ended, so have all others.
     for handle in handles.iter().rev().take(LAST) {
-        handle.wait()?;
+        wait(handle)?;
     }
     let time = start.elapsed();
     for handle in &handles {
@@ -152,13 +151,12 @@ pub(crate) fn end_to_end<T: Numbered>(
         }
     }
     let what = format!("{count} no-op jobs, {how}, end to end");
-    report.rate(&what, count, time, beside);
-    Ok(())
+    Ok(report.rate(&what, count, time, beside)?)
 }
 
 /// Warm client, live supervisor, with and without a queue limit, at a number of queued rows.
 pub(crate) fn submission(
-    report: &mut Report,
+    report: &mut Report<'_>,
     rows: usize,
     count: usize,
     insert: &mut DurableInsert,
@@ -167,8 +165,7 @@ pub(crate) fn submission(
     let mut time = |limit, submit: fn() -> Result<(), SpawnError>| -> Done {
         let (samples, inserts) = Samples::by_turns(count, submit, || insert.step())?;
         let what = format!("spawn_process(), max_queue {limit}, {rows} rows");
-        report.latency(&what, &samples, Some(("a durable insert", &inserts)));
-        Ok(())
+        Ok(report.latency_beside(&what, &samples, ("a durable insert", &inserts))?)
     };
     time(0, || Filler { number: 0 }.spawn_process().map(drop))?;
     time(1_000_000, || {
@@ -176,28 +173,20 @@ pub(crate) fn submission(
     })
 }
 
-/// Ends the supervisors of this run, and waits for that; what still waits goes with its state file.
-pub(crate) fn end_supervisors(state: &Path) -> Done {
-    let connection = rusqlite::Connection::open(state)?;
-    let mut open = connection.prepare("SELECT pid FROM supervisors WHERE open = 1")?;
-    let pids = open.query_map([], |row| row.get::<_, i32>(0))?;
-    for pid in pids {
-        let Some(pid) = Pid::from_raw(pid?) else {
-            continue;
-        };
-        let Ok(process) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else {
-            continue;
-        };
-        rustix::process::pidfd_send_signal(&process, Signal::TERM)?;
-        poll(&mut [PollFd::new(&process, PollFlags::IN)], None)?;
+fn wait<T: Dispatcher>(job: &JobHandle<T>) -> Result<Ended, Box<dyn Error>> {
+    loop {
+        go_on()?;
+        if let Some(ended) = job.wait_timeout(LOOK_INTERVAL)? {
+            return Ok(ended);
+        }
     }
-    Ok(())
 }
 
 fn fill(rows: usize) -> Done {
-    static FILLED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-    let filled = FILLED.swap(rows, std::sync::atomic::Ordering::Relaxed);
+    static FILLED: AtomicUsize = AtomicUsize::new(0);
+    let filled = FILLED.swap(rows, Ordering::Relaxed);
     for group in (filled..rows).step_by(GROUP) {
+        go_on()?;
         let numbers = group..(group + GROUP).min(rows);
         let jobs = numbers.map(|number| Filler { number });
         spawn_all(jobs)?;
@@ -205,9 +194,8 @@ fn fill(rows: usize) -> Done {
     Ok(())
 }
 
-/// The same clock in every process of this machine.
-fn monotonic_ns() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
-        + u64::try_from(time.tv_nsec).unwrap_or(0)
+/// The same clock in every process. Somebody may set it; one bad sample changes no median.
+fn now_ns() -> u64 {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(wall.unwrap_or_default().as_nanos()).unwrap_or(0)
 }

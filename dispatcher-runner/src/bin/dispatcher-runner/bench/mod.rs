@@ -1,0 +1,65 @@
+//! Measures Dispatcher beside what it is made of, in one run, and tells ratios.
+//!
+//! Nothing here asserts a time: machines differ, ratios of one run are what can be compared. What
+//! was made for the run is gone after it, also when it was interrupted.
+
+mod figures;
+mod insert;
+mod jobs;
+mod process;
+mod scene;
+
+use std::error::Error;
+use std::io::Write;
+
+use dispatcher_runner::__generic::BenchOptions;
+use dispatcher_runner::Config;
+
+use figures::{Report, Samples};
+use insert::DurableInsert;
+use process::Baseline;
+use scene::Scene;
+
+pub(crate) use process::baseline_role;
+
+/// Rows at which submissions are timed, smallest first, as far as they are asked for.
+const ROWS: [usize; 3] = [1_000, 100_000, 1_000_000];
+
+pub(crate) fn run(options: &BenchOptions, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
+    let scene = Scene::set(&options.directory)?;
+    let measured = measure(&scene, options, out);
+    drop(scene);
+    scene::end_as_asked();
+    measured
+}
+
+fn measure(
+    scene: &Scene,
+    options: &BenchOptions,
+    out: &mut dyn Write,
+) -> Result<(), Box<dyn Error>> {
+    let mut report = Report::start(options.form, out)?;
+    let mut insert = DurableInsert::open(scene.directory())?;
+    let inserts = Samples::of(400, || insert.step())?;
+    let fork = Baseline::Fork.measure(4_000)?;
+    let exec = Baseline::Exec.measure(400)?;
+    report.baseline("durable SQLite insert, own transaction", &inserts)?;
+    report.baseline("fork + _exit + wait, serial", &fork)?;
+    report.baseline("exec of this binary + wait, serial", &exec)?;
+    let mut config = Config::new("dispatcher-bench").with_store(scene.state());
+    if let Some(workers) = options.workers {
+        config = config.with_workers(workers);
+    }
+    dispatcher_runner::setup(config)?;
+    jobs::first_submission(&mut report)?;
+    jobs::idle_to_running(&mut report, 200)?;
+    jobs::end_to_end::<jobs::Forked>(&mut report, "forked", options.jobs, ("fork", &fork))?;
+    // An exec costs ten times as much.
+    let execs = options.jobs.div_ceil(10);
+    jobs::end_to_end::<jobs::Execed>(&mut report, "exec'd", execs, ("exec", &exec))?;
+    let smaller = ROWS.into_iter().filter(|rows| *rows < options.rows);
+    for rows in smaller.chain([options.rows]) {
+        jobs::submission(&mut report, rows, 300, &mut insert)?;
+    }
+    report.end()
+}
