@@ -62,6 +62,8 @@ fn plain_story(lie: Lie) -> Result<Told, String> {
     world.submit(&[group(vec![job("Plain")])])?;
     world.observe(fourth.job, 2)?;
     world.cancel(ids[4], 0)?;
+    world.tick()?;
+    world.tick()?;
     world.claim(supervisor, 1)?;
     world.fail()?;
     for id in ids {
@@ -122,6 +124,7 @@ fn step(world: &mut World) -> Result<(), String> {
             let pause = [Pause::Paused, Pause::Running][world.numbers.below(2) as usize];
             world.pause("Limited", pause)
         }
+        35 if world.numbers.below(2) == 0 => world.tick(),
         35 => {
             let keep = world.numbers.below(10);
             world.prune(keep)

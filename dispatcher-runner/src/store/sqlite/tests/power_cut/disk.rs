@@ -128,8 +128,10 @@ impl Disk {
     }
 
     /// A name went away.
-    pub(super) fn deleted(&self) {
-        self.lock().look(&self.folder);
+    pub(super) fn deleted(&self, path: &Path) {
+        if path.parent() == Some(&self.folder) {
+            self.lock().look(&self.folder);
+        }
     }
 
     pub(super) fn wrote(&self, content: usize, at: usize, bytes: &[u8]) {
@@ -213,7 +215,11 @@ impl State {
     fn look(&mut self, folder: &Path) -> BTreeMap<String, usize> {
         let mut names = BTreeMap::new();
         let mut known = BTreeMap::new();
-        for entry in fs::read_dir(folder).unwrap().flatten() {
+        // Gone with its world, while the thread of another one asks every disk.
+        let Ok(entries) = fs::read_dir(folder) else {
+            return names;
+        };
+        for entry in entries.flatten() {
             let name = entry.file_name().into_string().unwrap();
             let Ok(metadata) = entry.metadata() else {
                 continue;

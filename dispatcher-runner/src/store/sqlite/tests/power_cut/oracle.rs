@@ -12,13 +12,16 @@ use dispatcher_core::{Cause, JobId, JobState, Outcome};
 
 use super::disk::{Cut, Image};
 use super::vfs;
+use super::world::minutely;
 use crate::store::clock::Clock;
 use crate::store::conformance::{all, ending, new_supervisor, request};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{JobSummary, Next, Pause, Store, SupervisorId};
 
 /// Dispatchers of the jobs here.
-pub(super) const NAMES: [&str; 3] = ["Plain", "Serial", "Limited"];
+pub(super) const NAMES: [&str; 4] = ["Plain", "Serial", "Limited", TICKING];
+/// The one with a schedule.
+pub(super) const TICKING: &str = "Ticking";
 
 /// Everything that was told so far.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +29,8 @@ pub(super) struct Oracle {
     pub(super) jobs: BTreeMap<JobId, Told>,
     pub(super) paused: BTreeMap<String, Pause>,
     pub(super) supervisors: BTreeSet<SupervisorId>,
+    /// Ticks that were decided.
+    pub(super) ticks: BTreeSet<i64>,
 }
 
 /// What was told of a job; that it was accepted, at least.
@@ -78,6 +83,7 @@ impl Oracle {
         }
         self.check_rows(&mut store)?;
         if depth == Depth::Lives {
+            self.check_ticks(&mut store)?;
             self.finish(&mut store, now)?;
         }
         Ok(())
@@ -99,6 +105,17 @@ impl Oracle {
             }
         }
         Ok(())
+    }
+
+    /// Whoever asks again is not told again.
+    fn check_ticks(&self, store: &mut SqliteStore) -> Result<(), String> {
+        let ticked = store.tick(&[minutely()]);
+        let ticked = ticked.map_err(|error| error.to_string())?;
+        let mut decided = ticked.decided.iter().flatten();
+        match decided.find(|one| self.ticks.contains(&one.tick)) {
+            Some(twice) => Err(format!("decided twice: {twice:?}")),
+            None => Ok(()),
+        }
     }
 
     /// Everything was lost with the power, and is made good by the next supervisor.

@@ -179,8 +179,11 @@ unsafe extern "C" fn xDelete(
         let unix = ffi::sqlite3_vfs_find(c"unix".as_ptr());
         (*unix).xDelete.unwrap()(vfs, name, sync_folder)
     };
+    // SAFETY: `name` ends with a null byte.
+    let name = unsafe { CStr::from_ptr(name) };
+    let path = Path::new(OsStr::from_bytes(name.to_bytes()));
     for disk in disk::watched() {
-        disk.deleted();
+        disk.deleted(path);
     }
     deleted
 }

@@ -9,19 +9,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use dispatcher_core::{JobId, JobState, OnDuplicate, OnLost};
+use dispatcher_core::{
+    JobId, JobState, Missed, OnDuplicate, OnLost, ScheduleOptions, TickFate, ZonedSchedule,
+};
+use jiff::tz::TimeZone;
 
 use super::disk::{Cut, Disk, Image, Lie};
-use super::oracle::{Depth, NAMES, Oracle, Told};
+use super::oracle::{Depth, NAMES, Oracle, TICKING, Told};
 use super::vfs;
 use crate::store::clock::Clock;
 use crate::store::conformance::{
-    Numbers, START, ending, group, job_with, new_supervisor, request, row, seconds,
+    Numbers, START, ending, group, job, job_with, new_supervisor, request, row, seconds,
 };
+use crate::store::schedule::ScheduledJobs;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{
     CancelReply, Claimed, DispatcherRow, Next, Pause, Record, Recorded, Retention, Store,
-    Submission, SupervisorId,
+    StoreError, Submission, SupervisorId, TickRequest, Ticked,
 };
 
 /// Programs that share the state file: a submitter, a supervisor, somebody who looks.
@@ -190,9 +194,26 @@ impl World {
         Ok(())
     }
 
+    /// A minute passes, and with it a tick.
+    pub(super) fn tick(&mut self) -> Result<(), String> {
+        self.advance(seconds(60));
+        let wanted = [minutely()];
+        let tell = |oracle: &mut Oracle, ticked: &Result<Ticked, StoreError>| {
+            for one in ticked.iter().flat_map(|it| it.decided.iter().flatten()) {
+                oracle.ticks.insert(one.tick);
+                if let (TickFate::Submitted, Some(job)) = (&one.fate, one.job) {
+                    oracle.jobs.entry(job).or_default();
+                }
+            }
+        };
+        self.act("a tick", 0, |store| store.tick(&wanted), tell)?
+            .map(drop)
+            .map_err(|error| error.to_string())
+    }
+
     pub(super) fn open_supervisor(&mut self) -> Result<SupervisorId, String> {
         let tell = |oracle: &mut Oracle, opened: &Result<SupervisorId, _>| {
-            let _: &Result<_, crate::store::StoreError> = opened;
+            let _: &Result<_, StoreError> = opened;
             oracle.supervisors.extend(opened.as_ref().ok());
         };
         let new = new_supervisor("test");
@@ -234,7 +255,7 @@ impl World {
     /// What an acknowledged cancellation says, its answer about an end included.
     pub(super) fn cancel(&mut self, job: JobId, program: usize) -> Result<(), String> {
         let tell = |oracle: &mut Oracle, replies: &Result<Vec<CancelReply>, _>| {
-            let _: &Result<_, crate::store::StoreError> = replies;
+            let _: &Result<_, StoreError> = replies;
             let Some(told) = oracle.jobs.get_mut(&job) else {
                 return;
             };
@@ -275,7 +296,7 @@ impl World {
         self.oracle.supervisors.remove(&dead);
         self.claimed.clear();
         let tell = |oracle: &mut Oracle, rescued: &Result<crate::store::Rescued, _>| {
-            let _: &Result<_, crate::store::StoreError> = rescued;
+            let _: &Result<_, StoreError> = rescued;
             let Ok(rescued) = rescued else { return };
             for (ids, state) in [
                 (&rescued.failed, JobState::Failed),
@@ -354,7 +375,7 @@ fn open(path: &Path, now: &Arc<AtomicI64>) -> SqliteStore {
 
 /// The dispatchers, each with something of its own.
 pub(super) fn rows() -> Vec<DispatcherRow> {
-    let [plain, serial, limited] = NAMES;
+    let [plain, serial, limited, _] = NAMES;
     vec![
         row(plain, |_| {}),
         row(serial, |options| options.on_duplicate = OnDuplicate::Serial),
@@ -364,6 +385,25 @@ pub(super) fn rows() -> Vec<DispatcherRow> {
             options.on_duplicate = OnDuplicate::Discard;
         }),
     ]
+}
+
+/// A schedule of every minute; its dispatcher is registered by the first look.
+pub(super) fn minutely() -> TickRequest {
+    let options = ScheduleOptions {
+        expression: "* * * * *".to_owned(),
+        missed: Missed::All,
+        ..ScheduleOptions::default()
+    };
+    let when = ZonedSchedule::new(&options, TimeZone::UTC).unwrap();
+    let jobs = (0..when.runs_max()).map(|_| job(TICKING)).collect();
+    TickRequest {
+        dispatcher: row(TICKING, |it| it.schedule = Some(options.clone())),
+        schedule: Some(ScheduledJobs {
+            when,
+            overlap: options.overlap,
+            jobs: Ok(jobs),
+        }),
+    }
 }
 
 /// Some groups of jobs.
