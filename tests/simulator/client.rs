@@ -345,7 +345,7 @@ impl World {
     }
 
     fn upgrade(&mut self) {
-        if self.client.build < 3 && self.strikes(Fault::NewBuild) {
+        if self.client.build < 4 && self.strikes(Fault::NewBuild) {
             self.client.build += 1;
         }
     }

@@ -66,7 +66,7 @@ faults! {
     ShutdownNow = "shutdown: now", one_in 12;
     ClockJump = "clock jumps", one_in 6;
     ClockSkew = "clocks run apart", one_in 1;
-    NewBuild = "a newer build arrives", one_in 6;
+    NewBuild = "a newer build arrives", one_in 2;
     SubmitterDies = "submitter dies after its commit", one_in 6;
 }
 

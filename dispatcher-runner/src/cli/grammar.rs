@@ -387,9 +387,10 @@ pub(crate) const COMMANDS: &[Command] = &[
         name: "serve",
         arguments: "",
         summary: "run jobs and follow schedules until told to end",
-        details: "SIGTERM or SIGINT: nothing new is started, what runs has [service] drain_timeout (60s)\n\
-            to end and is queued again after that; a second signal does not wait. The exit code is 0.\n\
-            What happens is written to standard error, one line each; DISPATCHER_LOG names the level.",
+        details: "SIGTERM or SIGINT: nothing new is started; what runs has drain_timeout (60s) of\n\
+            [service] to end and is queued again after that. A second one does not wait.\n\
+            The exit code is 0. What happens is written to standard error, a line each;\n\
+            DISPATCHER_LOG names the level: error, warn, info or debug.",
         positional: none(),
         flags: &[
             valued(

@@ -74,6 +74,7 @@ const RUNNER: [(&str, &[&str]); 18] = [
             "config",
             "log",
             "process",
+            "service",
             "store",
             "supervisor",
         ],
