@@ -217,7 +217,7 @@ fn become_supervisor(orders: &str) -> i32 {
         .and_then(|()| process::detach())
         .and_then(|()| take_election_lock());
     let result = match elected {
-        Ok(elected) => supervisor::run(&orders, Some(elected)),
+        Ok(elected) => supervisor::run(&orders, Some(elected), None),
         Err(source) => Err(supervisor::SupervisorError::Directory {
             path: orders.directory(),
             source,

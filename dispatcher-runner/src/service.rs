@@ -10,7 +10,7 @@ use crate::app;
 use crate::client::{Sender, SpawnError};
 use crate::config::Config;
 use crate::log;
-use crate::supervisor::{self, Stay, SupervisorError};
+use crate::supervisor::{self, Stay, SupervisorError, Turn};
 
 /// Longest time between two looks at the schedules: a configuration or a clock may have changed.
 const SCHEDULES_INTERVAL: Duration = Duration::from_secs(30);
@@ -97,25 +97,26 @@ impl Service {
             dispatchers = registry.iter().count(),
             "service starts"
         );
-        let (stop, stopped) = channel::<()>();
+        let (turn, turns) = channel();
         std::thread::scope(|scope| {
             let (sender, registry) = (&sender, &registry);
-            scope.spawn(move || follow_schedules(sender, registry, &stopped));
-            let served = supervisor::run(&orders, None);
-            drop(stop);
-            served
+            scope.spawn(move || follow_schedules(sender, registry, &turns));
+            supervisor::run(&orders, None, Some(turn))
         })?;
         tracing::info!("service ended");
         Ok(())
     }
 }
 
-/// Submits what is due, until the service ends.
+/// Submits what is due, from the time when jobs are run here until nothing new is to be started.
 fn follow_schedules(
     sender: &Sender<'_>,
     registry: &dispatcher_core::Registry,
-    stopped: &Receiver<()>,
+    turns: &Receiver<Turn>,
 ) {
+    if turns.recv() != Ok(Turn::Ready) {
+        return;
+    }
     let mut told = Vec::new();
     loop {
         let wait = match sender.tick_only(registry) {
@@ -137,9 +138,9 @@ fn follow_schedules(
                 SCHEDULES_AGAIN
             }
         };
-        match stopped.recv_timeout(wait.min(SCHEDULES_INTERVAL)) {
-            Err(RecvTimeoutError::Timeout) => {}
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+        match turns.recv_timeout(wait.min(SCHEDULES_INTERVAL)) {
+            Err(RecvTimeoutError::Timeout) | Ok(Turn::Ready) => {}
+            Ok(Turn::Stopping) | Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }

@@ -111,6 +111,7 @@ impl World {
     }
 
     pub(super) fn perform(&mut self, id: RunnerId, effect: Effect) {
+        let now_ms = self.store_ms();
         match effect {
             Effect::Claim { slots } => self.with_clerk(id, |clerk| clerk.claim(slots)),
             Effect::Spawn {
@@ -121,9 +122,9 @@ impl World {
             Effect::Bury { worker, strays } => self.ask(id, Request::Bury(worker, strays)),
             Effect::Drain { worker, until } => self.drain(id, worker, until),
             Effect::Record { worker, verdict } => self.record(id, worker, *verdict),
-            Effect::CloseIfIdle => self.with_clerk(id, Clerk::close_if_idle),
-            Effect::HandOver => self.with_clerk(id, Clerk::hand_over),
-            Effect::Close => self.with_clerk(id, Clerk::close),
+            Effect::CloseIfIdle => self.with_clerk(id, |clerk| clerk.close_if_idle(now_ms)),
+            Effect::HandOver => self.with_clerk(id, |clerk| clerk.hand_over(now_ms)),
+            Effect::Close => self.with_clerk(id, |clerk| clerk.close(now_ms)),
             Effect::Finish => {
                 if let Some(desk) = self.desk(id) {
                     desk.finished = true;

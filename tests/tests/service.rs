@@ -176,8 +176,13 @@ fn schedules_are_followed() {
         (),
     );
     assert_eq!(changed, Ok(1));
-    let _service = Service::start(&home, &[]);
+    let service = Service::start(&home, &[]);
     let job = home.wait(&home.stored(0));
+    assert_eq!(
+        supervisors(&home),
+        [service.pid()],
+        "nobody else was started"
+    );
     assert_eq!(job.state, JobState::Succeeded);
     eventually("the tick is told", PATIENCE, || {
         log(&home)
@@ -237,6 +242,27 @@ fn a_label_that_it_does_not_serve_is_served_by_somebody() {
     assert_eq!(other.state, JobState::Succeeded);
     let log = log(&home);
     assert!(!log.contains(&other.id), "the service left it alone: {log}");
+}
+
+#[test]
+fn services_with_labels_of_their_own_serve_together() {
+    let home = Home::new(FIXTURE);
+    let mail = Service::start(&home, &["--queues", "mail"]);
+    let rest = Service::start(&home, &["--queues", "default,slow"]);
+    let labelled = json!({"deed": "succeed", "options": {"queue": "mail"}});
+    let first = home.submit("Act", &labelled);
+    let second = home.submit("Act", &json!({"deed": "succeed"}));
+    // Asks for somebody for both.
+    let tick = home.output(["schedule", "tick"], b"");
+    assert!(tick.status.success(), "{}", said(&tick.stderr));
+    for job in [first, second] {
+        assert_eq!(home.wait(&job).state, JobState::Succeeded);
+    }
+    assert_eq!(
+        supervisors(&home),
+        [mail.pid(), rest.pid()],
+        "nobody else was started"
+    );
 }
 
 #[test]

@@ -34,7 +34,7 @@ mod title;
 mod wire;
 mod worker;
 
-pub(crate) use build::build_id;
+pub(crate) use build::{build_id, runs};
 pub(crate) use capture::{CaptureBuffer, LIVE_BYTES_MAX, live_path};
 pub(crate) use cgroup::{Group, NoSubtree, Subtree, oom_kills};
 pub(crate) use detached::{detach, start_detached, take_own_name};

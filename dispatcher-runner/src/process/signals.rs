@@ -3,6 +3,8 @@
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dispatcher_core::engine::Shutdown;
@@ -13,6 +15,8 @@ pub(crate) struct StopSignals {
     pipe: UnixStream,
     seen: u32,
     drain: Duration,
+    /// Signals end this process again.
+    over: Arc<AtomicBool>,
 }
 
 impl StopSignals {
@@ -23,13 +27,17 @@ impl StopSignals {
     pub(crate) fn catch(drain: Duration) -> io::Result<Self> {
         let (pipe, sender) = UnixStream::pair()?;
         pipe.set_nonblocking(true)?;
+        let over = Arc::new(AtomicBool::new(false));
         for signal in [SIGTERM, SIGINT] {
+            // Does nothing until then.
+            signal_hook::flag::register_conditional_default(signal, Arc::clone(&over))?;
             signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
         }
         Ok(Self {
             pipe,
             seen: 0,
             drain,
+            over,
         })
     }
 
@@ -43,6 +51,13 @@ impl StopSignals {
         } else {
             Shutdown::Now
         })
+    }
+}
+
+/// A program that goes on without its service can be ended as any other.
+impl Drop for StopSignals {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
     }
 }
 

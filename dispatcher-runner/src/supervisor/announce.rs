@@ -1,4 +1,4 @@
-//! What a service tells the manager that started it: ready, alive, stopping.
+//! What a service tells its manager, and the rest of itself: ready, alive, stopping.
 //!
 //! The protocol is `sd_notify(3)` of systemd: a datagram of `NAME=value` lines to the socket that a
 //! variable names. Only whoever drives the jobs says that it is alive.
@@ -8,6 +8,7 @@ use std::io;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use super::Stay;
@@ -17,14 +18,26 @@ pub(super) struct Announcer {
     manager: Option<(UnixDatagram, SocketAddr)>,
     /// How often it wants to hear that the service is alive, and when next.
     watchdog: Option<(Duration, Instant)>,
+    /// The rest of the service.
+    service: Option<Sender<Turn>>,
+}
+
+/// What the rest of a service must know of its supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Its row is open.
+    Ready,
+    /// Nothing new is to be started.
+    Stopping,
 }
 
 impl Announcer {
     /// A service's manager, as the environment names it; a detached supervisor has none.
-    pub(super) fn of(stay: Stay) -> Self {
+    pub(super) fn of(stay: Stay, service: Option<Sender<Turn>>) -> Self {
         let nobody = Self {
             manager: None,
             watchdog: None,
+            service,
         };
         let Stay::UntilTold { .. } = stay else {
             return nobody;
@@ -36,6 +49,7 @@ impl Announcer {
             Ok(manager) => Self {
                 manager: Some(manager),
                 watchdog: interval().map(|interval| (interval, Instant::now())),
+                ..nobody
             },
             Err(error) => {
                 tracing::warn!(%error, ?socket, "the service manager cannot be told anything");
@@ -45,10 +59,12 @@ impl Announcer {
     }
 
     pub(super) fn ready(&self) {
+        self.turn(Turn::Ready);
         self.say(&format!("READY=1\nMAINPID={}\n", std::process::id()));
     }
 
     pub(super) fn stopping(&self) {
+        self.turn(Turn::Stopping);
         self.say("STOPPING=1\n");
     }
 
@@ -66,6 +82,13 @@ impl Announcer {
     /// When it will be time to.
     pub(super) fn next(&self) -> Option<Instant> {
         self.watchdog.map(|(_, next)| next)
+    }
+
+    /// Who has ended already needs no word.
+    fn turn(&self, turn: Turn) {
+        if let Some(service) = &self.service {
+            let _ = service.send(turn);
+        }
     }
 
     fn say(&self, text: &str) {

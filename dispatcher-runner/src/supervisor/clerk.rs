@@ -7,13 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dispatcher_core::JobId;
 use dispatcher_core::engine::{Assignment, Event, Next, Verdict, WorkerId};
+use dispatcher_core::{Cause, JobId, Outcome, Usage};
 
 use crate::store::{
     self, Cancellation, Capture, Claim, ClaimRequest, HandOver, ProgressNote, Record, Serves,
     Store, StoreError, SupervisorId,
 };
+
+/// Claims per slot whose end is not on record: running ones, and ends that wait for the store.
+const HELD_PER_SLOT_MAX: usize = 8;
 
 /// What a clerk is told at its start.
 pub(crate) struct Post {
@@ -30,7 +33,7 @@ pub(crate) struct Clerk {
     /// The newer supervisor that shall take over.
     heir: Option<SupervisorId>,
     /// Claims whose end is not on record: job and token.
-    held: BTreeSet<(JobId, u64)>,
+    held: Arc<BTreeSet<(JobId, u64)>>,
     /// Whose end is being recorded.
     recording: BTreeMap<WorkerId, (JobId, u64)>,
     /// A claim may have been granted without an answer.
@@ -45,7 +48,7 @@ pub(crate) struct Batch {
     notes: Vec<ProgressNote>,
     claim: Option<ClaimRequest>,
     /// What the supervisor knows that it holds.
-    known: BTreeSet<(JobId, u64)>,
+    known: Arc<BTreeSet<(JobId, u64)>>,
     /// It may hold more.
     doubts: bool,
     cancellations: Option<SupervisorId>,
@@ -56,6 +59,9 @@ pub(crate) struct Batch {
 struct Closing {
     supervisor: SupervisorId,
     serves: Serves,
+    build: String,
+    /// What the wall clock showed, in milliseconds since 1970.
+    now_ms: i64,
     how: Close,
 }
 
@@ -107,7 +113,7 @@ impl Clerk {
         Self {
             post,
             heir: None,
-            held: BTreeSet::new(),
+            held: Arc::default(),
             recording: BTreeMap::new(),
             doubts: false,
             next: Batch::default(),
@@ -160,18 +166,18 @@ impl Clerk {
         self.heir = Some(heir);
     }
 
-    pub(crate) fn close_if_idle(&mut self) {
-        self.ask_to_close(Close::IfIdle);
+    pub(crate) fn close_if_idle(&mut self, now_ms: i64) {
+        self.ask_to_close(Close::IfIdle, now_ms);
     }
 
-    pub(crate) fn hand_over(&mut self) {
+    pub(crate) fn hand_over(&mut self, now_ms: i64) {
         let heir = self.heir;
         let heir = heir.expect("invariant: the engine hands over to somebody it was told of");
-        self.ask_to_close(Close::For(heir));
+        self.ask_to_close(Close::For(heir), now_ms);
     }
 
-    pub(crate) fn close(&mut self) {
-        self.ask_to_close(Close::Anyway);
+    pub(crate) fn close(&mut self, now_ms: i64) {
+        self.ask_to_close(Close::Anyway, now_ms);
     }
 
     /// What has gathered, unless there is nothing.
@@ -180,7 +186,7 @@ impl Clerk {
             return None;
         }
         let mut batch = std::mem::take(&mut self.next);
-        batch.known = self.held.clone();
+        batch.known = Arc::clone(&self.held);
         batch.doubts = self.doubts;
         Some(batch)
     }
@@ -190,11 +196,12 @@ impl Clerk {
         let mut events = Vec::new();
         match answer.records {
             Ok(recorded) => {
-                events.extend(
-                    recorded
-                        .into_iter()
-                        .map(|worker| Event::Recorded { worker }),
-                );
+                for worker in recorded {
+                    if let Some(claim) = self.recording.remove(&worker) {
+                        Arc::make_mut(&mut self.held).remove(&claim);
+                    }
+                    events.push(Event::Recorded { worker });
+                }
             }
             Err(Unrecorded { workers, error }) => {
                 tracing::error!(error = %error, advice = error.advice(), "ends were not recorded; tried again");
@@ -212,9 +219,7 @@ impl Clerk {
             None => {}
             Some(Ok(claim)) => {
                 self.doubts = false;
-                let jobs = claim.jobs.iter();
-                self.held
-                    .extend(jobs.map(|job| (job.job, job.counters.token)));
+                self.hold(&claim);
                 events.push(claimed(claim));
             }
             Some(Err(error)) => {
@@ -236,10 +241,26 @@ impl Clerk {
         Told { events, lets_go }
     }
 
-    fn ask_to_close(&mut self, how: Close) {
+    /// # Panics
+    /// When what is held is never recorded: that would grow for months.
+    fn hold(&mut self, claim: &Claim) {
+        let jobs = claim.jobs.iter();
+        let held = Arc::make_mut(&mut self.held);
+        held.extend(jobs.map(|job| (job.job, job.counters.token)));
+        let most = HELD_PER_SLOT_MAX * self.post.worker_slots as usize;
+        assert!(
+            held.len() <= most,
+            "invariant: the engine bounds what is claimed and not recorded: {} of {most}",
+            held.len()
+        );
+    }
+
+    fn ask_to_close(&mut self, how: Close, now_ms: i64) {
         self.next.close = Some(Closing {
             supervisor: self.post.supervisor,
             serves: self.post.serves.clone(),
+            build: self.post.build.clone(),
+            now_ms,
             how,
         });
     }
@@ -278,12 +299,16 @@ impl Batch {
 
     /// Asks the store.
     pub(crate) fn perform(self, store: &mut dyn Store) -> Answer {
-        let claims = Claims {
+        let mut claims = Claims {
             request: self.claim,
             known: &self.known,
             doubts: self.doubts,
         };
         let (records, claim) = claims.after(self.records, store);
+        let doubts = match &claim {
+            Some(claim) => claim.is_err(),
+            None => claims.doubts,
+        };
         if !self.notes.is_empty()
             && let Err(error) = store.note_progress(&self.notes)
         {
@@ -299,13 +324,24 @@ impl Batch {
             records,
             claim,
             cancellations: cancellations.unwrap_or_default(),
-            closed: self.close.map(|closing| closing.perform(store)),
+            closed: self
+                .close
+                .map(|closing| closing.perform(doubts.then_some(&self.known), store)),
         }
     }
 }
 
 impl Closing {
-    fn perform(self, store: &mut dyn Store) -> Result<Closed, StoreError> {
+    /// With doubts, what may be held besides the known claims is given back first: nobody would
+    /// ever run it under a closed row.
+    fn perform(
+        self,
+        doubts: Option<&BTreeSet<(JobId, u64)>>,
+        store: &mut dyn Store,
+    ) -> Result<Closed, StoreError> {
+        if let Some(known) = doubts {
+            self.give_back(known, store)?;
+        }
         Ok(match self.how {
             Close::IfIdle => match store.close_supervisor_if_idle(self.supervisor, &self.serves)? {
                 true => Closed::Yes,
@@ -322,6 +358,48 @@ impl Closing {
             }
         })
     }
+
+    fn give_back(
+        &self,
+        known: &BTreeSet<(JobId, u64)>,
+        store: &mut dyn Store,
+    ) -> Result<(), StoreError> {
+        let unknown = unknown(known, self.supervisor, store)?;
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(
+            jobs = unknown.len(),
+            "claims without an answer are given back"
+        );
+        let released = unknown.into_iter().map(|job| self.released(&job));
+        store.record(&released.collect::<Vec<_>>()).map(drop)
+    }
+
+    /// An attempt that never began.
+    fn released(&self, job: &store::Claimed) -> Record {
+        Record {
+            job: job.job,
+            token: job.counters.token,
+            attempt: job.counters.attempt,
+            started_at: None,
+            ended_at: self.now_ms,
+            run_time: Duration::ZERO,
+            pid: None,
+            build: self.build.clone(),
+            outcome: Outcome {
+                cause: Cause::Shutdown,
+                exit_status: None,
+                unclean_exit: false,
+                leaked_output: false,
+                left_processes: 0,
+                usage: Usage::default(),
+            },
+            output: None,
+            capture: Capture::default(),
+            next: store::Next::Release,
+        }
+    }
 }
 
 /// A request for work of a supervisor that may hold more than it knows.
@@ -335,7 +413,7 @@ impl Claims<'_> {
     /// Records, then claims: in one transaction where that works; otherwise neither must fail for
     /// the other's reason.
     fn after(
-        mut self,
+        &mut self,
         records: Vec<(WorkerId, Record)>,
         store: &mut dyn Store,
     ) -> (Recorded, Claimed) {
@@ -364,13 +442,10 @@ impl Claims<'_> {
         if !self.doubts {
             return Some(store.claim(request));
         }
-        let held = match store.claims_of(request.supervisor) {
-            Ok(held) => held,
+        let jobs = match unknown(self.known, request.supervisor, store) {
+            Ok(jobs) => jobs,
             Err(error) => return Some(Err(error)),
         };
-        let is_unknown =
-            |job: &store::Claimed| !self.known.contains(&(job.job, job.counters.token));
-        let jobs: Vec<_> = held.into_iter().filter(is_unknown).collect();
         if jobs.is_empty() {
             return Some(store.claim(request));
         }
@@ -380,6 +455,17 @@ impl Claims<'_> {
             next_due: Some(Duration::ZERO),
         }))
     }
+}
+
+/// What the store says that the supervisor holds, and it does not know of.
+fn unknown(
+    known: &BTreeSet<(JobId, u64)>,
+    supervisor: SupervisorId,
+    store: &mut dyn Store,
+) -> Result<Vec<store::Claimed>, StoreError> {
+    let held = store.claims_of(supervisor)?.into_iter();
+    let unknown = held.filter(|job| !known.contains(&(job.job, job.counters.token)));
+    Ok(unknown.collect())
 }
 
 fn claimed(claim: Claim) -> Event {

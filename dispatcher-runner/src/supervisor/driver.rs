@@ -54,6 +54,7 @@ pub(super) struct Setup<'a> {
     /// Let go of as soon as the row is closed.
     pub(super) elected: &'a mut Option<File>,
     pub(super) newer: Newer,
+    pub(super) announcer: Announcer,
 }
 
 pub(super) struct Driver<'a> {
@@ -134,7 +135,7 @@ impl<'a> Driver<'a> {
             newer: setup.newer,
             signals: process::StopSignals::catch(setup.orders.stay.drain())
                 .map_err(SupervisorError::Poll)?,
-            announcer: Announcer::of(setup.orders.stay),
+            announcer: setup.announcer,
             tells_jobs: matches!(setup.orders.stay, Stay::UntilTold { .. }),
             next_memory_look: None,
             finished: false,
@@ -303,9 +304,9 @@ impl<'a> Driver<'a> {
                 self.end_drains();
             }
             Effect::Record { worker, verdict } => self.record(worker, *verdict),
-            Effect::CloseIfIdle => self.clerk.close_if_idle(),
-            Effect::HandOver => self.clerk.hand_over(),
-            Effect::Close => self.clerk.close(),
+            Effect::CloseIfIdle => self.clerk.close_if_idle(self.now().wall_ms),
+            Effect::HandOver => self.clerk.hand_over(self.now().wall_ms),
+            Effect::Close => self.clerk.close(self.now().wall_ms),
             Effect::Finish => self.finished = true,
         }
         Ok(())

@@ -114,20 +114,22 @@ impl Wanted<'_> {
         row.program == self.orders.program && row.build.modified_ns > self.build.modified_ns
     }
 
-    /// Wakes whoever takes new work and serves this work; `false` when nobody does.
+    /// Wakes whoever takes new work and serves some of this; `false` when some of it is served by
+    /// nobody.
     fn wake_open(&self, rows: &[SupervisorRow]) -> bool {
         let fit = |row: &&SupervisorRow| {
             row.open
                 && (row.build == *self.build || self.is_newer(row))
-                && self.work.iter().all(|work| work.is_served_by(row))
+                && self.work.iter().any(|work| work.is_served_by(row))
                 && is_alive(&row.directory)
         };
-        let mut found = false;
-        for row in rows.iter().filter(fit) {
-            found = true;
+        let fit: Vec<&SupervisorRow> = rows.iter().filter(fit).collect();
+        let mut work = self.work.iter();
+        let served = work.all(|work| fit.iter().any(|row| work.is_served_by(row)));
+        for row in fit {
             wake(&row.directory);
         }
-        found
+        served
     }
 }
 

@@ -17,6 +17,7 @@ mod work;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,8 @@ use serde::{Deserialize, Serialize};
 use crate::process;
 use crate::store::{Build, StoreError};
 
+use announce::Announcer;
+pub(crate) use announce::Turn;
 use open::Opened;
 pub(crate) use wake::wake;
 
@@ -122,13 +125,18 @@ pub(crate) fn is_alive(directory: &Path) -> bool {
 ///
 /// `elected` is the lock that makes this the only supervisor of its build; it is let go of as
 /// soon as the row is closed, so that a submitter who sees no open row can start the next one.
-pub(crate) fn run(orders: &Orders, elected: Option<File>) -> Result<(), SupervisorError> {
+pub(crate) fn run(
+    orders: &Orders,
+    elected: Option<File>,
+    service: Option<Sender<Turn>>,
+) -> Result<(), SupervisorError> {
+    let announcer = Announcer::of(orders.stay, service);
     let build = process::build_id().map_err(SupervisorError::Poll)?;
     let names = crate::app::registry().iter();
     let serves: Vec<String> = names.map(|definition| definition.name.to_owned()).collect();
     let opened = Opened::patiently(orders, &build, &serves)?;
     let directory = opened.home.directory.clone();
-    let result = serve(orders, &build, opened, serves, elected);
+    let result = serve(orders, &build, opened, serves, elected, announcer);
     let _ = std::fs::remove_dir_all(directory);
     result
 }
@@ -139,6 +147,7 @@ fn serve(
     opened: Opened,
     dispatchers: Vec<String>,
     mut elected: Option<File>,
+    announcer: Announcer,
 ) -> Result<(), SupervisorError> {
     let Opened {
         home,
@@ -183,6 +192,7 @@ fn serve(
             dispatchers,
             elected: &mut elected,
             newer,
+            announcer,
         })?;
         driver.run()
     });

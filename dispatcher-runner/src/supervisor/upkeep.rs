@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crate::process::{self, Tag};
 use crate::store::{Build, Held, Retention, StoreClient, StoreError, SupervisorId, SupervisorRow};
 
-use super::{LIFE_LOCK, ROLE, Stay, wake};
+use super::{LIFE_LOCK, Stay, wake};
 
 /// Time between two looks at the other supervisors.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -140,7 +140,7 @@ impl Upkeep {
             // It removes its directory as its last act, or somebody cleaned up by hand: then it
             // leaves by itself.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if process::has_role(row.pid, ROLE) {
+                if process::runs(row.pid, &row.build) {
                     return Ok(());
                 }
             }
