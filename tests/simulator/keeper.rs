@@ -41,14 +41,8 @@ impl Keeper {
 
 impl World {
     pub(super) fn start_keeper(&mut self, runner: RunnerId) -> KeeperId {
-        let last = self.keepers.last_key_value().map_or(0, |(id, _)| id.0);
-        let used = self
-            .processes
-            .values()
-            .map(|it| it.keeper.0)
-            .max()
-            .unwrap_or(0);
-        let id = KeeperId(last.max(used) + 1);
+        // Never used again: what was sent to a dead one reaches nobody.
+        let id = KeeperId(self.client.next_number());
         let keeper = Keeper {
             runner,
             children: BTreeMap::new(),

@@ -274,6 +274,7 @@ impl World {
             let _ = self.store().close_supervisor(row);
         }
         self.trace.line(self.now, format_args!("{id:?} leaves"));
+        self.rescues.retain(|_, rescuer| *rescuer != id);
         self.let_go(id);
     }
 

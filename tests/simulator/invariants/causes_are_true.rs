@@ -46,7 +46,8 @@ fn is_true(cause: &Cause, deeds: &Deeds, ledger: &Ledger, job: JobId) -> bool {
         Cause::SpawnFailed { .. } => deeds.spawn_failed && deeds.born.is_none(),
         Cause::ProtocolError { .. } => deeds.broke_protocol || !deeds.said_hello,
         Cause::WorkerLost => deeds.lost,
-        Cause::Shutdown => ledger.shutdowns > 0,
+        // A claim that nobody heard of is given back as one.
+        Cause::Shutdown => ledger.shutdowns > 0 || deeds.born.is_none(),
         // Nobody here makes these.
         Cause::CpuLimit | Cause::OutOfMemory | Cause::Expired => false,
     }
