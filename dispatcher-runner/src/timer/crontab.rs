@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use super::{Change, Entry, TimerError, converse, refused, run};
 
-/// Longest command that Vixie cron takes is 998 bytes; a long PATH is left out to stay below.
+/// Longest command that Vixie cron takes is 998 bytes, the mark included; a long PATH is left out
+/// to stay below.
 const COMMAND_BYTES_MAX: usize = 900;
 const WHEN: [&str; 2] = ["@reboot", "* * * * *"];
 
@@ -84,12 +85,12 @@ pub(super) fn without(crontab: &[u8], app: &str) -> Vec<u8> {
 
 /// Our lines.
 pub(super) fn lines(entry: &Entry) -> String {
+    let mark = mark(&entry.app);
     let mut command = command(entry, &entry.variables);
-    if command.len() > COMMAND_BYTES_MAX {
+    if command.len() + mark.len() > COMMAND_BYTES_MAX {
         let short = entry.variables.iter().filter(|(name, _)| *name != "PATH");
         command = self::command(entry, &short.cloned().collect::<Vec<_>>());
     }
-    let mark = mark(&entry.app);
     WHEN.map(|when| format!("{when} {command}{mark}\n"))
         .concat()
 }

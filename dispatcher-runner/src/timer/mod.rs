@@ -163,6 +163,23 @@ impl Timer {
     }
 }
 
+/// Takes the application's entry out of each of them, also when another one refuses: the names of
+/// those that had one, and what went wrong.
+pub(crate) fn remove_from_all(
+    timers: impl IntoIterator<Item = Timer>,
+    app: &str,
+) -> (Vec<String>, Vec<TimerError>) {
+    let (mut removed, mut failures) = (Vec::new(), Vec::new());
+    for timer in timers {
+        match timer.remove(app) {
+            Ok(Change::Made) => removed.push(timer.name()),
+            Ok(Change::None) => {}
+            Err(error) => failures.push(error),
+        }
+    }
+    (removed, failures)
+}
+
 impl Entry {
     /// Neither a crontab nor a unit file has a way to write a line break.
     fn check(&self) -> Result<(), TimerError> {

@@ -83,6 +83,14 @@ fn a_long_path_is_left_out_of_a_crontab() {
     let text = crontab::lines(&long);
     assert!(!text.contains("PATH="), "{text}");
     assert!(text.contains("DISPATCHER_DATABASE_URL="), "{text}");
+    // The mark is part of what cron counts, and an application's name may be long, too.
+    long.app = "%".repeat(150);
+    for bytes in 0..1_000 {
+        long.variables[1].1 = "p".repeat(bytes);
+        let text = crontab::lines(&long);
+        let command = text.lines().find_map(|line| line.strip_prefix("@reboot "));
+        assert!(command.unwrap().len() <= 998, "{text}");
+    }
 }
 
 #[test]
@@ -210,6 +218,32 @@ fn units_are_written_once_and_taken_out() {
         1,
         "the other one stays"
     );
+}
+
+#[test]
+fn a_timer_that_refuses_does_not_keep_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "echo 'Failed to connect to bus' >&2; exit 1\n";
+    let systemd = Timer::Systemd(Systemd {
+        systemctl: script(folder.path(), "systemctl", text),
+        units: folder.path().to_owned(),
+        root: false,
+    });
+    let unit = folder.path().join("dispatcher-shop.timer");
+    fs::write(&unit, "").unwrap();
+    let program = script(folder.path(), "crontab", CRONTAB);
+    let crontab = Timer::Crontab(Crontab { program });
+    for timers in [[&systemd, &crontab], [&crontab, &systemd]] {
+        crontab.install(&entry()).unwrap();
+        let (removed, failures) = remove_from_all(timers.map(Timer::clone), "shop");
+        assert_eq!(removed, ["the crontab"]);
+        assert!(
+            matches!(&failures[..], [TimerError::Refused { said, .. }] if said.contains("bus")),
+            "{failures:?}"
+        );
+        assert_eq!(fs::read(folder.path().join("tab")).unwrap(), b"");
+        assert!(unit.exists(), "what still is enabled is not hidden");
+    }
 }
 
 #[test]

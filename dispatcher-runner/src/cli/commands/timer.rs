@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cli::error::{CliError, Done, Stop, exit};
 use crate::cli::session::Session;
 use crate::config::{CONFIG_VARIABLE, STORE_VARIABLE, StoreOrigin};
-use crate::timer::{Change, Entry, Host, Timer, TimerError};
+use crate::timer::{self, Change, Entry, Host, Timer, TimerError};
 
 pub(super) fn install(session: &mut Session<'_, '_>) -> Done {
     super::schedule::check(session)?;
@@ -55,20 +55,23 @@ pub(super) fn remove(session: &mut Session<'_, '_>) -> Done {
         host.systemd().map(Timer::Systemd),
         host.crontab().map(Timer::Crontab),
     ];
-    let mut removed = Vec::new();
-    for timer in all.into_iter().flatten() {
-        if timer.remove(&app).map_err(failed)? == Change::Made {
-            removed.push(timer.name());
-        }
-    }
+    let (removed, failures) = timer::remove_from_all(all.into_iter().flatten(), &app);
     let name = removed.join(" and ");
-    if removed.is_empty() {
-        let text = format!("there is no entry of {app}");
-        tell(session, Change::None, &name, &text)
-    } else {
-        let text = format!("the entry in {name} was taken out");
-        tell(session, Change::Made, &name, &text)
-    }?;
+    let text = match removed.is_empty() {
+        true => format!("there is no entry of {app}"),
+        false => format!("the entry in {name} was taken out"),
+    };
+    if !failures.is_empty() {
+        if !removed.is_empty() {
+            session.terminal().note(&text);
+        }
+        return Err(not_removed(&failures).into());
+    }
+    let change = match removed.is_empty() {
+        true => Change::None,
+        false => Change::Made,
+    };
+    tell(session, change, &name, &text)?;
     Ok(0)
 }
 
@@ -190,5 +193,18 @@ fn failed(error: TimerError) -> CliError {
         error.to_string(),
         why,
         "`schedule install --print` shows the entry, to be written by hand",
+    )
+}
+
+fn not_removed(failures: &[TimerError]) -> CliError {
+    let texts = failures.iter().map(|error| {
+        let source = std::error::Error::source(error).map(|source| format!(": {source}"));
+        format!("{error}{}", source.unwrap_or_default())
+    });
+    CliError::new(
+        exit::NEGATIVE,
+        texts.collect::<Vec<_>>().join("; "),
+        "an entry may still be there",
+        "once that works, call `schedule remove` again",
     )
 }

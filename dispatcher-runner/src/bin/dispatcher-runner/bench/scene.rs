@@ -6,14 +6,21 @@
 use std::error::Error;
 use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+/// How long a supervisor may take to end; the jobs of a run are short.
+const PATIENCE: Timespec = Timespec {
+    tv_sec: 60,
+    tv_nsec: 0,
+};
 
 /// The signal that asked the run to end; 0 is none.
 static ASKED: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
@@ -84,17 +91,36 @@ impl Scene {
             let Ok(process) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else {
                 continue;
             };
-            rustix::process::pidfd_send_signal(&process, Signal::TERM)?;
-            poll(&mut [PollFd::new(&process, PollFlags::IN)], None)?;
+            // Only now: from here on the number, if it is still in use, is that of this process.
+            if !runs_this_image(pid) {
+                continue;
+            }
+            match rustix::process::pidfd_send_signal(&process, Signal::TERM) {
+                Err(Errno::SRCH) => continue,
+                sent => sent?,
+            }
+            if poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&PATIENCE))? == 0 {
+                return Err(format!("process {pid} does not end").into());
+            }
         }
         Ok(())
     }
 }
 
+/// Whether the process is one of this program: its number may have gone to somebody else.
+fn runs_this_image(pid: Pid) -> bool {
+    let identity = |process: &str| {
+        let image = fs::metadata(format!("/proc/{process}/exe")).ok()?;
+        Some((image.dev(), image.ino()))
+    };
+    let own = identity("self");
+    own.is_some() && identity(&pid.to_string()) == own
+}
+
 impl Drop for Scene {
     fn drop(&mut self) {
         if let Err(error) = self.end_supervisors() {
-            eprintln!("note: the supervisor of this run was not found: {error}");
+            eprintln!("note: the supervisor of this run was not ended: {error}");
         }
         if let Err(error) = fs::remove_dir_all(&self.0) {
             eprintln!("note: {} is left behind: {error}", self.0.display());
