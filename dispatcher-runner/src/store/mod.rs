@@ -191,7 +191,8 @@ pub(crate) struct NewJob {
     pub(crate) dispatcher: String,
     /// JSON text, as it will be handed to the worker.
     pub(crate) payload: String,
-    /// What makes two jobs duplicates: a hash of the canonical payload, or the `unique_key`.
+    /// What makes two jobs duplicates, a hash of the canonical payload; not looked at where there
+    /// is a `unique_key`.
     pub(crate) identity: String,
     pub(crate) options: Options,
     pub(crate) retry_of: Option<JobId>,
