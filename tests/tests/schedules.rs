@@ -270,6 +270,33 @@ fn a_tick_has_unfinished_jobs_run() {
     assert_eq!(home.wait(&id).state, JobState::Succeeded);
 }
 
+/// What kept the job's supervisor, not what its dispatcher usually says, is its label.
+#[test]
+fn a_tick_has_a_job_run_whose_label_the_service_does_not_serve() {
+    let home = Home::new(env!("CARGO_BIN_EXE_fixture"));
+    let payload = json!({
+        "deed": {"wait_for": "gate"},
+        "options": {"queue": "nobody's"},
+    });
+    let id = home.submit("Act", &payload);
+    home.wait_running(&id);
+    home.end_service();
+    home.open_gate("gate");
+    let mut service = home.command(["serve", "--queues", "default"]);
+    let mut service = service
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let mut status = || said(&home.output(["status"], b"").stdout);
+    eventually("the service is open", PATIENCE, || {
+        status().contains("1 open")
+    });
+    assert!(tick(&home).status.success());
+    assert_eq!(home.wait(&id).state, JobState::Succeeded);
+    terminate(service.id());
+    assert!(service.wait().expect("it is a child").success());
+}
+
 #[test]
 fn a_changed_schedule_makes_up_for_nothing() {
     let home = seen();

@@ -134,6 +134,9 @@ pub(crate) trait Store: Send {
     /// All dispatchers with their counters, by name.
     fn dispatchers(&mut self) -> Result<Vec<DispatcherStatus>, StoreError>;
 
+    /// Dispatchers and queue labels of unfinished jobs, each pair once.
+    fn unfinished(&mut self) -> Result<Vec<(String, String)>, StoreError>;
+
     /// When the job that has waited longest was submitted; cheap as long as history is pruned.
     fn oldest_waiting(&mut self) -> Result<Option<UnixMs>, StoreError>;
 
