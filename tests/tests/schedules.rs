@@ -6,11 +6,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::JobState;
-use dispatcher_tests::{Home, PATIENCE, Size, said};
+use dispatcher_tests::{Home, PATIENCE, Size, eventually, said, terminate};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -273,7 +273,7 @@ fn a_tick_has_unfinished_jobs_run() {
 /// What kept the job's supervisor, not what its dispatcher usually says, is its label.
 #[test]
 fn a_tick_has_a_job_run_whose_label_the_service_does_not_serve() {
-    let home = Home::new(env!("CARGO_BIN_EXE_fixture"));
+    let home = Home::new(FIXTURE);
     let payload = json!({
         "deed": {"wait_for": "gate"},
         "options": {"queue": "nobody's"},
@@ -287,7 +287,7 @@ fn a_tick_has_a_job_run_whose_label_the_service_does_not_serve() {
         .stderr(Stdio::null())
         .spawn()
         .expect("the program starts");
-    let mut status = || said(&home.output(["status"], b"").stdout);
+    let status = || said(&home.output(["status"], b"").stdout);
     eventually("the service is open", PATIENCE, || {
         status().contains("1 open")
     });
