@@ -12,7 +12,7 @@ use crate::cli::{
 };
 use crate::client::{Request, Sender, SpawnError, TickReport};
 use crate::config::{Config, StoreLocation, Surroundings};
-use crate::process;
+use crate::process::{self, KillingUnit};
 use crate::service::{Service, ServiceError};
 use crate::store::{SqliteStore, Store, StoreClient, StoreError, SupervisorRow};
 use crate::supervisor;
@@ -149,8 +149,8 @@ impl Host for ThisProgram {
         supervisor::is_alive(&supervisor.directory)
     }
 
-    fn service_of(&mut self, supervisor: &SupervisorRow) -> Option<String> {
-        process::service_of(supervisor.pid)
+    fn killing_unit(&mut self, supervisor: &SupervisorRow) -> Option<KillingUnit> {
+        process::killing_unit(supervisor.pid, supervisor::ROLE)
     }
 
     fn wake_all(&mut self, state: &State<'_>) {

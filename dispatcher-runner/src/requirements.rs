@@ -27,8 +27,31 @@ pub(crate) fn missing_cached(options: &Options) -> Vec<String> {
     if needs(options).next().is_none() {
         return Vec::new();
     }
-    let mut findings = FINDINGS.lock().unwrap_or_else(PoisonError::into_inner);
-    findings.missing(options, &Host::this(), Instant::now())
+    missing_beside(&FINDINGS, options, &Host::this(), Instant::now())
+}
+
+/// A package manager may take long: nobody who asks for something else waits for it.
+fn missing_beside(
+    findings: &Mutex<Findings>,
+    options: &Options,
+    host: &Host,
+    now: Instant,
+) -> Vec<String> {
+    let locked = || findings.lock().unwrap_or_else(PoisonError::into_inner);
+    locked().make_room(now);
+    let mut missing = Vec::new();
+    for need in needs(options) {
+        let known = locked().finding(need, now);
+        let there = known.unwrap_or_else(|| {
+            let there = host.has(need);
+            locked().known.insert(need.key(), (now, there));
+            there
+        });
+        if !there {
+            missing.push(host.describe(need));
+        }
+    }
+    missing
 }
 
 /// What is missing now.
@@ -49,28 +72,22 @@ struct Findings {
 }
 
 impl Findings {
-    fn missing(&mut self, options: &Options, host: &Host, now: Instant) -> Vec<String> {
-        let fresh = |at: &Instant| now.saturating_duration_since(*at) < CACHE_TIME;
+    fn make_room(&mut self, now: Instant) {
         if self.known.len() > CACHE_SIZE {
-            self.known.retain(|_, (at, _)| fresh(at));
+            self.known.retain(|_, (at, _)| is_fresh(*at, now));
         }
-        let mut missing = Vec::new();
-        for need in needs(options) {
-            let known = self.known.get(&need.key()).filter(|(at, _)| fresh(at));
-            let there = match known {
-                Some((_, there)) => *there,
-                None => {
-                    let there = host.has(need);
-                    self.known.insert(need.key(), (now, there));
-                    there
-                }
-            };
-            if !there {
-                missing.push(host.describe(need));
-            }
-        }
-        missing
     }
+
+    fn finding(&self, need: Need<'_>, now: Instant) -> Option<bool> {
+        let known = self.known.get(&need.key());
+        known
+            .filter(|(at, _)| is_fresh(*at, now))
+            .map(|(_, there)| *there)
+    }
+}
+
+fn is_fresh(at: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(at) < CACHE_TIME
 }
 
 #[derive(Debug, Clone, Copy)]

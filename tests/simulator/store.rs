@@ -256,6 +256,10 @@ impl Store for FaultyStore<'_> {
         self.inner.dispatchers()
     }
 
+    fn unfinished(&mut self) -> Result<Vec<(String, String)>, StoreError> {
+        self.inner.unfinished()
+    }
+
     fn oldest_waiting(&mut self) -> Result<Option<UnixMs>, StoreError> {
         self.inner.oldest_waiting()
     }

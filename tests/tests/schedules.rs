@@ -6,11 +6,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::JobState;
-use dispatcher_tests::{Home, PATIENCE, Size, said};
+use dispatcher_tests::{Home, PATIENCE, Size, eventually, said, terminate};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -268,6 +268,33 @@ fn a_tick_has_unfinished_jobs_run() {
     );
     assert!(tick(&home).status.success());
     assert_eq!(home.wait(&id).state, JobState::Succeeded);
+}
+
+/// What kept the job's supervisor, not what its dispatcher usually says, is its label.
+#[test]
+fn a_tick_has_a_job_run_whose_label_the_service_does_not_serve() {
+    let home = Home::new(FIXTURE);
+    let payload = json!({
+        "deed": {"wait_for": "gate"},
+        "options": {"queue": "nobody's"},
+    });
+    let id = home.submit("Act", &payload);
+    home.wait_running(&id);
+    home.end_service();
+    home.open_gate("gate");
+    let mut service = home.command(["serve", "--queues", "default"]);
+    let mut service = service
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let status = || said(&home.output(["status"], b"").stdout);
+    eventually("the service is open", PATIENCE, || {
+        status().contains("1 open")
+    });
+    assert!(tick(&home).status.success());
+    assert_eq!(home.wait(&id).state, JobState::Succeeded);
+    terminate(service.id());
+    assert!(service.wait().expect("it is a child").success());
 }
 
 #[test]

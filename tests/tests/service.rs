@@ -230,7 +230,11 @@ fn the_manager_that_started_it_is_told() {
 #[test]
 fn a_label_that_it_does_not_serve_is_served_by_somebody() {
     let home = Home::new(FIXTURE);
-    let service = Service::start(&home, &["--queues", "mail,slow"]);
+    let config = home.file("dispatcher.toml");
+    let declared = "version = 1\n[service]\nqueues = [\"mail\", \"slow\", \"more\"]\n";
+    fs::write(&config, declared).expect("the directory can be written");
+    let config = config.to_str().expect("a path in UTF-8");
+    let service = Service::start(&home, &["--queues", "mail,slow", "--config", config]);
     let mail = json!({"deed": "succeed", "options": {"queue": "mail"}});
     assert_eq!(home.run("Act", &mail).state, JobState::Succeeded);
     assert_eq!(
@@ -288,6 +292,11 @@ fn what_cannot_be_served_is_told() {
         (["serve", "--workers", "0"], "--workers cannot be `0`"),
         (["serve", "--workers", "many"], "--workers cannot be `many`"),
         (["serve", "--queues", "a,,b"], "--queues cannot be `a,,b`"),
+        (["serve", "--queues", "a b"], "--queues cannot be `a b`"),
+        (
+            ["serve", "--queues", "default,atribute"],
+            "there is no queue `atribute`; nothing was started",
+        ),
     ] {
         let output = home.output(arguments, b"");
         let text = said(&output.stderr);

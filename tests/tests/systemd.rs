@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use dispatcher_tests::{Home, Kind, PATIENCE, eventually, said, with_own_mounts};
+use dispatcher_tests::{Home, Kind, PATIENCE, eventually, said, terminate, with_own_mounts};
 use rustix::mount::{MountFlags, mount, mount_bind};
 
 /// Says what it was asked and becomes the program, as the real one does.
@@ -129,6 +129,41 @@ fn status_warns_of_the_service_that_takes_its_supervisor_with_it() {
             }
             script(&home, "systemctl", "exit 1");
             assert!(ran(&home, &["status"], "").contains("web.service"));
+        },
+    );
+}
+
+#[test]
+fn status_does_not_warn_of_a_service_whose_unit_is_as_it_should_be() {
+    with_own_mounts(
+        "status_does_not_warn_of_a_service_whose_unit_is_as_it_should_be",
+        || {
+            let home = booted(REFUSE);
+            let mut service = command(&home, &["serve"], "4f1d");
+            let mut service = service
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("the program starts");
+            eventually("the service is open", PATIENCE, || {
+                ran(&home, &["status"], "").contains("1 open")
+            });
+            let group = home.file("cgroup");
+            fs::write(&group, "0::/system.slice/jobs.service\n").expect("it can be written");
+            let shown = format!("/proc/{}/cgroup", service.id());
+            mount_bind(&group, Path::new(&shown)).expect("a mount of its own");
+            for (mode, warned) in [
+                ("control-group", true),
+                ("process", false),
+                ("mixed", false),
+            ] {
+                script(&home, "systemctl", &format!("echo {mode}"));
+                let status = ran(&home, &["status"], "");
+                let about = status.contains("Set KillMode=mixed in that unit");
+                assert_eq!(about, warned, "{mode}: {status}");
+                assert_eq!(status.contains("jobs.service"), warned, "{mode}: {status}");
+            }
+            terminate(service.id());
+            assert!(service.wait().expect("it is a child").success());
         },
     );
 }

@@ -12,6 +12,7 @@ use dispatcher_core::{Definition, JobId, Options, Registry};
 
 use crate::client::TickReport;
 use crate::config::{Config, Overrides, Search, StoreLocation, Surroundings, WorkingDirectory};
+use crate::process::KillingUnit;
 use crate::store::{Build, Store, StoreError, SupervisorRow, UnixMs};
 
 mod arguments;
@@ -91,8 +92,8 @@ pub(crate) trait Host {
     /// Whether the supervisor of a row still lives.
     fn is_alive(&mut self, supervisor: &SupervisorRow) -> bool;
 
-    /// The systemd service that a living supervisor ends with; none when it outlives them all.
-    fn service_of(&mut self, supervisor: &SupervisorRow) -> Option<String>;
+    /// The systemd service that kills a living supervisor, or its jobs; none when that is safe.
+    fn killing_unit(&mut self, supervisor: &SupervisorRow) -> Option<KillingUnit>;
 
     /// Wakes whoever is open, and starts a supervisor when there is work that nobody serves.
     fn wake_all(&mut self, state: &State<'_>);

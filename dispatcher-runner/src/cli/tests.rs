@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::*;
 use crate::about::About;
 use crate::config::StoreOrigin;
+use crate::process::KillingUnit;
 use crate::store::{
     Build, Capture, ClaimRequest, Claimed, DispatcherRow, MemoryStore, NewJob, NewSupervisor, Next,
     Record, Serves, Stream, Submission, SubmitError, SupervisorId,
@@ -326,7 +327,7 @@ impl Host for TestHost {
         !self.lost
     }
 
-    fn service_of(&mut self, _: &SupervisorRow) -> Option<String> {
+    fn killing_unit(&mut self, _: &SupervisorRow) -> Option<KillingUnit> {
         None
     }
 

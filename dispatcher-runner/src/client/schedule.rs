@@ -17,7 +17,7 @@ use crate::ids;
 use crate::store::{
     Build, DispatcherStatus, KnownSchedules, ScheduledJobs, StoreError, TickRequest, UnixMs,
 };
-use crate::supervisor::launch;
+use crate::supervisor::launch::{self, Work};
 
 /// A dispatcher of this program that has, or had, a schedule.
 #[derive(Debug, Clone)]
@@ -237,14 +237,15 @@ impl Sender<'_> {
 
     /// Starts a supervisor for what is unfinished and has none.
     fn serve_unfinished(&self, registry: &Registry) -> Result<(), SpawnError> {
-        let rows = self.store.call(|store| store.dispatchers())?;
-        let unfinished = rows
-            .iter()
-            .filter(|status| status.waiting + status.running > 0);
-        let work: Vec<_> = unfinished
-            .filter(|status| registry.iter().any(|it| it.name == status.row.name))
-            .filter_map(|status| self.usual_work(&status.row.name))
-            .collect();
+        let lanes = self.store.call(|store| store.unfinished())?;
+        let work = lanes.into_iter().filter_map(|(name, queue)| {
+            let definition = registry.iter().find(|it| it.name == name)?;
+            Some(Work {
+                dispatcher: definition.name,
+                queue,
+            })
+        });
+        let work: Vec<_> = work.collect();
         if !work.is_empty() {
             let supervisors = self.store.call(|store| store.supervisors())?;
             self.ensure(&work, &supervisors);

@@ -273,7 +273,8 @@ pub(super) fn new_job(request: Request, build: &Build) -> Result<NewJob, SpawnEr
         why: misfit.why,
     })?;
     let identity = match &options.unique_key {
-        Some(key) => format!("key:{key}"),
+        // The store takes the key for it.
+        Some(_) => String::new(),
         None => identity(&request.payload).map_err(|error| PayloadError {
             dispatcher: request.definition.name,
             reason: error.to_string(),

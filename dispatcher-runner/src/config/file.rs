@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::one_line;
 use super::location::{self, StoreLocation, StoreOrigin};
+use super::options::labels;
 use super::{Alias, Config, ConfigError, ConfigProblem, OptionValue, Section};
 
 /// The version of the format that this program reads.
@@ -222,7 +223,7 @@ impl Reader<'_> {
                     }
                 }
                 "queues" => {
-                    if let Some(queues) = self.option(value, "queues", OptionValue::texts) {
+                    if let Some(queues) = self.option(value, "queues", labels) {
                         config.queues = queues;
                     }
                 }

@@ -25,7 +25,7 @@ pub use error::{ConfigError, ConfigProblem};
 pub use location::{StoreLocation, StoreOrigin};
 pub use values::OptionValue;
 
-pub(crate) use checked::checked;
+pub(crate) use checked::{checked, label_mistake};
 use error::one_line;
 
 pub(crate) use options::Overrides;
@@ -262,7 +262,8 @@ impl Config {
         self
     }
 
-    /// Queue labels that a service claims; none is all.
+    /// Queue labels that a service claims; none is all. [`resolve`](Self::resolve) refuses what is
+    /// no label.
     #[must_use]
     pub fn with_queues<Q: Into<String>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
         self.queues = queues.into_iter().map(Into::into).collect();
@@ -297,10 +298,10 @@ impl Config {
     }
 
     /// Adds the configured aliases to a registry, and checks that every section of a dispatcher
-    /// names one.
+    /// names one, and that labels of the service are labels.
     ///
     /// # Errors
-    /// All aliases and sections that do not fit, at once.
+    /// All aliases, sections and labels that do not fit, at once.
     pub fn resolve(&self, registry: Registry) -> Result<Registry, ConfigError> {
         let mut problems: Vec<_> = self
             .overrides
@@ -311,6 +312,7 @@ impl Config {
                     None => Some(unknown_section(&registry, name, section)),
                 }
             })
+            .chain(self.queues.iter().filter_map(|label| odd_label(label)))
             .collect();
         let aliases = self
             .aliases
@@ -360,6 +362,15 @@ fn unknown_section(registry: &Registry, name: &str, section: &Section) -> Config
             None => "the command `list` shows every dispatcher".to_owned(),
         },
     }
+}
+
+/// A label that code gave the service, and that is none.
+fn odd_label(label: &str) -> Option<ConfigProblem> {
+    label_mistake(label).map(|mistake| ConfigProblem {
+        line: None,
+        what: one_line(&format!("the service cannot claim {label:?}: {mistake}")),
+        todo: "correct the labels given to `with_queues`".to_owned(),
+    })
 }
 
 /// What does not fit between the overrides of a schedule and what was declared.

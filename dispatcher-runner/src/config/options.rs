@@ -301,6 +301,18 @@ fn label(value: &OptionValue) -> Result<String, String> {
     }
 }
 
+/// Labels that a service claims.
+pub(super) fn labels(value: &OptionValue) -> Result<Vec<String>, String> {
+    let labels = value.texts()?;
+    let odd = labels
+        .iter()
+        .find_map(|label| label_mistake(label).map(|mistake| (label, mistake)));
+    match odd {
+        None => Ok(labels),
+        Some((label, mistake)) => Err(format!("takes labels, not {label:?}: {mistake}")),
+    }
+}
+
 fn names_in(value: &OptionValue) -> Result<Vec<String>, String> {
     let names = value.texts()?;
     match names.iter().find(|name| !is_name(name)) {

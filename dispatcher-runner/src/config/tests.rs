@@ -435,3 +435,27 @@ env = ["PATH"]
 working_directory = "/srv"
 leftovers = "kill"
 "#;
+
+#[test]
+fn labels_of_the_service_are_labels() {
+    let long = "x".repeat(129);
+    for label in ["a b", "a,b", "a\\n", &long] {
+        let told = problems(&format!(
+            "version = 1\n[service]\nqueues = [\"ok\", \"{label}\"]\n"
+        ));
+        assert!(
+            told.starts_with("line 3: `queues` takes labels, not "),
+            "{told}"
+        );
+    }
+    for label in ["", "a b", "a,b", &long] {
+        let config = Config::new("app").with_queues(["ok", label]);
+        let error = config.resolve(Registry::default()).unwrap_err();
+        let ConfigError::Problems { problems, .. } = &error else {
+            panic!("{error:?}")
+        };
+        assert!(problems[0].what.starts_with("the service cannot claim"));
+    }
+    let config = Config::new("app").with_queues(["ok", "fine"]);
+    assert!(config.resolve(Registry::default()).is_ok());
+}

@@ -47,7 +47,7 @@ pub(crate) use replace::replace_with;
 pub(crate) use role::{become_role_if_asked, other_threads};
 #[cfg(feature = "tokio")]
 pub(crate) use runtime::drive;
-pub(crate) use scope::service_of;
+pub(crate) use scope::{KillingUnit, killing_unit};
 pub(crate) use signals::StopSignals;
 pub(crate) use slot::{lock_slot, renew_slot, try_take_slot};
 pub(crate) use tag::{NO_ATTEMPT, TAG_VARIABLE, Tag, count_tagged, kill_tagged};

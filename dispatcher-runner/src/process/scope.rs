@@ -98,8 +98,18 @@ impl Scope {
     }
 }
 
-/// The service that a process ends with, as its control group says and its `KillMode` means.
-pub(crate) fn service_of(pid: u32) -> Option<String> {
+/// A systemd service whose end reaches further than it should.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum KillingUnit {
+    /// It takes a supervisor with it that one of its processes started; the name.
+    OfEmbedded(String),
+    /// Its main process is a service of ours, whose jobs are stopped together with it; the name.
+    OfService(String),
+}
+
+/// The service that kills a supervisor, or its jobs, as the control group of the process says and
+/// `KillMode` means. Whoever has `role` as its first argument was started by somebody else.
+pub(crate) fn killing_unit(pid: u32, role: &str) -> Option<KillingUnit> {
     let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     let service = service_in(&groups)?;
     let manager = if groups.contains("/user@") {
@@ -115,10 +125,24 @@ pub(crate) fn service_of(pid: u32) -> Option<String> {
         "--",
         service,
     ];
-    match programs::answer("systemctl", &question).as_deref() {
-        // Its other processes are left alone.
-        Some("process" | "none") => None,
-        Some(_) | None => Some(service.to_owned()),
+    let unit = match programs::has_role(pid, role) {
+        true => KillingUnit::OfEmbedded(service.to_owned()),
+        false => KillingUnit::OfService(service.to_owned()),
+    };
+    let mode = programs::answer("systemctl", &question);
+    (!unit.spares(mode.as_deref())).then_some(unit)
+}
+
+impl KillingUnit {
+    /// Whether a `KillMode` lets a supervisor and its jobs end as they should.
+    fn spares(&self, mode: Option<&str>) -> bool {
+        match (self, mode) {
+            // Other processes than the main one are left alone.
+            (_, Some("process" | "none")) => true,
+            // They are killed, but only after the main one has drained its jobs.
+            (Self::OfService(_), Some("mixed")) => true,
+            (Self::OfEmbedded(_) | Self::OfService(_), Some(_) | None) => false,
+        }
     }
 }
 
@@ -175,6 +199,22 @@ mod tests {
         assert_eq!(find(booted, &[("INVOCATION_ID", ""), path], true), None);
         assert_eq!(find(booted, &[service, ("PATH", "/nowhere")], true), None);
         assert_eq!(find(&booted.join("not"), &[service, path], true), None);
+    }
+
+    #[test]
+    fn mixed_spares_a_service_but_no_embedded_supervisor() {
+        let embedded = KillingUnit::OfEmbedded("web.service".to_owned());
+        let service = KillingUnit::OfService("jobs.service".to_owned());
+        for (mode, of_embedded, of_service) in [
+            (Some("process"), true, true),
+            (Some("none"), true, true),
+            (Some("mixed"), false, true),
+            (Some("control-group"), false, false),
+            (None, false, false),
+        ] {
+            assert_eq!(embedded.spares(mode), of_embedded, "{mode:?}");
+            assert_eq!(service.spares(mode), of_service, "{mode:?}");
+        }
     }
 
     #[test]

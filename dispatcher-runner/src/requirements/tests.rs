@@ -41,11 +41,14 @@ impl Stand {
 
     fn lacks(&self, packages: &[&str]) -> Vec<String> {
         let options = packages_of(packages);
-        let mut findings = Findings {
-            known: BTreeMap::new(),
-        };
-        findings.missing(&options, &self.host, Instant::now())
+        missing_beside(&nothing_known(), &options, &self.host, Instant::now())
     }
+}
+
+fn nothing_known() -> Mutex<Findings> {
+    Mutex::new(Findings {
+        known: BTreeMap::new(),
+    })
 }
 
 fn packages_of(names: &[&str]) -> Options {
@@ -201,12 +204,10 @@ fn a_finding_is_believed_for_a_minute_however_often_it_is_asked_for() {
     let stand = Stand::new();
     let start = Instant::now();
     let options = commands_of(&["later"]);
-    let mut findings = Findings {
-        known: BTreeMap::new(),
-    };
-    let mut missing = |host: &Host, seconds, millis| {
+    let findings = nothing_known();
+    let missing = |host: &Host, seconds, millis| {
         let at = start + Duration::from_secs(seconds) + Duration::from_millis(millis);
-        findings.missing(&options, host, at)
+        missing_beside(&findings, &options, host, at)
     };
     assert_eq!(missing(&stand.host, 0, 0), ["command later"]);
     let stand = stand.with_program("later", "");
@@ -232,9 +233,7 @@ fn a_finding_is_believed_for_a_minute_however_often_it_is_asked_for() {
 fn old_findings_do_not_pile_up() {
     let stand = Stand::new();
     let start = Instant::now();
-    let mut findings = Findings {
-        known: BTreeMap::new(),
-    };
+    let findings = nothing_known();
     let names: Vec<_> = (0..2 * CACHE_SIZE)
         .map(|number| format!("c{number}"))
         .collect();
@@ -244,8 +243,8 @@ fn old_findings_do_not_pile_up() {
             ..Options::default()
         };
         let at = start + u32::try_from(round).unwrap() * CACHE_TIME;
-        findings.missing(&options, &stand.host, at);
-        assert_eq!(findings.known.len(), names.len());
+        missing_beside(&findings, &options, &stand.host, at);
+        assert_eq!(findings.lock().unwrap().known.len(), names.len());
     }
 }
 
@@ -259,16 +258,42 @@ fn a_package_and_a_command_of_one_name_are_two_needs() {
         required_commands: vec!["git".to_owned()],
         ..Options::default()
     };
-    let mut findings = Findings {
-        known: BTreeMap::new(),
-    };
+    let findings = nothing_known();
     let now = Instant::now();
     assert_eq!(
-        findings.missing(&options, &stand.host, now),
+        missing_beside(&findings, &options, &stand.host, now),
         ["package git"]
     );
     assert_eq!(
-        findings.missing(&options, &stand.host, now),
+        missing_beside(&findings, &options, &stand.host, now),
         ["package git"]
     );
+}
+
+#[test]
+fn nobody_waits_for_a_package_manager_that_others_ask() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let stand = Stand::new();
+    let pipe = |name: &str| {
+        let path = stand.folder.path().join(name);
+        mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        path
+    };
+    let (asked, answer) = (pipe("asked"), pipe("answer"));
+    let script = format!(
+        "echo > {}; read line < {}",
+        asked.display(),
+        answer.display()
+    );
+    let stand = stand.with_program("rpm", &script);
+    let findings = nothing_known();
+    std::thread::scope(|scope| {
+        let slow = scope
+            .spawn(|| missing_beside(&findings, &packages_of(&["a"]), &stand.host, Instant::now()));
+        fs::read(&asked).unwrap();
+        let is_free = findings.try_lock().is_ok();
+        fs::write(&answer, "\n").unwrap();
+        assert_eq!(slow.join().unwrap(), [""; 0]);
+        assert!(is_free);
+    });
 }

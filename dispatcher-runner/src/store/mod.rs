@@ -134,6 +134,9 @@ pub(crate) trait Store: Send {
     /// All dispatchers with their counters, by name.
     fn dispatchers(&mut self) -> Result<Vec<DispatcherStatus>, StoreError>;
 
+    /// Dispatchers and queue labels of unfinished jobs, each pair once.
+    fn unfinished(&mut self) -> Result<Vec<(String, String)>, StoreError>;
+
     /// When the job that has waited longest was submitted; cheap as long as history is pruned.
     fn oldest_waiting(&mut self) -> Result<Option<UnixMs>, StoreError>;
 
@@ -191,7 +194,8 @@ pub(crate) struct NewJob {
     pub(crate) dispatcher: String,
     /// JSON text, as it will be handed to the worker.
     pub(crate) payload: String,
-    /// What makes two jobs duplicates: a hash of the canonical payload, or the `unique_key`.
+    /// What makes two jobs duplicates, a hash of the canonical payload; not looked at where there
+    /// is a `unique_key`.
     pub(crate) identity: String,
     pub(crate) options: Options,
     pub(crate) retry_of: Option<JobId>,

@@ -320,7 +320,7 @@ fn systemd(session: &Session<'_, '_>) -> Finding {
         warn(
             subject,
             "inside a service: stopping it kills supervisors that this program started",
-            "run `systemd-run --scope`, or set KillMode=mixed; the jobs run again otherwise",
+            "run `systemd-run --scope`, or set KillMode=process; the jobs run again otherwise",
         )
     } else {
         ok(subject, "inside a unit that is no service")

@@ -13,11 +13,12 @@ mod show;
 mod status;
 mod timer;
 
+use dispatcher_core::suggest;
 use serde_json::json;
 
 use super::Environment;
 use super::arguments::Arguments;
-use super::error::{Done, Stop};
+use super::error::{CliError, Done, Stop};
 use super::grammar::CommandName;
 use super::session::Session;
 use super::{completions, grammar};
@@ -74,6 +75,24 @@ pub(crate) fn version(environment: &mut Environment<'_>, arguments: &Arguments) 
     Ok(0)
 }
 
+/// A label that nobody has declared is a mistake of typing, and might be claimed by nobody.
+fn check_label(session: &Session<'_, '_>, label: &str, so: &str) -> Result<(), CliError> {
+    let known = session.config.known_queues(&session.registry);
+    if known.contains(label) {
+        return Ok(());
+    }
+    let list: Vec<_> = known.iter().map(|label| format!("`{label}`")).collect();
+    let todo = match suggest(label, known.iter().map(String::as_str)) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => "declare it: `queue` of a dispatcher, or [service] queues".to_owned(),
+    };
+    Err(CliError::usage(
+        format!("there is no queue `{label}`; {so}"),
+        format!("dispatchers and configuration know {}", list.join(", ")),
+        todo,
+    ))
+}
+
 fn script(session: &mut Session<'_, '_>) -> Done {
     let program = session.environment.program.clone();
     let binary = session.environment.binary();
@@ -82,7 +101,7 @@ fn script(session: &mut Session<'_, '_>) -> Done {
         "zsh" => completions::zsh(&program, binary),
         "fish" => completions::fish(&program, binary),
         other => {
-            let error = super::CliError::usage(
+            let error = CliError::usage(
                 format!("there are no completions for `{other}`"),
                 format!("there are {}", grammar::SHELLS.join(", ")),
                 "name one of these",

@@ -6,9 +6,10 @@ use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use dispatcher_core::limits::PAYLOAD_BYTES_MAX;
-use dispatcher_core::{JobId, JobState, suggest};
+use dispatcher_core::{JobId, JobState};
 use serde_json::json;
 
+use super::check_label;
 use super::jobs::record_json;
 use crate::cli::error::{CliError, Done, Stop, exit};
 use crate::cli::live::Follower;
@@ -157,31 +158,13 @@ fn job_options(session: &Session<'_, '_>) -> Result<JobOptions, CliError> {
         }
     }
     if let Some(label) = session.arguments.value("queue") {
-        check_label(session, label)?;
+        check_label(session, label, "nothing was stored")?;
     }
     let unique_key = session.arguments.value("unique-key").map(str::to_owned);
     Ok(JobOptions::Adjusted {
         overrides,
         unique_key,
     })
-}
-
-/// A label that nobody has declared is a mistake of typing, and might be claimed by nobody.
-fn check_label(session: &Session<'_, '_>, label: &str) -> Result<(), CliError> {
-    let known = session.config.known_queues(&session.registry);
-    if known.contains(label) {
-        return Ok(());
-    }
-    let list: Vec<_> = known.iter().map(|label| format!("`{label}`")).collect();
-    let todo = match suggest(label, known.iter().map(String::as_str)) {
-        Some(meant) => format!("did you mean `{meant}`?"),
-        None => "declare it: `queue` of a dispatcher, or [service] queues".to_owned(),
-    };
-    Err(CliError::usage(
-        format!("there is no queue `{label}`; nothing was stored"),
-        format!("dispatchers and configuration know {}", list.join(", ")),
-        todo,
-    ))
 }
 
 /// A job being waited for.

@@ -1,7 +1,9 @@
 //! `serve`: this process becomes the service.
 
+use super::check_label;
 use crate::cli::error::{CliError, Done};
 use crate::cli::session::Session;
+use crate::config::label_mistake;
 
 pub(super) fn serve(session: &mut Session<'_, '_>) -> Done {
     if session.registry.is_empty() {
@@ -15,7 +17,11 @@ pub(super) fn serve(session: &mut Session<'_, '_>) -> Done {
     }
     let mut config = session.config.clone();
     if let Some(labels) = session.arguments.value("queues") {
-        config = config.with_queues(labels_of(labels)?);
+        let labels = labels_of(labels)?;
+        for label in &labels {
+            check_label(session, label, "nothing was started")?;
+        }
+        config = config.with_queues(labels);
     }
     if let Some(workers) = session.arguments.value("workers") {
         config = config.with_workers(workers_of(workers)?);
@@ -26,10 +32,10 @@ pub(super) fn serve(session: &mut Session<'_, '_>) -> Done {
 
 fn labels_of(text: &str) -> Result<Vec<String>, CliError> {
     let labels: Vec<String> = text.split(',').map(|it| it.trim().to_owned()).collect();
-    if labels.iter().any(String::is_empty) {
+    if let Some(mistake) = labels.iter().find_map(|label| label_mistake(label)) {
         return Err(CliError::usage(
             format!("--queues cannot be `{text}`"),
-            "a label is empty",
+            mistake,
             "separate labels by commas, as in --queues mail,reports",
         ));
     }

@@ -12,6 +12,7 @@ use crate::cli::format::{ago, local, utc};
 use crate::cli::layout::{Cell, ColumnKind, Table, harmless};
 use crate::cli::session::{OpenStore, Session};
 use crate::cli::terminal::Colour;
+use crate::process::KillingUnit;
 use crate::store::{DispatcherStatus, SupervisorRow, UnixMs};
 
 /// Where supervisors write what happens to them.
@@ -21,8 +22,8 @@ const LOG_BYTES: u64 = 64 * 1024;
 
 struct Status {
     supervisors: Vec<(SupervisorRow, Life)>,
-    /// Services whose control group takes a supervisor with it.
-    services: Vec<String>,
+    /// Services whose control group takes a supervisor or its jobs with it.
+    units: Vec<KillingUnit>,
     dispatchers: Vec<DispatcherStatus>,
     oldest: Option<UnixMs>,
     bytes: u64,
@@ -54,7 +55,7 @@ pub(super) fn status(session: &mut Session<'_, '_>) -> Done {
     let dispatchers = store.ask(|store| store.dispatchers())?;
     let supervisors = supervisors_alive(session, &mut store)?;
     let status = Status {
-        services: services(session, &supervisors),
+        units: killing_units(session, &supervisors),
         supervisors,
         oldest: store.ask(|store| store.oldest_waiting())?,
         dispatchers,
@@ -86,14 +87,30 @@ fn supervisors_alive(
     Ok(judged.collect())
 }
 
-fn services(session: &mut Session<'_, '_>, rows: &[(SupervisorRow, Life)]) -> Vec<String> {
+fn killing_units(
+    session: &mut Session<'_, '_>,
+    rows: &[(SupervisorRow, Life)],
+) -> Vec<KillingUnit> {
     let open = rows.iter().filter(|(_, life)| *life == Life::Open);
-    let mut services: Vec<String> = open
-        .filter_map(|(row, _)| session.with_host(|host, _| host.service_of(row)))
+    let mut units: Vec<_> = open
+        .filter_map(|(row, _)| session.with_host(|host, _| host.killing_unit(row)))
         .collect();
-    services.sort();
-    services.dedup();
-    services
+    units.sort();
+    units.dedup();
+    units
+}
+
+fn warning(unit: &KillingUnit) -> String {
+    match unit {
+        KillingUnit::OfEmbedded(name) => format!(
+            "warning: a supervisor is in the control group of {name} and is killed with it; \
+             its jobs are then run again. Set KillMode=process in that unit to let it finish"
+        ),
+        KillingUnit::OfService(name) => format!(
+            "warning: when {name} is stopped, systemd stops its jobs together with it; they are \
+             then run again. Set KillMode=mixed in that unit to let them finish"
+        ),
+    }
 }
 
 /// Bytes of the state file and of what SQLite keeps beside it.
@@ -173,11 +190,8 @@ fn print(session: &mut Session<'_, '_>, status: &Status) -> Result<(), Stop> {
         let text = terminal.colours().paint(Colour::Odd, text);
         terminal.line(&format!("\n{text}"))?;
     }
-    for service in &status.services {
-        let text = format!(
-            "\nwarning: a supervisor is in the control group of {service} and is killed with it; \
-             its jobs are then run again. Set KillMode=process in that unit to let it finish"
-        );
+    for unit in &status.units {
+        let text = format!("\n{}", warning(unit));
         terminal.line(&terminal.colours().paint(Colour::Odd, &text))?;
     }
     if let Some(error) = &status.last_error {
@@ -300,6 +314,9 @@ fn to_json(session: &Session<'_, '_>, status: &Status) -> Value {
         })
     });
     let oldest = status.oldest.map(utc);
+    let units = status.units.iter().map(|unit| match unit {
+        KillingUnit::OfEmbedded(name) | KillingUnit::OfService(name) => name,
+    });
     json!({
         "app": session.config.app(),
         "state_file": session.location.file(),
@@ -307,7 +324,7 @@ fn to_json(session: &Session<'_, '_>, status: &Status) -> Value {
         "state_bytes": status.bytes,
         "oldest_waiting_since": oldest,
         "supervisors": supervisors.collect::<Vec<_>>(),
-        "killed_with_services": status.services,
+        "killed_with_services": units.collect::<Vec<_>>(),
         "dispatchers": dispatchers.collect::<Vec<_>>(),
         "last_error": status.last_error,
     })

@@ -10,6 +10,7 @@ on_every_store! {
     nothing_is_found_in_nothing,
     dispatchers_are_sorted,
     the_oldest_waiting_is_told,
+    labels_of_unfinished_jobs_are_told_once,
 }
 
 fn listed(store: &mut dyn Store, filter: JobFilter) -> Vec<JobId> {
@@ -140,4 +141,34 @@ fn the_oldest_waiting_is_told(fixture: &Fixture) {
     let after = seconds(9);
     end(store, &first, Next::Retry { after });
     assert_eq!(store.oldest_waiting().unwrap(), Some(START));
+}
+
+fn labels_of_unfinished_jobs_are_told_once(fixture: &Fixture) {
+    let store = &mut *fixture.store();
+    assert_eq!(store.unfinished().unwrap(), []);
+    let labelled =
+        |name: &str, label: &str| job_with(name, |job| job.options.queue = label.to_owned());
+    let b = accept(store, labelled("B", "slow"));
+    accept(store, job("A"));
+    let delayed = job_with("A", |job| {
+        job.options.queue = "later".to_owned();
+        job.options.delay = Some(seconds(60));
+    });
+    accept(store, delayed);
+    let twice = [labelled("A", "slow"), labelled("A", "slow")].map(|job| accept(store, job));
+    let told = |store: &mut dyn Store| {
+        let mut lanes = store.unfinished().unwrap();
+        lanes.sort();
+        let told = lanes.iter().map(|(name, label)| format!("{name} {label}"));
+        told.collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(told(store), "A default, A later, A slow, B slow");
+    store.cancel(&[b, twice[0]], "me").unwrap();
+    assert_eq!(told(store), "A default, A later, A slow");
+    store.cancel(&[twice[1]], "me").unwrap();
+    let supervisor = open(store);
+    let running = claim(store, supervisor, &["A"], 1).remove(0);
+    assert_eq!(told(store), "A default, A later", "it runs");
+    end(store, &running, Next::Succeed);
+    assert_eq!(told(store), "A later");
 }

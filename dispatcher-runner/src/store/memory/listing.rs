@@ -2,6 +2,7 @@
 //!
 //! The newest succeeded job with an output of each dispatcher is never pruned.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dispatcher_core::{JobId, JobState};
@@ -73,6 +74,12 @@ impl State {
             .take(filter.limit)
             .map(summary)
             .collect()
+    }
+
+    pub(super) fn unfinished(&self) -> Vec<(String, String)> {
+        let jobs = self.jobs.values().filter(|job| job.is_unfinished());
+        let lanes = jobs.map(|job| (job.new.dispatcher.clone(), job.new.options.queue.clone()));
+        lanes.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     pub(super) fn oldest_waiting(&self) -> Option<UnixMs> {

@@ -168,6 +168,10 @@ impl Store for MemoryStore {
         Ok(self.lock().dispatchers())
     }
 
+    fn unfinished(&mut self) -> Result<Vec<(String, String)>, StoreError> {
+        Ok(self.lock().unfinished())
+    }
+
     fn oldest_waiting(&mut self) -> Result<Option<UnixMs>, StoreError> {
         Ok(self.lock().oldest_waiting())
     }

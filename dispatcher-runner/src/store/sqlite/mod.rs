@@ -328,6 +328,10 @@ impl Store for SqliteStore {
         self.read(read::dispatchers)
     }
 
+    fn unfinished(&mut self) -> Result<Vec<(String, String)>, StoreError> {
+        self.read(read::unfinished)
+    }
+
     fn oldest_waiting(&mut self) -> Result<Option<UnixMs>, StoreError> {
         self.read(read::oldest_waiting)
     }

@@ -213,6 +213,14 @@ pub(super) fn latest_output(
         .optional()
 }
 
+/// Names and queue labels with unfinished jobs.
+pub(super) fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
+    connection
+        .prepare_cached(sql!("lanes_unfinished"))?
+        .query_map([], |lane| Ok((lane.get(0)?, lane.get(1)?)))?
+        .collect()
+}
+
 pub(super) fn oldest_waiting(connection: &Connection) -> rusqlite::Result<Option<UnixMs>> {
     connection
         .prepare_cached(sql!("oldest_waiting"))?

@@ -12,7 +12,7 @@ use rusqlite::{Connection, Row, named_params};
 
 use super::ledger::Spot;
 use super::record::{self, Attempt, Subject};
-use super::{Unit, rows};
+use super::{Unit, read, rows};
 use crate::store::rules;
 use crate::store::{
     Claimed, HandOver, Held, NewSupervisor, Pause, Rescued, Serves, SupervisorId, SupervisorRow,
@@ -43,7 +43,7 @@ pub(super) fn close_if_idle(
     supervisor: SupervisorId,
     serves: &Serves,
 ) -> rusqlite::Result<bool> {
-    for (name, queue) in unfinished(unit)? {
+    for (name, queue) in read::unfinished(unit.connection)? {
         let labelled = serves.queues.is_empty() || serves.queues.contains(&queue);
         if labelled && serves.dispatchers.contains(&name) {
             return Ok(false);
@@ -61,7 +61,7 @@ pub(super) fn hand_over(
 ) -> rusqlite::Result<HandOver> {
     let open = rows(unit.connection, sql!("supervisors_open"))?;
     let theirs = open.iter().find(|row| row.id == to);
-    let unfinished = unfinished(unit)?;
+    let unfinished = read::unfinished(unit.connection)?;
     let unfinished = unfinished
         .iter()
         .map(|(name, queue)| (&name[..], &queue[..]));
@@ -76,14 +76,6 @@ pub(super) fn hand_over(
         }
     }
     Ok(answer)
-}
-
-/// Names and queue labels with unfinished jobs.
-fn unfinished(unit: &Unit<'_>) -> rusqlite::Result<Vec<(String, String)>> {
-    unit.connection
-        .prepare_cached(sql!("lanes_unfinished"))?
-        .query_map([], |lane| Ok((lane.get(0)?, lane.get(1)?)))?
-        .collect()
 }
 
 pub(super) fn close(unit: &Unit<'_>, supervisor: SupervisorId) -> rusqlite::Result<()> {

@@ -1,4 +1,5 @@
--- No parameters. What keeps a supervisor from leaving; delayed and held jobs count.
+-- No parameters. What keeps a supervisor from leaving, and for what somebody must be there; delayed
+-- and held jobs count.
 SELECT d.name, l.queue
 FROM lanes AS l
 JOIN dispatchers AS d ON d.id = l.dispatcher
