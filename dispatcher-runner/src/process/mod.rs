@@ -41,7 +41,7 @@ pub(crate) use detached::{detach, start_detached, take_own_name};
 pub(crate) use keeper::{Keeper, KeeperSpec};
 pub(crate) use memory::tree_exceeds;
 pub(crate) use programs::{
-    Conversation, converse, find_program, find_program_on, has_role, is_this_image, succeeds,
+    Conversation, converse, find_program, find_program_on, is_this_image, succeeds,
 };
 pub(crate) use replace::replace_with;
 pub(crate) use role::{become_role_if_asked, other_threads};
