@@ -21,6 +21,15 @@ impl Service {
         Self::start_with(home, arguments, &[])
     }
 
+    /// One for these labels, of those that a configuration declares.
+    fn start_labelled(home: &Home, labels: &str) -> Self {
+        let config = home.file("dispatcher.toml");
+        let declared = "version = 1\n[service]\nqueues = [\"mail\", \"slow\", \"more\"]\n";
+        fs::write(&config, declared).expect("the directory can be written");
+        let config = config.to_str().expect("a path in UTF-8");
+        Self::start(home, &["--queues", labels, "--config", config])
+    }
+
     fn start_with(home: &Home, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let log = File::create(home.file("service.log")).expect("the directory can be written");
         let mut command = home.command(["serve"]);
@@ -230,11 +239,7 @@ fn the_manager_that_started_it_is_told() {
 #[test]
 fn a_label_that_it_does_not_serve_is_served_by_somebody() {
     let home = Home::new(FIXTURE);
-    let config = home.file("dispatcher.toml");
-    let declared = "version = 1\n[service]\nqueues = [\"mail\", \"slow\", \"more\"]\n";
-    fs::write(&config, declared).expect("the directory can be written");
-    let config = config.to_str().expect("a path in UTF-8");
-    let service = Service::start(&home, &["--queues", "mail,slow", "--config", config]);
+    let service = Service::start_labelled(&home, "mail,slow");
     let mail = json!({"deed": "succeed", "options": {"queue": "mail"}});
     assert_eq!(home.run("Act", &mail).state, JobState::Succeeded);
     assert_eq!(
@@ -251,8 +256,8 @@ fn a_label_that_it_does_not_serve_is_served_by_somebody() {
 #[test]
 fn services_with_labels_of_their_own_serve_together() {
     let home = Home::new(FIXTURE);
-    let mail = Service::start(&home, &["--queues", "mail"]);
-    let rest = Service::start(&home, &["--queues", "default,slow"]);
+    let mail = Service::start_labelled(&home, "mail");
+    let rest = Service::start_labelled(&home, "default,slow");
     let labelled = json!({"deed": "succeed", "options": {"queue": "mail"}});
     let first = home.submit("Act", &labelled);
     let second = home.submit("Act", &json!({"deed": "succeed"}));
