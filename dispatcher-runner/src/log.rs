@@ -14,7 +14,8 @@ use tracing::{Event, Level, Metadata, Subscriber};
 /// Variable that names the least severe level that is written: `error`, `warn`, `info` or `debug`.
 const LEVEL_VARIABLE: &str = "DISPATCHER_LOG";
 
-/// How events are written, as bits of [`FORM`]: the least severe level, or warnings of a command.
+/// How events are written: as warnings of a command, or as a log whose least severe level is the
+/// one at this place of [`LEVELS`], counted from 1.
 static FORM: AtomicU8 = AtomicU8::new(WARNINGS);
 const WARNINGS: u8 = 0;
 const LEVELS: [Level; 4] = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG];

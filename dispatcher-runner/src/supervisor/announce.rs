@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 
 use super::Stay;
 
+/// A manager that wants to hear more often hears as often as this.
+const WATCHDOG_MIN: Duration = Duration::from_millis(1);
+
 /// Who is told, if anybody.
 pub(super) struct Announcer {
     manager: Option<(UnixDatagram, SocketAddr)>,
@@ -119,5 +122,5 @@ fn interval() -> Option<Duration> {
         return None;
     }
     let micros = number("WATCHDOG_USEC").filter(|micros| *micros > 0)?;
-    Some(Duration::from_micros(micros / 2))
+    Some(Duration::from_micros(micros / 2).max(WATCHDOG_MIN))
 }

@@ -171,8 +171,8 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Looks at what nobody tells. Without its state nobody will ever know what it does; without its directory everybody takes
-    /// it for dead.
+    /// Looks at what nobody tells. Without its state nobody will ever know what it does; without
+    /// its directory everybody takes it for dead.
     fn look_around(&mut self) -> Result<(), SupervisorError> {
         let now = Instant::now();
         self.announcer.alive(now);

@@ -2,7 +2,7 @@ use dispatcher_core::{Context, Dispatcher, Failure, Process};
 use serde::{Deserialize, Serialize};
 
 #[derive(Dispatcher, Serialize, Deserialize)]
-#[allow(non_camel_case_types)]
+#[expect(non_camel_case_types, reason = "only a keyword has a raw name")]
 struct r#type {
     r#fn: u8,
 }
