@@ -42,10 +42,8 @@ pub fn generic_main(bench: Bench) -> ExitCode {
 fn command_line(registry: Registry, bench: Option<Bench>) -> ExitCode {
     crate::log::warnings_to_stderr();
     let surroundings = Surroundings::of_process();
-    let names = registry.iter().map(|it| it.name).collect();
     let environment = Environment {
         program: app::program_name(),
-        registry,
         bench,
         config: app::given_config().cloned(),
         terminal: Terminal::of_process(&surroundings),
@@ -54,7 +52,11 @@ fn command_line(registry: Registry, bench: Option<Bench>) -> ExitCode {
         image: app::image(),
         build: app::build().ok().cloned(),
         now,
-        host: &mut ThisProgram { store: None, names },
+        host: &mut ThisProgram {
+            store: None,
+            served: registry.clone(),
+        },
+        registry,
     };
     cli::run(std::env::args_os().skip(1), environment)
 }
@@ -69,8 +71,8 @@ fn now() -> i64 {
 struct ThisProgram {
     /// Opened at the first submission.
     store: Option<StoreClient>,
-    /// The dispatchers that it runs.
-    names: Vec<&'static str>,
+    /// The dispatchers that it runs; those of the generic binary are for `bench` only.
+    served: Registry,
 }
 
 impl ThisProgram {
@@ -154,8 +156,11 @@ impl Host for ThisProgram {
     }
 
     fn wake_all(&mut self, state: &State<'_>) {
-        if let Ok(sender) = self.sender(state) {
-            sender.wake_all(&self.names);
+        let woken = self
+            .sender(state)
+            .and_then(|sender| sender.wake_all(&self.served));
+        if let Err(error) = woken {
+            tracing::error!(%error, "nobody was woken; the next submission sees to it");
         }
     }
 

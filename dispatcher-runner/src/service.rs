@@ -119,7 +119,7 @@ fn follow_schedules(
     }
     let mut told = Vec::new();
     loop {
-        let wait = match sender.tick_only(registry) {
+        let wait = match sender.tick_in_service(registry) {
             Ok(report) => {
                 for (name, tick) in &report.decided {
                     let fate = tick.fate.as_str();

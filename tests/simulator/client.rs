@@ -332,15 +332,13 @@ impl World {
         let Ok(ticked) = self.store().tick(&[request]) else {
             return;
         };
-        self.trace
-            .line(self.now, format_args!("tick: {:?}", ticked.decided));
+        self.trace.line(self.now, format_args!("tick: {ticked:?}"));
         if ticked
-            .decided
             .iter()
             .flatten()
             .any(|tick| tick.fate == TickFate::Submitted)
         {
-            self.find_somebody(&ticked.supervisors, build, name);
+            self.ensure(build, name);
         }
     }
 

@@ -17,7 +17,7 @@ use crate::ids;
 use crate::store::{
     Build, DispatcherStatus, KnownSchedules, ScheduledJobs, StoreError, TickRequest, UnixMs,
 };
-use crate::supervisor::launch::{self, Work};
+use crate::supervisor::launch;
 
 /// A dispatcher of this program that has, or had, a schedule.
 #[derive(Debug, Clone)]
@@ -118,16 +118,26 @@ impl Sender<'_> {
     /// # Errors
     /// When the store fails; nothing was decided then.
     pub(crate) fn tick(&self, registry: &Registry) -> Result<TickReport, SpawnError> {
-        let report = self.tick_only(registry)?;
+        let report = self.decide_due(registry)?;
         self.serve_unfinished(registry)?;
         Ok(report)
     }
 
-    /// The same for whoever runs what is unfinished itself.
+    /// The same for a service, which runs what is unfinished itself: only what a tick has submitted
+    /// may need somebody else, for its label.
     ///
     /// # Errors
     /// As [`Self::tick`].
-    pub(crate) fn tick_only(&self, registry: &Registry) -> Result<TickReport, SpawnError> {
+    pub(crate) fn tick_in_service(&self, registry: &Registry) -> Result<TickReport, SpawnError> {
+        let report = self.decide_due(registry)?;
+        let mut decided = report.decided.iter();
+        if decided.any(|(_, tick)| has_a_job(&tick.fate)) {
+            self.serve_unfinished(registry)?;
+        }
+        Ok(report)
+    }
+
+    fn decide_due(&self, registry: &Registry) -> Result<TickReport, SpawnError> {
         let known = self.store.call(|store| store.schedules())?;
         let rows = self.store.call(|store| store.dispatchers())?;
         let scheduled = Scheduled::of(registry, self.config, Some(self.build), &known, &rows);
@@ -164,25 +174,11 @@ impl Sender<'_> {
         launch::prepare(&self.orders(), self.build)
             .map_err(|source| StoreError::unusable(file, self.location.directory(), source))?;
         let ticked = self.store.call(move |store| store.tick(&requests))?;
-        let mut to_run = Vec::new();
-        for (name, ticks) in names.iter().zip(ticked.decided) {
+        for (name, ticks) in names.iter().zip(ticked) {
             for tick in ticks {
                 tracing::debug!(name, tick = tick.tick, fate = tick.fate.as_str(), "tick");
-                match &tick.fate {
-                    TickFate::Submitted | TickFate::Duplicate => {
-                        to_run.extend(self.usual_work(name));
-                    }
-                    TickFate::Overlapped
-                    | TickFate::Missed
-                    | TickFate::QueueFull
-                    | TickFate::Refused(_) => {}
-                }
                 report.decided.push((name, tick));
             }
-        }
-        to_run.dedup();
-        if !to_run.is_empty() {
-            self.ensure(&to_run, &ticked.supervisors);
         }
         Ok(())
     }
@@ -234,23 +230,15 @@ impl Sender<'_> {
         });
         jobs.collect()
     }
+}
 
-    /// Starts a supervisor for what is unfinished and has none.
-    fn serve_unfinished(&self, registry: &Registry) -> Result<(), SpawnError> {
-        let lanes = self.store.call(|store| store.unfinished())?;
-        let work = lanes.into_iter().filter_map(|(name, queue)| {
-            let definition = registry.iter().find(|it| it.name == name)?;
-            Some(Work {
-                dispatcher: definition.name,
-                queue,
-            })
-        });
-        let work: Vec<_> = work.collect();
-        if !work.is_empty() {
-            let supervisors = self.store.call(|store| store.supervisors())?;
-            self.ensure(&work, &supervisors);
+/// Whether there is a job for the tick that somebody must run.
+fn has_a_job(fate: &TickFate) -> bool {
+    match fate {
+        TickFate::Submitted | TickFate::Duplicate => true,
+        TickFate::Overlapped | TickFate::Missed | TickFate::QueueFull | TickFate::Refused(_) => {
+            false
         }
-        Ok(())
     }
 }
 

@@ -162,34 +162,37 @@ impl Sender<'_> {
         Ok((sent, submitted.supervisors))
     }
 
-    /// Wakes every open supervisor, and makes sure that there is one for these dispatchers.
-    pub(crate) fn wake_all(&self, names: &[&'static str]) {
-        let Ok(rows) = self.store.call(|store| store.supervisors()) else {
-            return;
-        };
+    /// Wakes every open supervisor, and makes sure that there is one for what is unfinished.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) fn wake_all(&self, registry: &Registry) -> Result<(), SpawnError> {
+        let rows = self.store.call(|store| store.supervisors())?;
         for row in rows.iter().filter(|row| row.open) {
             supervisor::wake(&row.directory);
         }
-        let work: Vec<Work> = names
-            .iter()
-            .filter_map(|name| self.usual_work(name))
-            .collect();
-        if !work.is_empty() {
-            self.ensure(&work, &rows);
-        }
+        self.serve_unfinished(registry)
     }
 
-    /// The work of a dispatcher's jobs whose label nobody has changed.
-    pub(super) fn usual_work(&self, name: &str) -> Option<Work> {
-        let definition = app::registry().resolve(name).ok()?;
-        let mut options = (definition.options)();
-        let mut shared = (definition.dispatcher_options)();
-        self.config
-            .apply(definition.name, &mut options, &mut shared);
-        Some(Work {
-            dispatcher: definition.name,
-            queue: options.queue,
-        })
+    /// Makes sure that there is a supervisor for what is unfinished of these dispatchers.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn serve_unfinished(&self, registry: &Registry) -> Result<(), SpawnError> {
+        let lanes = self.store.call(|store| store.unfinished())?;
+        let work = lanes.into_iter().filter_map(|(name, queue)| {
+            let definition = registry.iter().find(|it| it.name == name)?;
+            Some(Work {
+                dispatcher: definition.name,
+                queue,
+            })
+        });
+        let work: Vec<_> = work.collect();
+        if !work.is_empty() {
+            let supervisors = self.store.call(|store| store.supervisors())?;
+            self.ensure(&work, &supervisors);
+        }
+        Ok(())
     }
 
     /// Makes sure that there is a supervisor of this program for the jobs of a dispatcher with this

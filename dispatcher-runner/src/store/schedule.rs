@@ -8,7 +8,7 @@ use dispatcher_core::{
 };
 use jiff::Timestamp;
 
-use super::{DispatcherRow, NewJob, SupervisorRow, UnixMs};
+use super::{DispatcherRow, NewJob, UnixMs};
 
 /// A dispatcher whose ticks are to be decided.
 #[derive(Debug, Clone)]
@@ -28,14 +28,8 @@ pub(crate) struct ScheduledJobs {
     pub(crate) jobs: Result<Vec<NewJob>, String>,
 }
 
-/// What was decided.
-#[derive(Debug, Clone)]
-pub(crate) struct Ticked {
-    /// For each request, in order, what became of which ticks, oldest first.
-    pub(crate) decided: Vec<Vec<DecidedTick>>,
-    /// Open supervisors, read in the same transaction.
-    pub(crate) supervisors: Vec<SupervisorRow>,
-}
+/// For each request, in order, what became of which ticks, oldest first.
+pub(crate) type Ticked = Vec<Vec<DecidedTick>>;
 
 /// What is on record about schedules.
 #[derive(Debug, Clone)]

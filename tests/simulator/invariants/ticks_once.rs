@@ -26,7 +26,7 @@ pub(in crate::simulator) fn submitted(
     requests: &[TickRequest],
     ticked: &Ticked,
 ) -> Vec<(String, UnixMs)> {
-    let decided = requests.iter().zip(&ticked.decided);
+    let decided = requests.iter().zip(ticked);
     let submitted = decided.flat_map(|(request, ticks)| {
         let ticks = ticks.iter().filter(|tick| tick.fate == TickFate::Submitted);
         ticks.map(|tick| (request.dispatcher.name.clone(), tick.tick))

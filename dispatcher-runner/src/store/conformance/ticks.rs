@@ -27,7 +27,7 @@ on_every_store! {
     jitter_and_delay_keep_the_job_waiting,
     paused_dispatchers_tick,
     a_schedule_taken_away_is_seen_anew,
-    the_row_is_refreshed_and_supervisors_are_answered,
+    the_row_is_refreshed_by_newer_builds_only,
     each_request_has_its_answer,
     times_of_berlin_run_once_across_its_changes,
 }
@@ -69,7 +69,7 @@ fn with(mut request: TickRequest, change: impl FnOnce(&mut DispatcherOptions)) -
 }
 
 fn tick(store: &mut dyn Store, request: TickRequest) -> Vec<DecidedTick> {
-    store.tick(&[request]).unwrap().decided.remove(0)
+    store.tick(&[request]).unwrap().remove(0)
 }
 
 fn fates(ticks: &[DecidedTick]) -> Vec<(UnixMs, &'static str)> {
@@ -385,15 +385,12 @@ fn a_schedule_taken_away_is_seen_anew(fixture: &Fixture) {
     assert_eq!(store.schedules().unwrap().rows.len(), 1);
 }
 
-fn the_row_is_refreshed_and_supervisors_are_answered(fixture: &Fixture) {
+fn the_row_is_refreshed_by_newer_builds_only(fixture: &Fixture) {
     let store = &mut *seen(fixture, hourly("A", |_| {}));
-    let supervisor = open(store);
     let mut newer = hourly("A", |_| {});
     newer.dispatcher.build = build(2);
     newer.dispatcher.about = "newer".to_owned();
-    let ticked = store.tick(&[newer]).unwrap();
-    assert_eq!(ticked.supervisors.len(), 1);
-    assert_eq!(ticked.supervisors[0].id, supervisor);
+    let _ = tick(store, newer);
     let about = |store: &mut dyn Store| store.dispatchers().unwrap().remove(0).row.about;
     assert_eq!(about(store), "newer");
     let _ = tick(store, hourly("A", |_| {}));
@@ -404,11 +401,11 @@ fn each_request_has_its_answer(fixture: &Fixture) {
     let store = &mut *fixture.store();
     let requests = || ["A", "B", "C"].map(|name| hourly(name, |_| {}));
     let empty = store.tick(&[]).unwrap();
-    assert!(empty.decided.is_empty());
+    assert!(empty.is_empty());
     let first = store.tick(&requests()[..2]).unwrap();
-    assert_eq!(first.decided, [[], []]);
+    assert_eq!(first, [[], []]);
     fixture.advance(seconds(HOUR));
-    let answers = store.tick(&requests()).unwrap().decided;
+    let answers = store.tick(&requests()).unwrap();
     let counts: Vec<_> = answers.iter().map(Vec::len).collect();
     assert_eq!(counts, [1, 1, 0], "C is seen for the first time");
     let jobs = stored(store);

@@ -26,11 +26,7 @@ impl State {
             }
             decided.push(ticks);
         }
-        let open = self.supervisors.values().filter(|row| row.open);
-        Ticked {
-            decided,
-            supervisors: open.cloned().collect(),
-        }
+        decided
     }
 
     pub(super) fn schedule_rows(&self) -> Vec<ScheduleRow> {

@@ -6,7 +6,7 @@ use dispatcher_core::{JobId, JobState, ScheduleRecord, TickFate};
 use rusqlite::{Connection, OptionalExtension as _, named_params};
 
 use super::submit::{self, Refusal, Registered};
-use super::{Unit, read, rows, supervise};
+use super::{Unit, read, rows};
 use crate::store::NewJob;
 use crate::store::schedule::{self, ScheduleRow, Submits, TickRequest, Ticked};
 
@@ -32,10 +32,7 @@ pub(super) fn tick(unit: &mut Unit<'_>, requests: &[TickRequest]) -> rusqlite::R
             })?;
         decided.push(ticks);
     }
-    Ok(Ticked {
-        decided,
-        supervisors: supervise::rows(unit.connection, sql!("supervisors_open"))?,
-    })
+    Ok(decided)
 }
 
 pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<ScheduleRow>> {

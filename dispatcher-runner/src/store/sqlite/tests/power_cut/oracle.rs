@@ -111,7 +111,7 @@ impl Oracle {
     fn check_ticks(&self, store: &mut SqliteStore) -> Result<(), String> {
         let ticked = store.tick(&[minutely()]);
         let ticked = ticked.map_err(|error| error.to_string())?;
-        let mut decided = ticked.decided.iter().flatten();
+        let mut decided = ticked.iter().flatten();
         match decided.find(|one| self.ticks.contains(&one.tick)) {
             Some(twice) => Err(format!("decided twice: {twice:?}")),
             None => Ok(()),

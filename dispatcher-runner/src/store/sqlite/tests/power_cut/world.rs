@@ -199,7 +199,7 @@ impl World {
         self.advance(seconds(60));
         let wanted = [minutely()];
         let tell = |oracle: &mut Oracle, ticked: &Result<Ticked, StoreError>| {
-            for one in ticked.iter().flat_map(|it| it.decided.iter().flatten()) {
+            for one in ticked.iter().flat_map(|it| it.iter().flatten()) {
                 oracle.ticks.insert(one.tick);
                 if let (TickFate::Submitted, Some(job)) = (&one.fate, one.job) {
                     oracle.jobs.entry(job).or_default();
