@@ -23,6 +23,7 @@ mod host;
 mod ids;
 mod log;
 mod pinned;
+mod pool;
 mod process;
 mod requirements;
 mod service;
@@ -42,6 +43,7 @@ pub use client::{
 };
 pub use config::{Config, ConfigError, ConfigProblem, OptionValue, StoreLocation, StoreOrigin};
 pub use host::main;
+pub use pool::{DEFAULT_POOL, ExecError, PoolConfig, Reply};
 pub use service::{Service, ServiceError};
 
 /// For the binary of this package, which is not the library but lives on it. Not part of the

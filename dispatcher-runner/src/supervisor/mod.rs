@@ -5,6 +5,7 @@
 
 mod announce;
 pub(crate) mod clerk;
+pub(crate) mod desk;
 mod driver;
 pub(crate) mod hearing;
 pub(crate) mod launch;

@@ -11,9 +11,10 @@ use crate::code::line;
 use crate::source::{Finding, Realm, Source, is_for_tests};
 
 /// Modules of the runner, and what each of them may use.
-const RUNNER: [(&str, &[&str]); 18] = [
+const RUNNER: [(&str, &[&str]); 19] = [
     ("about", &[]),
-    ("config", &[]),
+    ("pool", &[]),
+    ("config", &["pool"]),
     ("ids", &[]),
     ("log", &[]),
     ("pinned", &[]),
@@ -25,7 +26,7 @@ const RUNNER: [(&str, &[&str]); 18] = [
     ("timer", &["process"]),
     (
         "supervisor",
-        &["app", "ids", "log", "pinned", "process", "store"],
+        &["app", "ids", "log", "pinned", "pool", "process", "store"],
     ),
     (
         "client",
@@ -81,7 +82,7 @@ const RUNNER: [(&str, &[&str]); 18] = [
     ),
     // What brings work in sees the client handle only.
     ("http", &["client", "config"]),
-    ("sources", &["client", "config"]),
+    ("sources", &["client", "config", "pool"]),
     (
         "service",
         &[
@@ -89,6 +90,7 @@ const RUNNER: [(&str, &[&str]); 18] = [
             "client",
             "config",
             "log",
+            "pool",
             "process",
             "sources",
             "store",
