@@ -89,6 +89,7 @@ impl Service {
             drain_ms: u64::try_from(drain).unwrap_or(u64::MAX),
         };
         orders.queues = self.config.queues().to_vec();
+        orders.pools = sender.pools(&registry);
         tracing::info!(
             program = orders.program,
             state = %location,
@@ -98,10 +99,12 @@ impl Service {
             "service starts"
         );
         let (turn, turns) = channel();
+        let (_desk, inbox) = supervisor::desk::desk().map_err(SupervisorError::Poll)?;
+        let front = supervisor::Front { turns: turn, inbox };
         std::thread::scope(|scope| {
             let (sender, registry) = (&sender, &registry);
             scope.spawn(move || follow_schedules(sender, registry, &turns));
-            supervisor::run(&orders, None, Some(turn))
+            supervisor::run(&orders, None, Some(front))
         })?;
         tracing::info!("service ended");
         Ok(())

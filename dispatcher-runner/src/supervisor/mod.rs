@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pool::PoolConfig;
 use crate::process;
 use crate::store::{Build, StoreError};
 
@@ -55,6 +56,24 @@ pub(crate) struct Orders {
     pub(crate) keep_secs: u64,
     /// Finished jobs kept per dispatcher.
     pub(crate) keep_count: u64,
+    /// Pools of reused workers.
+    pub(crate) pools: Vec<PoolOrder>,
+}
+
+/// A pool of a supervisor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PoolOrder {
+    pub(crate) name: String,
+    pub(crate) config: PoolConfig,
+    /// Whose jobs run there.
+    pub(crate) dispatchers: Vec<String>,
+}
+
+/// How a supervisor and the rest of a service reach each other.
+pub(crate) struct Front {
+    pub(crate) turns: Sender<Turn>,
+    pub(crate) inbox: desk::Inbox,
 }
 
 /// How long a supervisor stays.
@@ -129,15 +148,16 @@ pub(crate) fn is_alive(directory: &Path) -> bool {
 pub(crate) fn run(
     orders: &Orders,
     elected: Option<File>,
-    service: Option<Sender<Turn>>,
+    service: Option<Front>,
 ) -> Result<(), SupervisorError> {
-    let announcer = Announcer::of(orders.stay, service);
+    let (turns, inbox) = service.map(|front| (front.turns, front.inbox)).unzip();
+    let announcer = Announcer::of(orders.stay, turns);
     let build = process::build_id().map_err(SupervisorError::Poll)?;
     let names = crate::app::registry().iter();
     let serves: Vec<String> = names.map(|definition| definition.name.to_owned()).collect();
     let opened = Opened::patiently(orders, &build, &serves)?;
     let directory = opened.home.directory.clone();
-    let result = serve(orders, &build, opened, serves, elected, announcer);
+    let result = serve(orders, &build, opened, serves, elected, (announcer, inbox));
     let _ = std::fs::remove_dir_all(directory);
     result
 }
@@ -148,7 +168,7 @@ fn serve(
     opened: Opened,
     dispatchers: Vec<String>,
     mut elected: Option<File>,
-    announcer: Announcer,
+    (announcer, inbox): (Announcer, Option<desk::Inbox>),
 ) -> Result<(), SupervisorError> {
     let Opened {
         home,
@@ -194,6 +214,7 @@ fn serve(
             elected: &mut elected,
             newer,
             announcer,
+            inbox,
         })?;
         driver.run()
     });
