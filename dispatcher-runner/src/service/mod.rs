@@ -67,7 +67,7 @@ impl Service {
     /// # Errors
     /// When there is nothing to serve, or the state cannot be used.
     pub fn run(self) -> Result<(), ServiceError> {
-        log::to_stderr();
+        log::to_stderr(log::Settings::default());
         if app::registry().is_empty() {
             return Err(ServiceError::NothingToServe);
         }
