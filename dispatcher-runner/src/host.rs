@@ -12,6 +12,7 @@ use crate::cli::{
 };
 use crate::client::{Request, Sender, SpawnError, TickReport};
 use crate::config::{Config, StoreLocation, Surroundings};
+use crate::control::{self, Answer, ControlError, Request as ControlRequest};
 use crate::process::{self, KillingUnit};
 use crate::service::{Service, ServiceError};
 use crate::store::{SqliteStore, Store, StoreClient, StoreError, SupervisorRow};
@@ -149,6 +150,18 @@ impl Host for ThisProgram {
 
     fn is_alive(&mut self, supervisor: &SupervisorRow) -> bool {
         supervisor::is_alive(&supervisor.directory)
+    }
+
+    fn is_service(&mut self, supervisor: &SupervisorRow) -> bool {
+        control::has_socket(&supervisor.directory)
+    }
+
+    fn control(
+        &mut self,
+        supervisor: &SupervisorRow,
+        request: ControlRequest,
+    ) -> Result<Answer, ControlError> {
+        control::ask(&supervisor.directory, request)
     }
 
     fn killing_unit(&mut self, supervisor: &SupervisorRow) -> Option<KillingUnit> {
