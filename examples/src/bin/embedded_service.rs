@@ -27,7 +27,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Welcomes somebody.
 #[derive(Dispatcher, Serialize, Deserialize)]
-#[dispatcher(timeout = "1m", max_queue = 100)]
+#[dispatcher(timeout = "1m", max_queue = 100, concurrency = 2)]
 struct Welcome {
     /// Whom.
     to: String,
