@@ -1,0 +1,1 @@
+//! Sources against a made-up service, in virtual time.
