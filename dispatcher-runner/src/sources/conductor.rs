@@ -41,7 +41,7 @@ pub(crate) struct Running {
 /// Told to one source, or to all of them, whether it went well.
 pub(crate) type ResetAnswer = Box<dyn FnOnce(Result<(), String>) + Send>;
 
-enum Order {
+pub(super) enum Order {
     /// To end, within this time.
     Stop(Duration),
     Reset {
@@ -254,7 +254,10 @@ async fn again(
                 tracing::info!(source, "source is started again");
                 return Some(anew);
             }
-            Err(problem) => error = problem.to_string(),
+            Err(problems) => {
+                let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                error = told.join("; ");
+            }
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Ways {
     /// Hands a request to a pool, which takes none.
     pub(crate) exec: Arc<dyn Fn(PoolRequest) + Send + Sync>,
     /// The wall clock, in milliseconds since 1970.
-    pub(crate) now: fn() -> i64,
+    pub(crate) now: Arc<dyn Fn() -> i64 + Send + Sync>,
 }
 
 /// A job that a source wants stored.

@@ -49,7 +49,7 @@ pub(super) struct Kind {
     pub(super) name: &'static str,
     pub(super) weight: i32,
     type_id: fn() -> TypeId,
-    pub(super) make: fn(&Section, &Host) -> Result<Arc<dyn Serve>, ConfigProblem>,
+    pub(super) make: fn(&Section, &Host) -> Result<Arc<dyn Serve>, Vec<ConfigProblem>>,
 }
 
 impl Kind {
@@ -64,14 +64,14 @@ impl Kind {
 }
 
 /// A source made of its section.
-fn make<S: Source>(section: &Section, host: &Host) -> Result<Arc<dyn Serve>, ConfigProblem> {
-    let mut source: S = section.read()?;
+fn make<S: Source>(section: &Section, host: &Host) -> Result<Arc<dyn Serve>, Vec<ConfigProblem>> {
+    let mut source: S = section.read(S::NAME)?;
     // What a source of a user's does when it is asked about its section must not end a service.
     let checked = std::panic::catch_unwind(AssertUnwindSafe(|| source.init(host)));
     match checked {
         Ok(Ok(())) => Ok(Arc::new(source)),
-        Ok(Err(error)) => Err(section.problem(S::NAME, &log::chain(error.as_ref()))),
-        Err(panic) => Err(section.problem(S::NAME, &said(panic.as_ref()))),
+        Ok(Err(error)) => Err(vec![section.problem(S::NAME, &log::chain(error.as_ref()))]),
+        Err(panic) => Err(vec![section.problem(S::NAME, &said(panic.as_ref()))]),
     }
 }
 

@@ -26,12 +26,9 @@ pub(crate) struct OwnPool {
 
 impl Section {
     /// The source that it describes.
-    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, ConfigProblem> {
-        T::deserialize(self.table.clone()).map_err(|error| ConfigProblem {
-            line: None,
-            what: error.to_string(),
-            todo: String::new(),
-        })
+    pub(super) fn read<T: DeserializeOwned>(&self, name: &str) -> Result<T, Vec<ConfigProblem>> {
+        let read = T::deserialize(self.table.clone());
+        read.map_err(|error| vec![self.problem(name, error.to_string().trim_end())])
     }
 
     /// What a source has against it.

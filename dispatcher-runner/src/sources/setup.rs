@@ -54,7 +54,7 @@ impl Prepared {
                     seat,
                     source,
                 }),
-                Err(problem) => problems.push(problem),
+                Err(found) => problems.extend(found),
             }
         }
         if !problems.is_empty() {

@@ -147,7 +147,7 @@ impl<'a> Ticking<'a> {
             }
             self.start_waiting();
         }
-        self.miss(self.waiting.len());
+        self.miss(self.waiting.len() as u64);
         // Whoever stops the source has set a time for this.
         while self.running.join_next().await.is_some() {}
     }
@@ -178,9 +178,13 @@ impl<'a> Ticking<'a> {
     fn catch_up(&mut self) {
         let passed = self.began.elapsed().as_nanos() / self.ticker.interval.duration().as_nanos();
         let passed = u64::try_from(passed).unwrap_or(u64::MAX);
-        // Those that cannot have a place in any case need not be looked at one by one.
-        let skipped = (passed - self.due).saturating_sub(WAITING_MAX as u64);
-        self.host.count_by(MISSED, skipped);
+        let places = match self.ticker.overlap {
+            Overrun::Queue => WAITING_MAX as u64,
+            // After a while without this thread, or this machine, no burst of old ticks.
+            Overrun::Skip | Overrun::Coalesce => 1,
+        };
+        let skipped = passed.saturating_sub(self.due).saturating_sub(places);
+        self.miss(skipped);
         for number in self.due + skipped..passed {
             self.take(Tick { number });
         }
@@ -204,10 +208,10 @@ impl<'a> Ticking<'a> {
         }
     }
 
-    fn miss(&self, ticks: usize) {
+    fn miss(&self, ticks: u64) {
         if ticks > 0 {
             tracing::debug!(source = Ticker::NAME, ticks, "ticks missed");
-            self.host.count_by(MISSED, ticks as u64);
+            self.host.count_by(MISSED, ticks);
         }
     }
 
