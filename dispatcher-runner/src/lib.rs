@@ -17,12 +17,14 @@ mod app;
 mod cli;
 mod client;
 mod config;
+mod control;
 #[cfg(test)]
 #[path = "../../tests/tests/fuzz/driver.rs"]
 mod fuzzing;
 mod host;
 mod ids;
 mod log;
+mod metrics;
 mod pinned;
 mod pool;
 mod process;
@@ -47,7 +49,7 @@ pub use client::{
 pub use config::{Config, ConfigError, ConfigProblem, OptionValue, StoreLocation, StoreOrigin};
 pub use host::main;
 pub use pool::{DEFAULT_POOL, ExecError, PoolConfig, Reply};
-pub use service::{Service, ServiceError};
+pub use service::{RunningService, Service, ServiceError};
 #[cfg(feature = "service")]
 pub use sources::{
     Chunks, DispatchOptions, Dispatched, Host, Interval, PoolTask, Source, SourceError,

@@ -1,26 +1,36 @@
 //! The service: a supervisor that stays, and everything that brings work to it.
 //!
-//! It runs until SIGTERM or SIGINT says otherwise: claiming stops at once, what runs has the drain
-//! timeout to end and is queued again after that; a second signal does not wait.
+//! It runs until it is told otherwise: claiming stops at once, what runs has the drain timeout to
+//! end and is queued again after that; told a second time, it does not wait.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+mod running;
+mod schedules;
+mod stage;
+
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use dispatcher_core::Registry;
 
 use crate::app;
 use crate::client::{Sender, SpawnError};
-use crate::config::Config;
+use crate::config::{Config, StoreLocation};
+use crate::control::{self, Board};
 use crate::log;
-use crate::supervisor::{self, Stay, SupervisorError, Turn};
+use crate::metrics::Metrics;
+use crate::store::{Build, StoreClient};
+use crate::supervisor::desk::{Desk, Inbox, desk};
+use crate::supervisor::{self, Orders, Standing, Stay, SupervisorError, Ties, Turn};
 
-/// Longest time between two looks at the schedules: a configuration or a clock may have changed.
-const SCHEDULES_INTERVAL: Duration = Duration::from_secs(30);
-/// Time until schedules are looked at again when the store cannot be asked.
-const SCHEDULES_AGAIN: Duration = Duration::from_secs(5);
+use stage::{Phase, Stage};
+
+pub use running::RunningService;
 
 /// A long-lived supervisor of the program's dispatchers, with their schedules.
 ///
-/// [`init`](crate::init) must have been the first line of `main`; whoever calls [`run`](Self::run)
-/// gives its thread to the service.
+/// [`init`](crate::init) must have been the first line of `main`. A program that is nothing but a
+/// service gives its thread to [`run`](Self::run); one that does other things as well, a web
+/// server, say, calls [`start`](Self::start).
 ///
 /// ```no_run
 /// use dispatcher_runner::{Config, Service};
@@ -51,7 +61,13 @@ pub enum ServiceError {
 
 impl From<SupervisorError> for ServiceError {
     fn from(error: SupervisorError) -> Self {
-        Self::Failed(Box::new(error))
+        Self::failed(error)
+    }
+}
+
+impl ServiceError {
+    fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Failed(error.into())
     }
 }
 
@@ -62,85 +78,179 @@ impl Service {
         Self { config }
     }
 
-    /// Serves until a signal says otherwise; what it has to say goes to standard error.
+    /// Serves until a signal or the command `stop` says otherwise; what it has to say goes to
+    /// standard error. SIGTERM and SIGINT are its own while it runs, and it tells the service
+    /// manager (`sd_notify`) when it is ready.
     ///
     /// # Errors
     /// When there is nothing to serve, or the state cannot be used.
     pub fn run(self) -> Result<(), ServiceError> {
-        log::to_stderr();
+        log::to_stderr(log::Settings::default());
+        let prepared = Prepared::of(self.config)?;
+        prepared.serve(Standing::Owner, Wiring::new()?)
+    }
+
+    /// Starts it on a thread of its own and returns at once. Signals, the service manager and the
+    /// log stay the business of the program: events go to its `tracing` subscriber.
+    ///
+    /// Jobs that the program sends itself come here if it has given [`setup`](crate::setup) the
+    /// same configuration.
+    ///
+    /// ```no_run
+    /// use dispatcher_runner::{Config, Service};
+    ///
+    /// # fn serve_web_pages_until_told() {}
+    /// fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     dispatcher_runner::init();
+    ///     let config = Config::from_environment("myapp")?;
+    ///     dispatcher_runner::setup(config.clone())?;
+    ///     let service = Service::new(config).start()?;
+    ///     serve_web_pages_until_told();
+    ///     // Nothing new is started; what runs may finish.
+    ///     service.stop();
+    ///     Ok(service.wait()?)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// When there is nothing to serve, or the state cannot be used.
+    pub fn start(self) -> Result<RunningService, ServiceError> {
+        RunningService::begin(Prepared::of(self.config)?, Wiring::new()?)
+    }
+}
+
+/// A service that has all it needs.
+struct Prepared {
+    config: Config,
+    registry: Registry,
+    location: StoreLocation,
+    build: &'static Build,
+    store: StoreClient,
+}
+
+/// What joins the parts of a service.
+struct Wiring {
+    stage: Arc<Stage>,
+    desk: Desk,
+    inbox: Inbox,
+}
+
+impl Wiring {
+    fn new() -> Result<Self, ServiceError> {
+        let (desk, inbox) = desk().map_err(ServiceError::failed)?;
+        Ok(Self {
+            stage: Arc::new(Stage::new()),
+            desk,
+            inbox,
+        })
+    }
+}
+
+impl Prepared {
+    fn of(config: Config) -> Result<Self, ServiceError> {
         if app::registry().is_empty() {
             return Err(ServiceError::NothingToServe);
         }
-        let registry = self.config.resolve(app::registry().clone());
+        let registry = config.resolve(app::registry().clone());
         let registry = registry.map_err(SpawnError::config)?;
-        let location = self.config.store().map_err(SpawnError::config)?;
+        let location = config.store().map_err(SpawnError::config)?;
         let build = app::build()?;
         let store = app::open(location.file()).map_err(SpawnError::from)?;
-        let sender = Sender {
-            config: &self.config,
-            location: &location,
+        Ok(Self {
+            config,
+            registry,
+            location,
             build,
             store,
-        };
-        sender.register(&registry)?;
+        })
+    }
+
+    fn sender(&self) -> Sender<'_> {
+        Sender {
+            config: &self.config,
+            location: &self.location,
+            build: self.build,
+            store: self.store.clone(),
+        }
+    }
+
+    fn orders(&self) -> Orders {
         let drain = self.config.drain_timeout().as_millis();
-        let mut orders = sender.orders();
+        let mut orders = self.sender().orders();
         orders.stay = Stay::UntilTold {
             drain_ms: u64::try_from(drain).unwrap_or(u64::MAX),
         };
         orders.queues = self.config.queues().to_vec();
+        orders
+    }
+
+    /// Serves until it is told to end.
+    fn serve(self, standing: Standing, wiring: Wiring) -> Result<(), ServiceError> {
+        let served = self.serve_in(standing, &wiring.stage, wiring.desk, wiring.inbox);
+        wiring.stage.reach(Phase::Ended);
+        served
+    }
+
+    fn serve_in(
+        &self,
+        standing: Standing,
+        stage: &Arc<Stage>,
+        desk: Desk,
+        inbox: Inbox,
+    ) -> Result<(), ServiceError> {
+        let sender = self.sender();
+        sender.register(&self.registry)?;
+        let orders = self.orders();
         tracing::info!(
             program = orders.program,
-            state = %location,
+            state = %self.location,
             workers = orders.slots,
             queues = ?orders.queues,
-            dispatchers = registry.iter().count(),
+            dispatchers = self.registry.iter().count(),
             "service starts"
         );
-        let (turn, turns) = channel();
+        let metrics = Arc::new(Metrics::new());
+        let board = Arc::new(Board {
+            program: orders.program.clone(),
+            build: self.build.id.clone(),
+            queues: orders.queues.clone(),
+            drain: self.config.drain_timeout(),
+            desk,
+            store: self.store.clone(),
+            metrics: Arc::clone(&metrics),
+            sources: Box::new(Vec::new),
+        });
+        let (listener, listeners) = channel();
+        let hatch = control::Hatch::new().map_err(ServiceError::failed)?;
+        let told = Arc::clone(stage);
+        let ties = Ties {
+            tell: Box::new(move |turn| {
+                if let Turn::Ready(directory) = &turn {
+                    // The service answers before anybody is told that it is ready.
+                    let _ = listener.send(control::bind(directory));
+                }
+                told.turn(turn);
+            }),
+            inbox,
+            standing,
+            metrics: Arc::clone(&metrics),
+        };
         std::thread::scope(|scope| {
-            let (sender, registry) = (&sender, &registry);
-            scope.spawn(move || follow_schedules(sender, registry, &turns));
-            supervisor::run(&orders, None, Some(turn))
+            scope.spawn(|| schedules::follow(&sender, &self.registry, stage, &metrics));
+            let (hatch, board) = (&hatch, &board);
+            scope.spawn(move || match listeners.recv() {
+                Ok(Ok(listener)) => control::serve(&listener, board, hatch),
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "the service cannot be asked anything: no control socket");
+                }
+                Err(_) => {}
+            });
+            let ended = supervisor::run(&orders, None, Some(ties));
+            stage.reach(Phase::Ended);
+            hatch.close();
+            ended
         })?;
         tracing::info!("service ended");
         Ok(())
-    }
-}
-
-/// Submits what is due, from the time when jobs are run here until nothing new is to be started.
-fn follow_schedules(
-    sender: &Sender<'_>,
-    registry: &dispatcher_core::Registry,
-    turns: &Receiver<Turn>,
-) {
-    if turns.recv() != Ok(Turn::Ready) {
-        return;
-    }
-    let mut told = Vec::new();
-    loop {
-        let wait = match sender.tick_in_service(registry) {
-            Ok(report) => {
-                for (name, tick) in &report.decided {
-                    let fate = tick.fate.as_str();
-                    tracing::info!(name, tick = tick.tick, fate, "tick");
-                }
-                if report.problems != told {
-                    for problem in &report.problems {
-                        tracing::error!(%problem, "a schedule is not followed");
-                    }
-                    told = report.problems;
-                }
-                report.next_in.unwrap_or(SCHEDULES_INTERVAL)
-            }
-            Err(error) => {
-                tracing::error!(error = %log::chain(&error), "schedules cannot be followed now");
-                SCHEDULES_AGAIN
-            }
-        };
-        match turns.recv_timeout(wait.min(SCHEDULES_INTERVAL)) {
-            Err(RecvTimeoutError::Timeout) | Ok(Turn::Ready) => {}
-            Ok(Turn::Stopping) | Err(RecvTimeoutError::Disconnected) => return,
-        }
     }
 }

@@ -108,6 +108,17 @@ pub(crate) struct Told {
     pub(crate) lets_go: bool,
 }
 
+impl Answer {
+    /// Dispatchers of the claimed jobs, and how long each was due before.
+    pub(crate) fn waits(&self) -> impl Iterator<Item = (&str, Duration)> {
+        let jobs = match &self.claim {
+            Some(Ok(claim)) => &claim.jobs[..],
+            Some(Err(_)) | None => &[],
+        };
+        jobs.iter().map(|job| (job.dispatcher.as_str(), job.waited))
+    }
+}
+
 impl Clerk {
     pub(crate) fn new(post: Post) -> Self {
         Self {

@@ -1,5 +1,6 @@
 //! One thread that turns what happens into events and effects into deeds.
 
+mod ask;
 mod hear;
 mod memory;
 
@@ -8,15 +9,17 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::engine::{
-    Assignment, Effect, Engine, EngineConfig, Event, Now, Strays, Verdict, WorkerId,
+    Assignment, Effect, Engine, EngineConfig, Event, Next, Now, Strays, Verdict, WorkerId,
 };
 use dispatcher_core::message::{Start, SupervisorMessage};
-use dispatcher_core::{Isolation, Options};
+use dispatcher_core::{Isolation, OnLost, Options};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::metrics::{End, JobFate, Metrics};
 use crate::pinned::Pinned;
 use crate::process::{self, Group, Keeper, KeeperRequest, Limits, Tag};
 use crate::store::{self, Serves, StoreClient, SupervisorId};
@@ -25,8 +28,10 @@ use memory::OomWatch;
 
 use super::announce::Announcer;
 use super::clerk::{Clerk, Post};
+use super::desk::Inbox;
 use super::link::{Link, READ_BYTES};
 use super::open::Home;
+use super::ties::{Standing, Ties};
 use super::upkeep::Newer;
 use super::work::Work;
 use super::{Orders, Stay, SupervisorError};
@@ -55,6 +60,7 @@ pub(super) struct Setup<'a> {
     pub(super) elected: &'a mut Option<File>,
     pub(super) newer: Newer,
     pub(super) announcer: Announcer,
+    pub(super) ties: Option<Ties>,
 }
 
 pub(super) struct Driver<'a> {
@@ -79,6 +85,10 @@ pub(super) struct Driver<'a> {
     newer: Newer,
     signals: process::StopSignals,
     announcer: Announcer,
+    /// What the rest of the service asks.
+    inbox: Option<Inbox>,
+    metrics: Option<Arc<Metrics>>,
+    stopping: bool,
     tells_jobs: bool,
     next_memory_look: Option<Instant>,
     finished: bool,
@@ -92,6 +102,7 @@ struct Ready {
     bell: bool,
     signals: bool,
     keeper: bool,
+    asked: bool,
     workers: Vec<WorkerId>,
 }
 
@@ -105,6 +116,15 @@ impl<'a> Driver<'a> {
             hello_timeout: HELLO_TIMEOUT,
             drain_timeout: DRAIN_TIMEOUT,
             seed: crate::ids::random_u64(),
+        };
+        let (inbox, metrics, standing) = match setup.ties {
+            Some(ties) => (Some(ties.inbox), Some(ties.metrics), ties.standing),
+            None => (None, None, Standing::Owner),
+        };
+        let drain = setup.orders.stay.drain();
+        let signals = match standing {
+            Standing::Owner => process::StopSignals::catch(drain),
+            Standing::Guest => process::StopSignals::left_alone(drain),
         };
         let clerk = Clerk::new(Post {
             supervisor: setup.supervisor,
@@ -128,14 +148,16 @@ impl<'a> Driver<'a> {
             groups: setup.groups,
             oom: OomWatch::begin(),
             clerk,
-            work: Work::new(setup.store).map_err(SupervisorError::Poll)?,
+            work: Work::new(setup.store, metrics.clone()).map_err(SupervisorError::Poll)?,
             worker_slots: setup.orders.slots,
             links: BTreeMap::new(),
             elected: setup.elected,
             newer: setup.newer,
-            signals: process::StopSignals::catch(setup.orders.stay.drain())
-                .map_err(SupervisorError::Poll)?,
+            signals: signals.map_err(SupervisorError::Poll)?,
             announcer: setup.announcer,
+            inbox,
+            metrics,
+            stopping: false,
             tells_jobs: matches!(setup.orders.stay, Stay::UntilTold { .. }),
             next_memory_look: None,
             finished: false,
@@ -146,7 +168,7 @@ impl<'a> Driver<'a> {
     /// Runs until the engine has finished. Whatever happens, no process of a job is left.
     pub(super) fn run(mut self) -> Result<(), SupervisorError> {
         tracing::info!(keeper = self.keeper.pid(), "supervisor serves");
-        self.announcer.ready();
+        self.announcer.ready(&self.home.directory);
         self.event(Event::Woken);
         let served = self.serve();
         let ended = self.keeper.finish().map_err(SupervisorError::Keeper);
@@ -219,6 +241,9 @@ impl<'a> Driver<'a> {
             PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
             interest((self.keeper.fd(), self.keeper.wants_write())),
         ];
+        if let Some(inbox) = &self.inbox {
+            fds.push(PollFd::from_borrowed_fd(inbox.bell(), PollFlags::IN));
+        }
         let others = fds.len();
         let mut owners = Vec::new();
         for (worker, link) in &self.links {
@@ -244,6 +269,7 @@ impl<'a> Driver<'a> {
             bell: is_ready(&fds[1]),
             signals: is_ready(&fds[2]),
             keeper: is_ready(&fds[3]),
+            asked: self.inbox.is_some() && is_ready(&fds[4]),
             workers,
         })
     }
@@ -416,6 +442,15 @@ impl<'a> Driver<'a> {
         } else {
             tracing::debug!(job = %verdict.job, name, attempt = verdict.attempt, outcome, "job ends");
         }
+        if let Some(metrics) = &self.metrics {
+            let end = End {
+                dispatcher: name.to_owned(),
+                outcome,
+                run_time: verdict.run_time,
+                job: fate(&verdict.next),
+            };
+            metrics.deciding(worker.0, end);
+        }
         self.clerk.record(worker, verdict, pid, capture);
     }
 
@@ -429,6 +464,24 @@ impl<'a> Driver<'a> {
         if !self.links.is_empty() {
             self.clerk.look_for_cancellations();
         }
+    }
+}
+
+/// What follows for the job.
+fn fate(next: &Next) -> JobFate {
+    match next {
+        Next::Succeed
+        | Next::Fail
+        | Next::Cancel
+        | Next::Lost {
+            on_lost: OnLost::Fail,
+        } => JobFate::Ended,
+        Next::Retry { .. }
+        | Next::Snooze { .. }
+        | Next::Release
+        | Next::Lost {
+            on_lost: OnLost::Rerun,
+        } => JobFate::GoesOn,
     }
 }
 

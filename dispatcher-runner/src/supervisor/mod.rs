@@ -11,6 +11,7 @@ pub(crate) mod hearing;
 pub(crate) mod launch;
 mod link;
 mod open;
+mod ties;
 mod upkeep;
 mod wake;
 mod work;
@@ -18,7 +19,6 @@ mod work;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,7 @@ use crate::store::{Build, StoreError};
 use announce::Announcer;
 pub(crate) use announce::Turn;
 use open::Opened;
+pub(crate) use ties::{Standing, Ties};
 pub(crate) use wake::wake;
 
 /// First argument of a process that is to be a detached supervisor.
@@ -129,15 +130,15 @@ pub(crate) fn is_alive(directory: &Path) -> bool {
 pub(crate) fn run(
     orders: &Orders,
     elected: Option<File>,
-    service: Option<Sender<Turn>>,
+    mut ties: Option<Ties>,
 ) -> Result<(), SupervisorError> {
-    let announcer = Announcer::of(orders.stay, service);
+    let announcer = Announcer::of(orders.stay, ties.as_mut());
     let build = process::build_id().map_err(SupervisorError::Poll)?;
     let names = crate::app::registry().iter();
     let serves: Vec<String> = names.map(|definition| definition.name.to_owned()).collect();
     let opened = Opened::patiently(orders, &build, &serves)?;
     let directory = opened.home.directory.clone();
-    let result = serve(orders, &build, opened, serves, elected, announcer);
+    let result = serve(orders, &build, opened, serves, elected, announcer, ties);
     let _ = std::fs::remove_dir_all(directory);
     result
 }
@@ -149,6 +150,7 @@ fn serve(
     dispatchers: Vec<String>,
     mut elected: Option<File>,
     announcer: Announcer,
+    ties: Option<Ties>,
 ) -> Result<(), SupervisorError> {
     let Opened {
         home,
@@ -194,6 +196,7 @@ fn serve(
             elected: &mut elected,
             newer,
             announcer,
+            ties,
         })?;
         driver.run()
     });

@@ -11,12 +11,15 @@ use crate::code::line;
 use crate::source::{Finding, Realm, Source, is_for_tests};
 
 /// Modules of the runner, and what each of them may use.
-const RUNNER: [(&str, &[&str]); 19] = [
+const RUNNER: [(&str, &[&str]); 21] = [
     ("about", &[]),
     ("pool", &[]),
     ("config", &["pool"]),
     ("ids", &[]),
     ("log", &[]),
+    ("metrics", &[]),
+    // What a running service tells and is told.
+    ("control", &["metrics", "store", "supervisor"]),
     ("pinned", &[]),
     // Knows no processes.
     ("store", &["pinned"]),
@@ -26,7 +29,9 @@ const RUNNER: [(&str, &[&str]); 19] = [
     ("timer", &["process"]),
     (
         "supervisor",
-        &["app", "ids", "log", "pinned", "pool", "process", "store"],
+        &[
+            "app", "ids", "log", "metrics", "pinned", "pool", "process", "store",
+        ],
     ),
     (
         "client",
@@ -63,7 +68,7 @@ const RUNNER: [(&str, &[&str]); 19] = [
     (
         "cli",
         &[
-            "about", "client", "config", "log", "process", "store", "timer",
+            "about", "client", "config", "control", "log", "process", "store", "timer",
         ],
     ),
     (
@@ -73,6 +78,7 @@ const RUNNER: [(&str, &[&str]); 19] = [
             "cli",
             "client",
             "config",
+            "control",
             "log",
             "process",
             "service",
@@ -90,7 +96,9 @@ const RUNNER: [(&str, &[&str]); 19] = [
             "app",
             "client",
             "config",
+            "control",
             "log",
+            "metrics",
             "pool",
             "process",
             "sources",

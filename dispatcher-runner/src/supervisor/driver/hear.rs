@@ -23,9 +23,10 @@ impl Driver<'_> {
         if ready.signals
             && let Some(shutdown) = self.signals.requested()
         {
-            tracing::info!(attempts = self.links.len(), ?shutdown, "told to end");
-            self.announcer.stopping();
-            self.event(Event::ShutdownRequested(shutdown));
+            self.told_to_end(shutdown);
+        }
+        if ready.asked {
+            self.answer_asks();
         }
         if ready.wake && self.home.wake.clear() {
             self.woken();
@@ -65,6 +66,11 @@ impl Driver<'_> {
     }
 
     fn answered(&mut self, answer: Answer) {
+        if let Some(metrics) = &self.metrics {
+            for (dispatcher, waited) in answer.waits() {
+                metrics.claimed(dispatcher, waited);
+            }
+        }
         let told = self.clerk.answered(answer);
         if told.lets_go {
             *self.elected = None;
@@ -72,6 +78,9 @@ impl Driver<'_> {
         for event in told.events {
             if let Event::Recorded { worker } = &event {
                 self.links.remove(worker);
+                if let Some(metrics) = &self.metrics {
+                    metrics.recorded(worker.0);
+                }
             }
             self.event(event);
         }
