@@ -51,6 +51,8 @@ pub(crate) struct Environment<'a> {
     pub(crate) registry: Registry,
     /// What only the generic binary can do.
     pub(crate) bench: Option<Bench>,
+    /// Names and weights of the sources that are linked in, the heavier first.
+    pub(crate) sources: Vec<(&'static str, i32)>,
     /// A configuration made in code; files and variables are not asked then.
     pub(crate) config: Option<Config>,
     pub(crate) surroundings: Surroundings,

@@ -202,6 +202,7 @@ impl Program {
             program: "app".to_owned(),
             registry: self.registry.clone(),
             bench: self.bench,
+            sources: vec![("heavy", 20), ("ticker", 10)],
             config: None,
             surroundings,
             terminal,

@@ -15,7 +15,6 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::board::Board;
 use super::registry::{Serve, said};
 use super::setup::{Entry, Prepared};
 use super::stop::{Stop, StopSwitch};
@@ -35,7 +34,6 @@ const WELL_AFTER: Duration = Duration::from_secs(60);
 pub(crate) struct Running {
     orders: UnboundedSender<Order>,
     ended: Receiver<()>,
-    board: Board,
 }
 
 /// Told to one source, or to all of them, whether it went well.
@@ -56,7 +54,6 @@ impl Prepared {
     /// # Errors
     /// When the operating system gives no thread, or no descriptors.
     pub(crate) fn start(self) -> io::Result<Running> {
-        let board = self.board();
         let runtime = Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BLOCKING_MAX)
@@ -70,11 +67,7 @@ impl Prepared {
                 run(runtime, self.entries, received);
                 drop(over);
             })?;
-        Ok(Running {
-            orders,
-            ended,
-            board,
-        })
+        Ok(Running { orders, ended })
     }
 }
 
@@ -92,11 +85,6 @@ impl Running {
         {
             answer(Err("the sources have ended".to_owned()));
         }
-    }
-
-    /// What is known of them now.
-    pub(crate) fn board(&self) -> &Board {
-        &self.board
     }
 
     /// Waits until they have ended; says whether they have. A source that blocks the thread it

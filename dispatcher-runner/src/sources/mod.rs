@@ -30,7 +30,7 @@ pub use stop::Stop;
 #[cfg(feature = "ticker")]
 pub use ticker::{Overrun, Ticker};
 
-pub(crate) use conductor::Running;
+pub(crate) use board::Board;
 pub(crate) use host::{Job, Ways};
 pub use registry::Linked;
 pub(crate) use section::{OwnPool, Section};

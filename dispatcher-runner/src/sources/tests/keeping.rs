@@ -315,6 +315,7 @@ fn a_reset_tells_the_truth() {
 fn the_sources_have_a_thread_that_ends_with_them() {
     let sections = [("ten", SERVES)];
     let prepared = virtually(async { prepared(&sections) });
+    let board = prepared.board();
     let running = prepared.start().unwrap();
     let minute = Duration::from_secs(60);
     let (told, answer) = mpsc::channel();
@@ -322,7 +323,7 @@ fn the_sources_have_a_thread_that_ends_with_them() {
     assert_eq!(answer.recv_timeout(minute), Ok(Ok(())));
     running.stop(minute);
     assert!(running.wait(minute));
-    assert!(running.board().look().iter().all(|it| it.healthy));
+    assert!(board.look().iter().all(|it| it.healthy));
     let (told, answer) = mpsc::channel();
     running.reset(None, Box::new(move |result| told.send(result).unwrap()));
     assert!(answer.recv_timeout(minute).unwrap().is_err());
