@@ -93,8 +93,10 @@ impl EnvFile {
         if !name.starts_with(OURS) || known.contains(&name.as_str()) {
             return None;
         }
-        let todo = match suggest(name, known.iter().copied()) {
-            Some(meant) => format!("did you mean {meant}?"),
+        // Without what all of them share, or any would be near to any other.
+        let short = |name: &'static str| name.strip_prefix(OURS).unwrap_or(name);
+        let todo = match suggest(&name[OURS.len()..], known.iter().copied().map(short)) {
+            Some(meant) => format!("did you mean {OURS}{meant}?"),
             None => format!("known are {}", known.join(", ")),
         };
         Some((format!("no variable of Dispatcher is called {name}"), todo))

@@ -1,6 +1,10 @@
 //! The configuration: places, precedence, and the words of every kind of error.
 
 mod fuzz;
+mod layers;
+mod pools;
+mod sources;
+mod work;
 
 use std::ffi::OsString;
 use std::fs;

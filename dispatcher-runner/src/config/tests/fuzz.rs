@@ -164,7 +164,10 @@ fn write(config: &Config) -> String {
 
 fn pool_lines(pool: &PoolConfig) -> Vec<String> {
     let mut lines = Vec::new();
-    for key in pools::POOL.iter().filter(|key| key.name != "workers") {
+    for key in crate::config::pools::POOL
+        .iter()
+        .filter(|key| key.name != "workers")
+    {
         let value = (key.show)(pool);
         let is_empty = value.as_array().is_some_and(Vec::is_empty) || value == "";
         if !value.is_null() && !is_empty {
@@ -176,7 +179,7 @@ fn pool_lines(pool: &PoolConfig) -> Vec<String> {
 
 fn work_lines(configured: &Configured) -> Vec<String> {
     let mut lines = Vec::new();
-    for key in work::WORK {
+    for key in crate::config::work::WORK {
         let value = (key.show)(configured);
         let is_said = match key.name {
             "payload" => value == "stdin" || value == "environment",
