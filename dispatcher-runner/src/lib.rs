@@ -46,7 +46,11 @@ pub use client::{
     Attempt, Captured, Dispatch, Ended, JobBuilder, JobHandle, JobStatus, Mode, SpawnError,
     Started, StoreFailure, latest_job, latest_output, spawn_all,
 };
-pub use config::{Config, ConfigError, ConfigProblem, OptionValue, StoreLocation, StoreOrigin};
+pub use config::{
+    CommandConfig, Config, ConfigError, ConfigProblem, Configured, LogFormat, LogLevel,
+    OptionValue, Origin, PAYLOAD_FILE, PayloadBy, PoolOf, SourceSection, StoreLocation,
+    UnknownLogWord, WorkOf,
+};
 pub use host::main;
 pub use pool::{DEFAULT_POOL, ExecError, PoolConfig, Reply};
 pub use service::{RunningService, Service, ServiceError};

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::about::About;
-use crate::config::StoreOrigin;
+use crate::config::Origin;
 use crate::process::KillingUnit;
 use crate::store::{
     Build, Capture, ClaimRequest, Claimed, DispatcherRow, MemoryStore, NewJob, NewSupervisor, Next,
@@ -481,7 +481,7 @@ fn the_state_location_follows_the_environment() {
          because: it is set so in the environment\n\
          try: write sqlite:/path/state.db\n"
     );
-    let location = StoreLocation::new("/x".into(), StoreOrigin::Default);
+    let location = StoreLocation::new("/x".into(), Origin::Default);
     assert_eq!(location.to_string(), "/x (default)");
 }
 
