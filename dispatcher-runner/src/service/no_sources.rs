@@ -4,6 +4,7 @@ use dispatcher_core::Registry;
 
 use super::ServiceError;
 use super::stage::Stage;
+use crate::client::SpawnError;
 use crate::config::{Config, StoreLocation};
 use crate::metrics::SourceReport;
 use crate::store::{Build, StoreClient};
@@ -22,7 +23,11 @@ pub(super) struct Means {
 pub(super) struct Bringing;
 
 impl Bringing {
-    pub(super) fn of(_: Means, _: &Desk) -> Result<Self, ServiceError> {
+    pub(super) fn of(means: Means, _: &Desk) -> Result<Self, ServiceError> {
+        means
+            .config
+            .check_sources(&[])
+            .map_err(SpawnError::config)?;
         Ok(Self)
     }
 

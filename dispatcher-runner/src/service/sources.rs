@@ -49,10 +49,15 @@ impl Bringing {
         let sources = Sources::of_process().map_err(ServiceError::failed)?;
         let drain = means.config.drain_timeout();
         let config = means.config.clone();
+        let names: Vec<_> = sources.names().into_iter().map(|(name, _)| name).collect();
+        config.check_sources(&names).map_err(SpawnError::config)?;
         let path = config.file().map(std::path::Path::to_path_buf);
-        let prepared =
-            Prepared::new(&sources, |name| section(&config, name), &ways(means, desk))
-                .map_err(|problems| SpawnError::config(ConfigError::Problems { path, problems }))?;
+        let prepared = Prepared::new(
+            &sources,
+            |name| Section::of(&config, name),
+            &ways(means, desk),
+        )
+        .map_err(|problems| SpawnError::config(ConfigError::Problems { path, problems }))?;
         Ok(Self {
             board: prepared.board(),
             prepared: Mutex::new(Some(prepared)),
@@ -116,11 +121,6 @@ impl Bringing {
         }
         tracing::warn!("sources that did not end are left behind");
     }
-}
-
-/// A source's section.
-fn section(_config: &Config, _name: &str) -> Option<Section> {
-    None
 }
 
 fn ways(means: Means, desk: &Desk) -> Ways {

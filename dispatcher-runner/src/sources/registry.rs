@@ -65,14 +65,22 @@ impl Kind {
 
 /// A source made of its section.
 fn make<S: Source>(section: &Section, host: &Host) -> Result<Arc<dyn Serve>, Vec<ConfigProblem>> {
-    let mut source: S = section.read(S::NAME)?;
+    let mut source: S = section.read()?;
     // What a source of a user's does when it is asked about its section must not end a service.
     let checked = std::panic::catch_unwind(AssertUnwindSafe(|| source.init(host)));
     match checked {
         Ok(Ok(())) => Ok(Arc::new(source)),
-        Ok(Err(error)) => Err(vec![section.problem(S::NAME, &log::chain(error.as_ref()))]),
-        Err(panic) => Err(vec![section.problem(S::NAME, &said(panic.as_ref()))]),
+        Ok(Err(error)) => Err(vec![
+            section.problem(&in_section::<S>(&log::chain(error.as_ref()))),
+        ]),
+        Err(panic) => Err(vec![
+            section.problem(&in_section::<S>(&said(panic.as_ref()))),
+        ]),
     }
+}
+
+fn in_section<S: Source>(what: &str) -> String {
+    format!("[sources.{}]: {}", S::NAME, what.replace('\n', "; "))
 }
 
 /// What somebody said who panicked.

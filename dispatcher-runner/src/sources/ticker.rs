@@ -11,6 +11,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
+use dispatcher_core::PayloadKind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -29,7 +30,6 @@ const MISSED: &str = "missed_ticks";
 
 /// The source `ticker`: every `interval` a request to its pool, or a job.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Ticker {
     #[serde(default = "one_second")]
     interval: Interval,
@@ -243,8 +243,10 @@ impl<'a> Ticking<'a> {
     }
 
     fn job(&self, dispatcher: String, tick: Tick) -> TickJob {
-        let definition = self.host.dispatcher(&dispatcher);
-        let takes_nothing = definition.is_ok_and(|it| it.fields.is_empty());
+        let takes_nothing = match self.host.dispatcher(&dispatcher) {
+            Ok(it) => it.payload == PayloadKind::Fields && it.fields.is_empty(),
+            Err(_) => false,
+        };
         let payload = match &self.ticker.payload {
             Some(payload) => payload.clone(),
             None if takes_nothing => json!({}),

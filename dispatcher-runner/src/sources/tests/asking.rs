@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
-use super::support::{Service, stored, virtually};
+use super::support::{Service, section, stored, virtually};
 use crate::client::SpawnError;
 use crate::pool::{ExecError, Part, PoolRequest, Reply, Wish};
 use crate::sources::board::{Seat, SourceStage};
@@ -19,7 +19,7 @@ fn asking(pool: u32) -> (Host, Arc<Mutex<Vec<PoolRequest>>>) {
         ..Service::new().ways()
     };
     let seat = Seat::new("doorbell", 10, SourceStage::Serving);
-    let pool = (pool > 0).then(|| super::support::own_pool(pool));
+    let pool = section("doorbell", "", pool).pool;
     (Host::new("doorbell", pool, ways, seat), requests)
 }
 

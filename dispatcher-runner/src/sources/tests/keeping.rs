@@ -113,7 +113,7 @@ fn prepared(sections: &[(&str, &str)]) -> Prepared {
         .unwrap();
     let of = |name: &str| {
         let text = sections.iter().find(|(it, _)| *it == name);
-        text.map(|(_, text)| section(text, None))
+        text.map(|(name, text)| section(name, text, 0))
     };
     Prepared::new(&sources, of, &Service::new().ways()).unwrap()
 }

@@ -2,14 +2,13 @@
 
 use serde::Deserialize;
 
-use super::support::{Service, own_pool, section, virtually};
+use super::support::{Service, section, virtually};
 use crate::config::ConfigProblem;
 use crate::sources::{
-    Host, Prepared, Section, Source, SourceError, SourceStage, Sources, SourcesBuilder, Stop,
+    Host, Prepared, Source, SourceError, SourceStage, Sources, SourcesBuilder, Stop,
 };
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Bell {
     door: String,
 }
@@ -35,7 +34,6 @@ impl Source for Bell {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Heavy {}
 
 impl Source for Heavy {
@@ -65,8 +63,8 @@ fn both() -> SourcesBuilder {
 fn prepared(bell: Option<&str>) -> Result<Prepared, Vec<ConfigProblem>> {
     let sources = both().build().unwrap();
     let of = |name: &str| match name {
-        "bell" => bell.map(|text| section(text, Some(own_pool(2)))),
-        _ => Some(Section::default()),
+        "bell" => bell.map(|text| section(name, text, 2)),
+        _ => Some(section(name, "", 0)),
     };
     let ways = virtually(async { Service::new().ways() });
     Prepared::new(&sources, of, &ways)

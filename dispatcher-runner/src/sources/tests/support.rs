@@ -9,9 +9,10 @@ use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep};
 
 use crate::client::SpawnError;
-use crate::pool::{ExecError, Part, PoolRequest, Reply, Wish};
+use crate::config::Config;
+use crate::pool::{ExecError, Part, PoolConfig, PoolRequest, Reply, Wish};
 use crate::sources::board::{Seat, SourceStage};
-use crate::sources::{DispatchOptions, Dispatched, Host, Job, OwnPool, Section, Ways};
+use crate::sources::{DispatchOptions, Dispatched, Host, Job, Section, Ways};
 
 /// Runs a future in virtual time: when all of it waits, the clock jumps to the next deadline.
 pub(crate) fn virtually<T>(future: impl Future<Output = T>) -> T {
@@ -161,7 +162,7 @@ impl Service {
     /// The handle of a source called `ticker`, with a pool of so many workers; 0 is none.
     pub(crate) fn host(&self, workers: u32) -> (Host, Seat) {
         let seat = Seat::new("ticker", 10, SourceStage::Waiting);
-        let pool = (workers > 0).then(|| own_pool(workers));
+        let pool = section("ticker", "", workers).pool;
         let host = Host::new("ticker", pool, self.ways(), seat.clone());
         (host, seat)
     }
@@ -175,19 +176,18 @@ impl Service {
     }
 }
 
-pub(crate) fn own_pool(workers: u32) -> OwnPool {
-    OwnPool {
-        name: "php".into(),
-        workers,
+/// A section, as code gives it, with a pool `php` of so many workers; 0 is none.
+pub(crate) fn section(name: &str, text: &str, workers: u32) -> Section {
+    let mut table: toml::Table = toml::from_str(text).unwrap();
+    if workers > 0 {
+        table.insert("pool".into(), "php".into());
     }
-}
-
-/// A section, as it stands in a file.
-pub(crate) fn section(text: &str, pool: Option<OwnPool>) -> Section {
-    Section {
-        table: toml::from_str(text).unwrap(),
-        pool,
-    }
+    let php = PoolConfig {
+        max_workers: workers,
+        ..PoolConfig::default()
+    };
+    let config = Config::new("app").with_pool("php", php);
+    Section::of(&config.with_source(name, table), name).unwrap()
 }
 
 pub(crate) fn stored() -> Dispatched {

@@ -16,14 +16,14 @@ use crate::sources::stop::StopSwitch;
 use crate::sources::tests::support::{EPOCH, Service, section, stored, virtually};
 
 fn ticker(text: &str) -> Ticker {
-    section(text, None).read("ticker").unwrap()
+    section("ticker", text, 0).read().unwrap()
 }
 
 /// What becomes of the section, with a pool of so many workers.
 fn checked(text: &str, workers: u32) -> Result<Ticker, String> {
     virtually(async {
         let (host, _) = Service::new().host(workers);
-        let read = section(text, None).read::<Ticker>("ticker");
+        let read = section("ticker", text, 0).read::<Ticker>();
         let mut ticker = read.map_err(|problems| problems[0].to_string())?;
         ticker.init(&host).map_err(|error| error.to_string())?;
         Ok(ticker)
@@ -114,7 +114,7 @@ fn a_wrong_value_is_an_error_of_the_configuration() {
         ("interval = -1", 1, "a duration such as"),
         ("interval = true", 1, "a duration such as"),
         ("overlap = \"wait\"", 1, "`skip`, `queue`, `coalesce`"),
-        ("intervall = \"1s\"", 1, "intervall"),
+        ("intervall = \"1s\"", 1, "did you mean `interval`?"),
         ("", 0, "nobody to tell"),
         ("dispatcher = \"Count\"", 1, "exclude each other"),
         (
