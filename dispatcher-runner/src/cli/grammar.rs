@@ -179,6 +179,12 @@ pub(crate) const GLOBAL: &[Flag] = &[
         "read this configuration file",
     ),
     valued(
+        "env-file",
+        "PATH",
+        Words::Files,
+        "read variables of Dispatcher from this file",
+    ),
+    valued(
         "app",
         "PROGRAM",
         Words::Files,

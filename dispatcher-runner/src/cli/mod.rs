@@ -53,6 +53,8 @@ pub(crate) struct Environment<'a> {
     pub(crate) registry: Registry,
     /// What only the generic binary can do.
     pub(crate) bench: Option<Bench>,
+    /// Names and weights of the sources that are linked in, the heavier first.
+    pub(crate) sources: Vec<(&'static str, i32)>,
     /// A configuration made in code; files and variables are not asked then.
     pub(crate) config: Option<Config>,
     pub(crate) surroundings: Surroundings,
@@ -213,7 +215,9 @@ fn dispatch(arguments: Vec<OsString>, environment: &mut Environment<'_>) -> Done
             .note(help::overview(&program, binary).trim_end());
         return Ok(exit::USAGE);
     };
-    let registry = match environment.registry.is_empty() {
+    // The generic binary alone knows none of the dispatchers that sections and aliases name.
+    let is_alone = environment.registry.is_empty() && !config.makes_dispatchers();
+    let registry = match is_alone {
         true => environment.registry.clone(),
         false => config.resolve(environment.registry.clone())?,
     };
@@ -230,11 +234,13 @@ fn dispatch(arguments: Vec<OsString>, environment: &mut Environment<'_>) -> Done
 
 fn load_config(parsed: &Arguments, environment: &Environment<'_>) -> Result<Config, CliError> {
     let explicit = parsed.path("config");
-    if let (None, Some(config)) = (&explicit, &environment.config) {
+    let env_file = parsed.path("env-file");
+    if let (None, None, Some(config)) = (&explicit, &env_file, &environment.config) {
         return Ok(config.clone());
     }
     let search = Search {
         explicit: explicit.as_deref(),
+        env_file: env_file.as_deref(),
         working_directory: if environment.registry.is_empty() {
             WorkingDirectory::Searched
         } else {

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::about::About;
-use crate::config::StoreOrigin;
+use crate::config::Origin;
 use crate::control::{Answer, ControlError, Request, Seen};
 use crate::process::KillingUnit;
 use crate::store::{
@@ -211,6 +211,7 @@ impl Program {
             program: "app".to_owned(),
             registry: self.registry.clone(),
             bench: self.bench,
+            sources: vec![("heavy", 20), ("ticker", 10)],
             config: None,
             surroundings,
             terminal,
@@ -514,7 +515,7 @@ fn the_state_location_follows_the_environment() {
          because: it is set so in the environment\n\
          try: write sqlite:/path/state.db\n"
     );
-    let location = StoreLocation::new("/x".into(), StoreOrigin::Default);
+    let location = StoreLocation::new("/x".into(), Origin::Default);
     assert_eq!(location.to_string(), "/x (default)");
 }
 

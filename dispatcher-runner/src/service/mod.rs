@@ -5,6 +5,8 @@
 
 mod running;
 mod schedules;
+#[cfg_attr(not(feature = "service"), path = "no_sources.rs")]
+mod sources;
 mod stage;
 
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use crate::store::{Build, StoreClient};
 use crate::supervisor::desk::{Desk, Inbox, desk};
 use crate::supervisor::{self, Orders, Standing, Stay, SupervisorError, Ties, Turn};
 
+use sources::{Bringing, Means};
 use stage::{Phase, Stage};
 
 pub use running::RunningService;
@@ -43,13 +46,15 @@ pub use running::RunningService;
 #[derive(Debug)]
 pub struct Service {
     config: Config,
+    /// The dispatchers of the program, unless it keeps them to itself.
+    registry: Option<Registry>,
 }
 
 /// Why a service could not run, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// The program has no dispatchers.
-    #[error("there is nothing to serve: this program has no dispatchers")]
+    /// The program has no dispatchers, and none of its sources is on.
+    #[error("there is nothing to serve: this program has no dispatchers, and no source is on")]
     NothingToServe,
     /// The configuration, the state or the program is not as it must be.
     #[error(transparent)]
@@ -75,7 +80,16 @@ impl Service {
     /// A service with this configuration.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config }
+        Self {
+            config,
+            registry: None,
+        }
+    }
+
+    /// One of these dispatchers only: those of the generic binary are for its benchmark.
+    pub(crate) fn with_registry(mut self, registry: Registry) -> Self {
+        self.registry = Some(registry);
+        self
     }
 
     /// Serves until a signal or the command `stop` says otherwise; what it has to say goes to
@@ -86,8 +100,9 @@ impl Service {
     /// When there is nothing to serve, or the state cannot be used.
     pub fn run(self) -> Result<(), ServiceError> {
         log::to_stderr(log::Settings::default());
-        let prepared = Prepared::of(self.config)?;
-        prepared.serve(Standing::Owner, Wiring::new()?)
+        let wiring = Wiring::new()?;
+        let prepared = Prepared::of(self, &wiring.desk)?;
+        prepared.serve(Standing::Owner, wiring)
     }
 
     /// Starts it on a thread of its own and returns at once. Signals, the service manager and the
@@ -115,7 +130,8 @@ impl Service {
     /// # Errors
     /// When there is nothing to serve, or the state cannot be used.
     pub fn start(self) -> Result<RunningService, ServiceError> {
-        RunningService::begin(Prepared::of(self.config)?, Wiring::new()?)
+        let wiring = Wiring::new()?;
+        RunningService::begin(Prepared::of(self, &wiring.desk)?, wiring)
     }
 }
 
@@ -126,6 +142,7 @@ struct Prepared {
     location: StoreLocation,
     build: &'static Build,
     store: StoreClient,
+    sources: Bringing,
 }
 
 /// What joins the parts of a service.
@@ -147,16 +164,27 @@ impl Wiring {
 }
 
 impl Prepared {
-    fn of(config: Config) -> Result<Self, ServiceError> {
-        if app::registry().is_empty() {
-            return Err(ServiceError::NothingToServe);
-        }
-        let registry = config.resolve(app::registry().clone());
+    fn of(service: Service, desk: &Desk) -> Result<Self, ServiceError> {
+        let Service { config, registry } = service;
+        let registry = registry.unwrap_or_else(|| app::registry().clone());
+        let registry = config.resolve(registry);
         let registry = registry.map_err(SpawnError::config)?;
         let location = config.store().map_err(SpawnError::config)?;
         let build = app::build()?;
         let store = app::open(location.file()).map_err(SpawnError::from)?;
+        let means = Means {
+            config: config.clone(),
+            registry: registry.clone(),
+            location: location.clone(),
+            build,
+            store: store.clone(),
+        };
+        let sources = Bringing::of(means, desk)?;
+        if registry.is_empty() && sources.is_empty() {
+            return Err(ServiceError::NothingToServe);
+        }
         Ok(Self {
+            sources,
             config,
             registry,
             location,
@@ -218,7 +246,7 @@ impl Prepared {
             desk,
             store: self.store.clone(),
             metrics: Arc::clone(&metrics),
-            sources: Box::new(Vec::new),
+            sources: self.sources.reports(),
         });
         let (listener, listeners) = channel();
         let hatch = control::Hatch::new().map_err(ServiceError::failed)?;
@@ -237,6 +265,7 @@ impl Prepared {
         };
         std::thread::scope(|scope| {
             scope.spawn(|| schedules::follow(&sender, &self.registry, stage, &metrics));
+            scope.spawn(|| self.sources.follow(stage));
             let (hatch, board) = (&hatch, &board);
             scope.spawn(move || match listeners.recv() {
                 Ok(Ok(listener)) => control::serve(&listener, board, hatch),

@@ -82,13 +82,14 @@ const RUNNER: [(&str, &[&str]); 21] = [
             "log",
             "process",
             "service",
+            "sources",
             "store",
             "supervisor",
         ],
     ),
     // What brings work in sees the client handle only.
     ("http", &["client", "config"]),
-    ("sources", &["client", "config", "pool"]),
+    ("sources", &["client", "config", "log", "pool"]),
     (
         "service",
         &[
@@ -159,8 +160,11 @@ const RESERVED: [(&[&str], &[&str], &str); 9] = [
     ),
     (
         &["tokio"],
-        &["dispatcher-runner/src/process/runtime.rs"],
-        "the embedded mode needs no async runtime; only a job that is a future has one",
+        &[
+            "dispatcher-runner/src/process/runtime.rs",
+            "dispatcher-runner/src/sources/",
+        ],
+        "the embedded mode needs no async runtime; only a job that is a future and sources have one",
     ),
     (
         &["libc"],

@@ -65,13 +65,23 @@ pub(crate) fn version(environment: &mut Environment<'_>, arguments: &Arguments) 
             "version": version,
             "commit": commit,
             "build": build,
-            "sources": [],
+            "sources": environment.sources.iter().map(|(name, weight)| {
+                json!({ "name": name, "weight": weight })
+            }).collect::<Vec<_>>(),
         });
         environment.terminal.json(&value)?;
         return Ok(0);
     }
+    let sources = environment.sources.iter();
+    let sources: Vec<_> = sources
+        .map(|(it, weight)| format!("{it} {weight}"))
+        .collect();
+    let sources = match &sources[..] {
+        [] => "none".to_owned(),
+        some => some.join(", "),
+    };
     let text = format!(
-        "{} (dispatcher-runner {version}, commit {commit})\nbuild: {}\nsources: none",
+        "{} (dispatcher-runner {version}, commit {commit})\nbuild: {}\nsources: {sources}",
         environment.program,
         build.unwrap_or("unknown"),
     );
