@@ -220,7 +220,13 @@ impl Host for ThisProgram {
                         let why = format!("nothing was started; the state is {state}");
                         (exit_of(setup), why, setup.advice())
                     }
-                    ServiceError::Failed(cause) => (
+                    ServiceError::Admin { source, .. } => (
+                    cli::exit::CONFIGURATION,
+                    source.to_string(),
+                    "choose a free loopback address, as in [service] admin = \"127.0.0.1:9090\""
+                        .to_owned(),
+                ),
+                ServiceError::Failed(cause) => (
                         cli::exit::STORE,
                         crate::log::chain(cause.as_ref()),
                         "what it ran is taken over by the next supervisor; see its log".to_owned(),
