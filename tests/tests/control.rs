@@ -1,66 +1,14 @@
 //! `workers`, `stop`, `status --metrics`: a running service is asked from outside.
 
-use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus, Output};
+use std::process::Output;
 
 use dispatcher_core::JobState;
-use dispatcher_tests::{Home, PATIENCE, eventually, kill, said};
+use dispatcher_tests::{Home, PATIENCE, Serving, control_sockets, eventually, kill, said, sample};
 use serde_json::{Value, json};
 
 const FIXTURE: &str = env!("CARGO_BIN_EXE_fixture");
-
-/// A service of the fixture.
-struct Service {
-    child: Child,
-}
-
-impl Service {
-    /// Starts one; it answers at its socket.
-    fn start(home: &Home, arguments: &[&str]) -> Self {
-        let log = File::create(home.file("service.log")).expect("the directory can be written");
-        let mut command = home.command(["serve"]);
-        let child = command.args(arguments).stderr(log).spawn();
-        let service = Self {
-            child: child.expect("the program starts"),
-        };
-        eventually("the service answers", PATIENCE, || {
-            sockets(home).iter().any(|socket| {
-                let name = socket.to_string_lossy();
-                name.contains(&format!("/{}-", service.child.id()))
-            })
-        });
-        service
-    }
-
-    fn end(mut self) -> ExitStatus {
-        eventually("the service ends", PATIENCE, || {
-            self.child
-                .try_wait()
-                .expect("it is a child of this process")
-        })
-    }
-}
-
-/// A service that a failed test leaves must not outlive it.
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The control sockets below the state.
-fn sockets(home: &Home) -> Vec<PathBuf> {
-    let Ok(supervisors) = fs::read_dir(home.state().join("supervisors")) else {
-        return Vec::new();
-    };
-    let sockets = supervisors
-        .flatten()
-        .map(|it| it.path().join("control.sock"));
-    sockets.filter(|socket| socket.exists()).collect()
-}
 
 fn ask(home: &Home, arguments: &[&str]) -> Output {
     home.output(arguments.iter().copied(), b"")
@@ -79,12 +27,12 @@ fn wait_for(gate: &str) -> Value {
 #[test]
 fn the_workers_of_a_service_are_told_as_they_are() {
     let home = Home::new(FIXTURE);
-    let service = Service::start(&home, &["--workers", "3"]);
+    let service = Serving::start(&home, &["--workers", "3"]);
     let job = home.submit("Act", &wait_for("gate"));
     home.wait_running(&job);
     let seen = asked(&home, &["workers", "--json"]);
     let seen = &seen["services"][0];
-    assert_eq!(seen["pid"], service.child.id());
+    assert_eq!(seen["pid"], service.pid());
     assert_eq!(
         (&seen["serving"], &seen["slots"]),
         (&json!(true), &json!(3))
@@ -102,7 +50,7 @@ fn the_workers_of_a_service_are_told_as_they_are() {
     let shown = said(&ask(&home, &["workers"]).stdout);
     assert!(shown.contains(&job), "{shown}");
     let status = asked(&home, &["status", "--json"]);
-    assert_eq!(status["services"][0]["pid"], service.child.id());
+    assert_eq!(status["services"][0]["pid"], service.pid());
     home.open_gate("gate");
     assert_eq!(home.wait(&job).state, JobState::Succeeded);
 }
@@ -110,8 +58,8 @@ fn the_workers_of_a_service_are_told_as_they_are() {
 #[test]
 fn the_socket_is_for_the_user_alone_and_goes_with_the_service() {
     let home = Home::new(FIXTURE);
-    let service = Service::start(&home, &[]);
-    let [socket] = &sockets(&home)[..] else {
+    let service = Serving::start(&home, &[]);
+    let [socket] = &control_sockets(&home)[..] else {
         panic!("one service has one socket");
     };
     let mode = socket.metadata().expect("it is there").permissions().mode();
@@ -127,7 +75,7 @@ fn a_detached_supervisor_is_no_service() {
     let home = Home::new(FIXTURE);
     let job = home.submit("Act", &wait_for("gate"));
     home.wait_running(&job);
-    assert_eq!(sockets(&home), [] as [PathBuf; 0]);
+    assert_eq!(control_sockets(&home), [] as [PathBuf; 0]);
     for command in ["workers", "reset", "stop"] {
         let output = ask(&home, &[command]);
         let text = said(&output.stderr);
@@ -143,7 +91,7 @@ fn a_detached_supervisor_is_no_service() {
 #[test]
 fn stop_returns_when_what_ran_has_finished() {
     let home = Home::new(FIXTURE);
-    let service = Service::start(&home, &["--workers", "1"]);
+    let service = Serving::start(&home, &["--workers", "1"]);
     let running = home.submit("Act", &wait_for("gate"));
     home.wait_running(&running);
     let waiting = home.submit("Act", &wait_for("gate"));
@@ -166,7 +114,7 @@ fn stop_returns_when_what_ran_has_finished() {
 #[test]
 fn stop_now_does_not_wait_for_what_runs() {
     let home = Home::new(FIXTURE);
-    let service = Service::start(&home, &[]);
+    let service = Serving::start(&home, &[]);
     let job = home.submit("Act", &wait_for("never"));
     home.wait_running(&job);
     let stopped = ask(&home, &["stop", "--now"]);
@@ -178,25 +126,25 @@ fn stop_now_does_not_wait_for_what_runs() {
 #[test]
 fn of_two_services_one_can_be_ended() {
     let home = Home::new(FIXTURE);
-    let first = Service::start(&home, &[]);
-    let second = Service::start(&home, &[]);
+    let first = Serving::start(&home, &[]);
+    let second = Serving::start(&home, &[]);
     let seen = asked(&home, &["workers", "--json"]);
     assert_eq!(seen["services"].as_array().map(Vec::len), Some(2));
-    let pid = first.child.id().to_string();
+    let pid = first.pid().to_string();
     let stopped = ask(&home, &["stop", "--service", &pid]);
     assert!(stopped.status.success(), "{}", said(&stopped.stderr));
     assert_eq!(first.end().code(), Some(0));
     let seen = asked(&home, &["workers", "--json"]);
     let services = seen["services"].as_array().expect("a list");
     let pids: Vec<_> = services.iter().map(|it| it["pid"].clone()).collect();
-    assert_eq!(pids, [json!(second.child.id())]);
+    assert_eq!(pids, [json!(second.pid())]);
 }
 
 #[test]
 fn a_killed_service_is_not_there() {
     let home = Home::new(FIXTURE);
-    let service = Service::start(&home, &[]);
-    kill(service.child.id().cast_signed());
+    let service = Serving::start(&home, &[]);
+    kill(service.pid().cast_signed());
     assert_eq!(service.end().code(), None);
     let output = ask(&home, &["stop"]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output.stderr));
@@ -206,25 +154,21 @@ fn a_killed_service_is_not_there() {
 #[test]
 fn what_is_counted_adds_up() {
     let home = Home::new(FIXTURE);
-    let _service = Service::start(&home, &[]);
+    let _service = Serving::start(&home, &[]);
     let good = home.submit_many("Act", &json!({"deed": "succeed"}), 20);
     let bad = home.submit_many("Act", &json!({"deed": {"exit": 3}}), 5);
     for job in good.iter().chain(&bad) {
         home.wait(job);
     }
-    let value = |page: &str, sample: &str| {
-        let line = page.lines().find_map(|line| line.strip_prefix(sample));
-        line.and_then(|value| value.trim().parse::<f64>().ok())
-    };
     let page = eventually("every end is counted", PATIENCE, || {
         let page = said(&ask(&home, &["status", "--metrics"]).stdout);
-        let count = value(
+        let count = sample(
             &page,
             r#"dispatcher_attempt_run_seconds_count{dispatcher="Act"}"#,
         );
         (count == Some(25.0)).then_some(page)
     });
-    for (sample, count) in [
+    for (name, count) in [
         (
             r#"dispatcher_jobs_total{dispatcher="Act",outcome="succeeded"}"#,
             20.0,
@@ -246,16 +190,16 @@ fn what_is_counted_adds_up() {
         ("dispatcher_serving", 1.0),
         ("dispatcher_oldest_waiting_age_seconds", 0.0),
     ] {
-        assert_eq!(value(&page, sample), Some(count), "{sample} in\n{page}");
+        assert_eq!(sample(&page, name), Some(count), "{name} in\n{page}");
     }
-    let batches = value(&page, "dispatcher_store_batch_seconds_count");
+    let batches = sample(&page, "dispatcher_store_batch_seconds_count");
     assert!(batches.is_some_and(|count| count >= 1.0), "{page}");
 }
 
 #[test]
 fn a_log_line_of_a_service_is_one_line_of_text() {
     let home = Home::new(FIXTURE);
-    let service = Service::start(&home, &[]);
+    let service = Serving::start(&home, &[]);
     let job = home.run("Act", &json!({"deed": "succeed"}));
     assert_eq!(job.state, JobState::Succeeded);
     assert!(ask(&home, &["stop"]).status.success());
