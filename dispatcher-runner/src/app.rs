@@ -207,7 +207,7 @@ fn become_supervisor(orders: &str) -> i32 {
         );
         return 64;
     };
-    crate::log::to_stderr();
+    crate::log::to_stderr(crate::log::Settings::default());
     if let Err(error) = build() {
         let advice = error.advice();
         tracing::error!(%error, advice, "this program cannot have a supervisor");

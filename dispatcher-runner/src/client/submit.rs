@@ -66,7 +66,10 @@ impl Request {
         let mut options = (definition.options)();
         let mut shared = (definition.dispatcher_options)();
         config.apply(definition.name, &mut options, &mut shared);
-        (definition.check)(&payload, &mut options)?;
+        (definition.check)(&payload, &mut options).map_err(|error| PayloadError {
+            dispatcher: definition.name,
+            ..error
+        })?;
         let payload = definition.stored_payload(payload);
         let origin = format!("pid {} ({})", std::process::id(), app::program_name());
         Ok(Self {

@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use super::OptionValue;
 use super::checked::{directory_mistake, is_name, is_variable, label_mistake};
 use super::error::one_line;
+use super::work::WORK;
 
 /// One option.
 #[derive(Debug)]
@@ -110,7 +111,9 @@ fn unknown_option(name: &str) -> String {
         "unique_key" => "it is given with each job",
         "schema" | "crate" => "it can stand in the source only",
         _ => {
-            let meant = suggest(name, OPTIONS.iter().map(|spec| spec.name));
+            let of_work = WORK.iter().map(|key| key.name);
+            let all = OPTIONS.iter().map(|spec| spec.name).chain(of_work);
+            let meant = suggest(name, all);
             let name = one_line(name);
             return match meant {
                 Some(meant) => format!("unknown option `{name}`; did you mean `{meant}`?"),

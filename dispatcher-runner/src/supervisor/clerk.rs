@@ -126,6 +126,18 @@ pub(crate) struct Told {
     pub(crate) lets_go: bool,
 }
 
+impl Answer {
+    /// Dispatchers of the claimed jobs, and how long each was due before.
+    pub(crate) fn waits(&self) -> impl Iterator<Item = (&str, Duration)> {
+        let claims = self
+            .claims
+            .iter()
+            .filter_map(|(_, claim)| claim.as_ref().ok());
+        let jobs = claims.flat_map(|claim| &claim.jobs);
+        jobs.map(|job| (job.dispatcher.as_str(), job.waited))
+    }
+}
+
 impl Clerk {
     pub(crate) fn new(post: Post) -> Self {
         Self {

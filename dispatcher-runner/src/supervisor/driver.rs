@@ -1,5 +1,6 @@
 //! One thread that turns what happens into events and effects into deeds.
 
+mod ask;
 mod hear;
 mod look;
 mod memory;
@@ -10,16 +11,18 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::engine::{
-    Assignment, AttemptId, Effect, Engine, EngineConfig, Event, Lane, Now, Strays, Verdict,
+    Assignment, AttemptId, Effect, Engine, EngineConfig, Event, Lane, Next, Now, Strays, Verdict,
     WorkerId,
 };
 use dispatcher_core::message::{Start, SupervisorMessage};
-use dispatcher_core::{Isolation, Options};
+use dispatcher_core::{Isolation, OnLost, Options};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::metrics::{End, JobFate, Metrics};
 use crate::pinned::Pinned;
 use crate::process::{self, Group, Keeper, KeeperRequest, Limits, Tag};
 use crate::store::{self, Serves, StoreClient, SupervisorId};
@@ -32,6 +35,7 @@ use super::desk::Inbox;
 use super::hearing::Hearing;
 use super::link::{Doing, Link, READ_BYTES};
 use super::open::Home;
+use super::ties::{Standing, Ties};
 use super::upkeep::Newer;
 use super::work::Work;
 use super::{Orders, Stay, SupervisorError};
@@ -61,8 +65,7 @@ pub(super) struct Setup<'a> {
     pub(super) elected: &'a mut Option<File>,
     pub(super) newer: Newer,
     pub(super) announcer: Announcer,
-    /// What the rest of a service asks.
-    pub(super) inbox: Option<Inbox>,
+    pub(super) ties: Option<Ties>,
 }
 
 pub(super) struct Driver<'a> {
@@ -86,11 +89,13 @@ pub(super) struct Driver<'a> {
     ended: BTreeMap<AttemptId, Ended>,
     pools: Pools,
     slots_of_processes: u32,
-    inbox: Option<Inbox>,
     elected: &'a mut Option<File>,
     newer: Newer,
     signals: process::StopSignals,
     announcer: Announcer,
+    /// What the rest of the service asks.
+    inbox: Option<Inbox>,
+    metrics: Option<Arc<Metrics>>,
     tells_jobs: bool,
     next_memory_look: Option<Instant>,
     finished: bool,
@@ -108,10 +113,10 @@ struct Ended {
 /// What the poller found.
 struct Ready {
     wake: bool,
-    inbox: bool,
     bell: bool,
     signals: bool,
     keeper: bool,
+    asked: bool,
     workers: Vec<WorkerId>,
 }
 
@@ -130,6 +135,15 @@ impl<'a> Driver<'a> {
             hello_timeout: HELLO_TIMEOUT,
             drain_timeout: DRAIN_TIMEOUT,
             seed: crate::ids::random_u64(),
+        };
+        let (inbox, metrics, standing) = match setup.ties {
+            Some(ties) => (Some(ties.inbox), Some(ties.metrics), ties.standing),
+            None => (None, None, Standing::Owner),
+        };
+        let drain = setup.orders.stay.drain();
+        let signals = match standing {
+            Standing::Owner => process::StopSignals::catch(drain),
+            Standing::Guest => process::StopSignals::left_alone(drain),
         };
         let clerk = Clerk::new(Post {
             supervisor: setup.supervisor,
@@ -150,17 +164,17 @@ impl<'a> Driver<'a> {
             groups: setup.groups,
             oom: OomWatch::begin(),
             clerk,
-            work: Work::new(setup.store).map_err(SupervisorError::Poll)?,
+            work: Work::new(setup.store, metrics.clone()).map_err(SupervisorError::Poll)?,
             links: BTreeMap::new(),
             ended: BTreeMap::new(),
             pools,
             slots_of_processes: setup.orders.slots,
-            inbox: setup.inbox,
             elected: setup.elected,
             newer: setup.newer,
-            signals: process::StopSignals::catch(setup.orders.stay.drain())
-                .map_err(SupervisorError::Poll)?,
+            signals: signals.map_err(SupervisorError::Poll)?,
             announcer: setup.announcer,
+            inbox,
+            metrics,
             tells_jobs: matches!(setup.orders.stay, Stay::UntilTold { .. }),
             next_memory_look: None,
             finished: false,
@@ -171,7 +185,7 @@ impl<'a> Driver<'a> {
     /// Runs until the engine has finished. Whatever happens, no process of a job is left.
     pub(super) fn run(mut self) -> Result<(), SupervisorError> {
         tracing::info!(keeper = self.keeper.pid(), "supervisor serves");
-        self.announcer.ready();
+        self.announcer.ready(&self.home.directory);
         self.event(Event::Woken);
         let served = self.serve();
         let ended = self.keeper.finish().map_err(SupervisorError::Keeper);
@@ -274,7 +288,7 @@ impl<'a> Driver<'a> {
             bell: is_ready(&fds[1]),
             signals: is_ready(&fds[2]),
             keeper: is_ready(&fds[3]),
-            inbox: self.inbox.is_some() && is_ready(&fds[4]),
+            asked: self.inbox.is_some() && is_ready(&fds[4]),
             workers,
         })
     }
@@ -451,6 +465,15 @@ impl<'a> Driver<'a> {
         } else {
             tracing::debug!(job = %verdict.job, name, attempt = verdict.attempt, outcome, "job ends");
         }
+        if let Some(metrics) = &self.metrics {
+            let end = End {
+                dispatcher: name.to_owned(),
+                outcome,
+                run_time: verdict.run_time,
+                job: fate(&verdict.next),
+            };
+            metrics.deciding(attempt.0, end);
+        }
         let pid = ended.and_then(|ended| ended.pid);
         let capture = ended.map(|ended| ended.capture.clone());
         self.clerk
@@ -489,6 +512,24 @@ impl<'a> Driver<'a> {
         if self.links.values().any(|link| link.doing.is_some()) {
             self.clerk.look_for_cancellations();
         }
+    }
+}
+
+/// What follows for the job.
+fn fate(next: &Next) -> JobFate {
+    match next {
+        Next::Succeed
+        | Next::Fail
+        | Next::Cancel
+        | Next::Lost {
+            on_lost: OnLost::Fail,
+        } => JobFate::Ended,
+        Next::Retry { .. }
+        | Next::Snooze { .. }
+        | Next::Release
+        | Next::Lost {
+            on_lost: OnLost::Rerun,
+        } => JobFate::GoesOn,
     }
 }
 

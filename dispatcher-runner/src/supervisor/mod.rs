@@ -11,6 +11,7 @@ pub(crate) mod hearing;
 pub(crate) mod launch;
 mod link;
 mod open;
+mod ties;
 mod upkeep;
 mod wake;
 mod work;
@@ -18,7 +19,6 @@ mod work;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,7 @@ use crate::store::{Build, StoreError};
 use announce::Announcer;
 pub(crate) use announce::Turn;
 use open::Opened;
+pub(crate) use ties::{Standing, Ties};
 pub(crate) use wake::wake;
 
 /// First argument of a process that is to be a detached supervisor.
@@ -68,12 +69,6 @@ pub(crate) struct PoolOrder {
     pub(crate) config: PoolConfig,
     /// Whose jobs run there.
     pub(crate) dispatchers: Vec<String>,
-}
-
-/// How a supervisor and the rest of a service reach each other.
-pub(crate) struct Front {
-    pub(crate) turns: Sender<Turn>,
-    pub(crate) inbox: desk::Inbox,
 }
 
 /// How long a supervisor stays.
@@ -148,16 +143,15 @@ pub(crate) fn is_alive(directory: &Path) -> bool {
 pub(crate) fn run(
     orders: &Orders,
     elected: Option<File>,
-    service: Option<Front>,
+    mut ties: Option<Ties>,
 ) -> Result<(), SupervisorError> {
-    let (turns, inbox) = service.map(|front| (front.turns, front.inbox)).unzip();
-    let announcer = Announcer::of(orders.stay, turns);
+    let announcer = Announcer::of(orders.stay, ties.as_mut());
     let build = process::build_id().map_err(SupervisorError::Poll)?;
     let names = crate::app::registry().iter();
     let serves: Vec<String> = names.map(|definition| definition.name.to_owned()).collect();
     let opened = Opened::patiently(orders, &build, &serves)?;
     let directory = opened.home.directory.clone();
-    let result = serve(orders, &build, opened, serves, elected, (announcer, inbox));
+    let result = serve(orders, &build, opened, serves, elected, announcer, ties);
     let _ = std::fs::remove_dir_all(directory);
     result
 }
@@ -168,7 +162,8 @@ fn serve(
     opened: Opened,
     dispatchers: Vec<String>,
     mut elected: Option<File>,
-    (announcer, inbox): (Announcer, Option<desk::Inbox>),
+    announcer: Announcer,
+    ties: Option<Ties>,
 ) -> Result<(), SupervisorError> {
     let Opened {
         home,
@@ -214,7 +209,7 @@ fn serve(
             elected: &mut elected,
             newer,
             announcer,
-            inbox,
+            ties,
         })?;
         driver.run()
     });

@@ -9,6 +9,7 @@ mod notify;
 mod output;
 mod schedule;
 mod serve;
+mod service;
 mod show;
 mod status;
 mod timer;
@@ -43,6 +44,9 @@ pub(crate) fn run(name: CommandName, session: &mut Session<'_, '_>) -> Done {
         CommandName::Prune => control::prune(session),
         CommandName::Schedule => schedule::schedule(session),
         CommandName::Serve => serve::serve(session),
+        CommandName::Workers => service::workers(session),
+        CommandName::Reset => service::reset(session),
+        CommandName::Stop => service::stop(session),
         CommandName::Status => status::status(session),
         CommandName::Doctor => doctor::doctor(session),
         CommandName::Completions => script(session),
@@ -61,13 +65,23 @@ pub(crate) fn version(environment: &mut Environment<'_>, arguments: &Arguments) 
             "version": version,
             "commit": commit,
             "build": build,
-            "sources": [],
+            "sources": environment.sources.iter().map(|(name, weight)| {
+                json!({ "name": name, "weight": weight })
+            }).collect::<Vec<_>>(),
         });
         environment.terminal.json(&value)?;
         return Ok(0);
     }
+    let sources = environment.sources.iter();
+    let sources: Vec<_> = sources
+        .map(|(it, weight)| format!("{it} {weight}"))
+        .collect();
+    let sources = match &sources[..] {
+        [] => "none".to_owned(),
+        some => some.join(", "),
+    };
     let text = format!(
-        "{} (dispatcher-runner {version}, commit {commit})\nbuild: {}\nsources: none",
+        "{} (dispatcher-runner {version}, commit {commit})\nbuild: {}\nsources: {sources}",
         environment.program,
         build.unwrap_or("unknown"),
     );

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use dispatcher_core::engine::{Event, Shutdown, Word, WorkerId};
+use dispatcher_core::engine::{Event, Word, WorkerId};
 use dispatcher_core::frame::Frame;
 
 use crate::pool::Wish;
@@ -31,12 +31,8 @@ impl Driver<'_> {
         {
             self.told_to_end(shutdown);
         }
-        let asks = match &self.inbox {
-            Some(inbox) if ready.inbox => inbox.take(),
-            Some(_) | None => Vec::new(),
-        };
-        for ask in asks {
-            self.asked(ask);
+        if ready.asked {
+            self.answer_asks();
         }
         if ready.wake && self.home.wake.clear() {
             self.woken();
@@ -67,13 +63,6 @@ impl Driver<'_> {
         Ok(())
     }
 
-    pub(super) fn told_to_end(&mut self, shutdown: Shutdown) {
-        let running = self.links.values().filter(|link| link.doing.is_some());
-        tracing::info!(attempts = running.count(), ?shutdown, "told to end");
-        self.announcer.stopping();
-        self.event(Event::ShutdownRequested(shutdown));
-    }
-
     fn woken(&mut self) {
         self.look_for_cancellations();
         if let Some(newer) = self.newer.take() {
@@ -84,6 +73,11 @@ impl Driver<'_> {
     }
 
     fn answered(&mut self, answer: Answer) {
+        if let Some(metrics) = &self.metrics {
+            for (dispatcher, waited) in answer.waits() {
+                metrics.claimed(dispatcher, waited);
+            }
+        }
         let told = self.clerk.answered(answer);
         if told.lets_go {
             *self.elected = None;
@@ -91,6 +85,9 @@ impl Driver<'_> {
         for event in told.events {
             if let Event::Recorded { attempt } = &event {
                 self.ended.remove(attempt);
+                if let Some(metrics) = &self.metrics {
+                    metrics.recorded(attempt.0);
+                }
             }
             self.event(event);
         }

@@ -20,7 +20,6 @@ use crate::store::Serves;
 
 use super::super::PoolOrder;
 use super::super::clerk::LanePost;
-use super::super::desk::Ask;
 use super::super::hearing::Hearing;
 use super::super::link::Link;
 use super::{Driver, ask_for_process, start_message};
@@ -162,17 +161,7 @@ impl Drop for Pools {
 }
 
 impl Driver<'_> {
-    /// Takes in what the rest of the service asks.
-    pub(super) fn asked(&mut self, ask: Ask) {
-        match ask {
-            Ask::Exec(request) => self.exec(request),
-            Ask::Look(answer) => answer(self.look()),
-            Ask::Reset { pool, answer } => self.reset(pool.as_deref(), answer),
-            Ask::Stop(shutdown) => self.told_to_end(shutdown),
-        }
-    }
-
-    fn exec(&mut self, mut request: PoolRequest) {
+    pub(super) fn exec(&mut self, mut request: PoolRequest) {
         let Some(pool) = self.pools.find(&request.pool) else {
             let name = request.pool.clone();
             (request.answer)(Part::End(Err(ExecError::NoSuchPool(name))));
@@ -185,7 +174,7 @@ impl Driver<'_> {
     }
 
     /// Of all pools, one after another would be told of one failure only: each has its own answer.
-    fn reset(&mut self, name: Option<&str>, answer: Told) {
+    pub(super) fn reset(&mut self, name: Option<&str>, answer: Told) {
         let found: Vec<PoolId> = match name {
             Some(name) => self.pools.find(name).into_iter().collect(),
             None => (0..u32::try_from(self.pools.list.len()).unwrap_or(0))
