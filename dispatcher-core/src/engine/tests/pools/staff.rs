@@ -187,13 +187,13 @@ fn a_worker_that_has_outgrown_its_memory_is_replaced_when_it_is_idle() {
     floor.reply(worker, request);
     assert_eq!(floor.next(), Effect::Retire { worker });
     let other = floor.boot();
+    floor.exit(worker, ExitStatus::Exited(0));
     floor.greet(other);
     assert_eq!(floor.handed(), (other, waiting));
     floor.reply(other, waiting);
     floor.tell(Event::Outgrown { worker: other });
     assert_eq!(floor.next(), Effect::Retire { worker: other });
     floor.boot();
-    floor.exit(worker, ExitStatus::Exited(0));
     floor.exit(other, ExitStatus::Exited(0));
     assert_eq!(floor.ends(), [("max_memory", 2)]);
 }

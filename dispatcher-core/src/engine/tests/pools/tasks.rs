@@ -235,6 +235,7 @@ fn a_request_is_given_elsewhere_three_times_at_most() {
         assert_eq!(floor.handed(), (worker, request));
         floor.say(worker, Word::Unwanted);
         assert_eq!(floor.next(), Effect::Retire { worker });
+        floor.exit(worker, ExitStatus::Exited(0));
         worker = floor.boot();
         floor.greet(worker);
     }
@@ -258,6 +259,7 @@ fn a_job_is_given_elsewhere_three_times_at_most() {
         floor.say(worker, Word::Unwanted);
         assert_eq!(floor.next(), Effect::Retire { worker });
         assert_eq!(floor.recorded, []);
+        floor.exit(worker, ExitStatus::Exited(0));
         worker = floor.boot();
         floor.greet(worker);
     }
@@ -281,6 +283,7 @@ fn a_job_that_comes_back_counts_its_time_from_its_new_start() {
     floor.pass(9 * SECOND);
     floor.say(worker, Word::Unwanted);
     floor.next();
+    floor.exit(worker, ExitStatus::Exited(0));
     let other = floor.boot();
     floor.pass(9 * SECOND);
     floor.quiet();
