@@ -168,6 +168,7 @@ impl Attempt {
         self.worker = None;
         self.started = None;
         self.output = None;
+        self.used = Usage::default();
         self.life = Life::Starting { tries: 0 };
         true
     }

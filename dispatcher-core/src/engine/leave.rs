@@ -82,9 +82,7 @@ impl Engine {
             stop_at,
             closing,
         };
-        for pool in &mut self.pools {
-            pool.close(now, request);
-        }
+        self.close_pools(now, request);
         if stop_at.is_some_and(|at| at <= now.monotonic) {
             self.stop_all(now);
         }
@@ -125,6 +123,7 @@ impl Engine {
                     stop_at: None,
                     closing: Closing::Over,
                 };
+                self.close_pools(now, Shutdown::Finish);
             }
             (Phase::Offering(offer), false) => {
                 self.phase = Phase::Serving;

@@ -78,7 +78,7 @@ impl Engine {
     /// An engine that takes work from its first event on.
     ///
     /// # Panics
-    /// Without slots.
+    /// Without slots, or with a pool that may have no workers.
     #[must_use]
     pub fn new(config: EngineConfig, now: Now) -> Self {
         assert!(config.slots > 0, "an engine needs at least one slot");
@@ -358,6 +358,7 @@ impl Engine {
             _ => None,
         };
         let unmade: Vec<WorkerId> = self.effects.iter().filter_map(making).collect();
+        self.pools_lost(now, &unmade);
         self.effects.retain(|effect| {
             !matches!(
                 effect,
@@ -378,7 +379,6 @@ impl Engine {
             }
             self.with_attempt(now, attempt, |attempt, out| attempt.keeper_lost(now, out));
         }
-        self.pools_lost(now, &unmade);
     }
 
     /// Decides what follows from the state as a whole: claim, offer to leave, close.
@@ -392,6 +392,9 @@ impl Engine {
         for pool in 0..self.pools.len() {
             self.advance_pool(now, pool);
         }
+        if self.pools.iter().any(Pool::has_tasks) {
+            self.idle_since = now.monotonic;
+        }
         self.advance_phase(now);
     }
 
@@ -402,9 +405,9 @@ impl Engine {
     fn may_claim(&self) -> bool {
         let ended = |attempt: &&Attempt| !attempt.holds_slot();
         let recording = self.attempts.values().filter(ended).count();
-        let pools = self.config.pools.iter().map(|pool| pool.max_workers);
-        let slots = self.config.slots + pools.sum::<u32>();
-        self.phase == Phase::Serving && recording <= RECORDING_PER_SLOT_MAX * slots as usize
+        let pools = self.pools.iter().map(|pool| pool.spec.max_workers as usize);
+        let slots = self.config.slots as usize + pools.sum::<usize>();
+        self.phase == Phase::Serving && recording <= RECORDING_PER_SLOT_MAX * slots
     }
 
     /// Runs one step of an attempt, then looks whether it let go of its slot or its worker.

@@ -6,7 +6,7 @@ use crate::JobId;
 
 use super::attempt::Attempt;
 use super::leave::Phase;
-use super::pool::{Task, WorkerLife};
+use super::pool::{EndReason, Task, Worker, WorkerLife};
 use super::{Engine, PoolId, WorkerId};
 
 /// What an engine is doing.
@@ -77,7 +77,7 @@ impl super::Pool {
     fn snapshot(&self) -> PoolSnapshot {
         let workers = self.workers.iter().map(|(id, worker)| WorkerSnapshot {
             worker: *id,
-            state: state(worker.life),
+            state: state(worker),
             served: worker.served,
             born: worker.born,
             ready_at: worker.ready_at,
@@ -102,10 +102,14 @@ impl super::Pool {
     }
 }
 
-fn state(life: WorkerLife) -> &'static str {
-    match life {
+fn state(worker: &Worker) -> &'static str {
+    match worker.life {
         WorkerLife::Booting | WorkerLife::Greeting { .. } | WorkerLife::Standby => "starting",
         WorkerLife::Idle | WorkerLife::Settling { .. } => "ready",
+        // Its task ends with it.
+        WorkerLife::Busy { .. } if worker.leaving.is_some_and(|why| why != EndReason::Reset) => {
+            "stopping"
+        }
         WorkerLife::Busy { .. } => "working",
         WorkerLife::Ending { .. } | WorkerLife::Dead { .. } => "stopping",
     }

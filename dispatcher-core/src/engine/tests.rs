@@ -8,7 +8,9 @@ use super::*;
 use crate::message::WorkResult;
 use crate::{Cause, Counters, ExitStatus, Leftovers, OnLost, Options, Usage};
 
+mod commands;
 mod odd_orders;
+mod pools;
 mod random;
 mod shutdown;
 
@@ -23,11 +25,15 @@ struct Desk {
 
 impl Desk {
     fn new(slots: u32) -> Self {
+        Self::with_pools(slots, vec![], Some(5 * SECOND))
+    }
+
+    fn with_pools(slots: u32, pools: Vec<PoolSpec>, linger: Option<Duration>) -> Self {
         let config = EngineConfig {
             slots,
-            pools: vec![],
+            pools,
             poll_interval: SECOND,
-            linger: Some(5 * SECOND),
+            linger,
             hello_timeout: 60 * SECOND,
             drain_timeout: Duration::from_millis(200),
             seed: 7,

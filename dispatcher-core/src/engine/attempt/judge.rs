@@ -50,7 +50,11 @@ impl Attempt {
             Some((status, usage, memory)) => (Some(status), usage, memory),
             None => (None, Usage::default(), MemoryVerdict::Silent),
         };
-        let cpu_limit = self.assignment.options.cpu_limit;
+        let cpu_limit = match self.lane {
+            Lane::Process => self.assignment.options.cpu_limit,
+            // What its worker has used is not what it has used.
+            Lane::Pool(_) => None,
+        };
         classify(&Evidence {
             link: self.assignment.link,
             hello: self.hello,

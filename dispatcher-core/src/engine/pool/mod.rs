@@ -16,7 +16,8 @@ use super::{AttemptId, Now, PoolId, PoolSpec, RequestId, WorkerId};
 /// Waiting time after a second failure in a row; doubles up to the longest.
 const BACK_OFF_MIN: Duration = Duration::from_secs(1);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
-/// Workers of a pool may be so many times its maximum while some are on their way out.
+/// Workers of a pool may be so many times its maximum while some are on their way out. Those that
+/// a reset has replaced, and that still have a task, are counted apart: they may take long.
 const CROWD: usize = 2;
 
 #[derive(Debug)]
@@ -67,6 +68,10 @@ pub(super) struct Worker {
     pub(super) leaving: Option<EndReason>,
     /// Made by a reset, and not serving before all of them are ready.
     pub(super) replacement: bool,
+    /// It said hello before its start was reported.
+    greeted: bool,
+    /// It uses more memory than it may keep.
+    outgrown: bool,
     pub(super) last_words: Option<String>,
 }
 
@@ -134,8 +139,11 @@ pub(super) struct Health {
 }
 
 impl Pool {
-    pub(super) fn new(id: PoolId, spec: PoolSpec, now: Now) -> Self {
+    pub(super) fn new(id: PoolId, mut spec: PoolSpec, now: Now) -> Self {
         assert!(spec.max_workers > 0, "a pool needs at least one worker");
+        // Nobody would ever be ready.
+        spec.ttl = spec.ttl.filter(|ttl| !ttl.is_zero());
+        spec.idle_ttl = spec.idle_ttl.filter(|ttl| !ttl.is_zero());
         Self {
             id,
             spec,
@@ -156,7 +164,7 @@ impl Pool {
 
     /// Whether something waits or runs.
     pub(super) fn has_tasks(&self) -> bool {
-        !self.waiting.is_empty() || self.busy() > 0
+        !self.waiting.is_empty() || self.count(Worker::is_busy) > 0
     }
 
     /// Workers that serve or soon will.
@@ -164,15 +172,27 @@ impl Pool {
         self.count(|worker| worker.is_live() && !worker.replacement)
     }
 
-    /// Workers that have a task, or have just answered one.
+    /// Workers that have a task, or have just answered one, and stay.
     fn busy(&self) -> usize {
-        self.count(|worker| {
-            worker.leaving.is_none()
-                && matches!(
-                    worker.life,
-                    WorkerLife::Busy { .. } | WorkerLife::Settling { .. }
-                )
-        })
+        self.count(|worker| worker.leaving.is_none() && worker.is_busy())
+    }
+
+    /// Workers that a reset has replaced and that still have a task.
+    fn lingering(&self) -> usize {
+        self.count(Worker::lingers)
+    }
+
+    /// Workers that are wanted at most.
+    fn most(&self) -> usize {
+        let ready = |worker: &Worker| {
+            worker.is_live() && (worker.life == WorkerLife::Idle || worker.is_busy())
+        };
+        if self.health.degraded.is_some() && self.count(ready) == 0 {
+            // One shows whether it is over.
+            1
+        } else {
+            self.spec.max_workers as usize
+        }
     }
 
     fn count(&self, which: impl Fn(&Worker) -> bool) -> usize {
@@ -189,7 +209,7 @@ impl Pool {
         let down = self.live() == 0 && self.health.not_before > Duration::ZERO;
         let taken = self.busy() + self.waiting.len();
         let open = self.spec.claims && !self.closed && !self.claim.in_flight;
-        open && !down && taken < self.spec.max_workers as usize
+        open && !down && taken < self.most()
     }
 
     /// Jobs that may be claimed.
@@ -198,28 +218,33 @@ impl Pool {
             return 0;
         }
         let taken = self.busy() + self.waiting.len();
-        (self.spec.max_workers as usize).saturating_sub(taken)
+        self.most().saturating_sub(taken)
     }
 
     /// Workers to be made now.
     pub(super) fn boots(&self, now: Now) -> usize {
-        let (live, max) = (self.live(), self.spec.max_workers as usize);
+        if now.monotonic < self.health.not_before {
+            return 0;
+        }
         let needed = self.busy() + self.waiting.len();
         let least = match self.closed {
             true => 0,
             false => self.spec.min_workers as usize,
         };
-        let missing = needed.max(least).min(max).saturating_sub(live);
-        if missing == 0 || now.monotonic < self.health.not_before {
-            return 0;
-        }
-        // After a failure one shows whether it is over.
-        let most = if self.health.failures > 0 && live == 0 {
-            1
-        } else {
-            missing
-        };
-        most.min((max * CROWD).saturating_sub(self.workers.len()))
+        let wanted = needed.max(least).min(self.most());
+        let here = self.count(|worker| !worker.lingers() && !worker.replacement);
+        let crowd = self.spec.max_workers as usize * CROWD;
+        let missing = wanted.saturating_sub(self.live());
+        missing.min(crowd.saturating_sub(here))
+    }
+
+    /// Workers that a reset makes; `None` while too many of those before have not ended.
+    pub(super) fn replacements(&self) -> Option<usize> {
+        let max = self.spec.max_workers as usize;
+        let least = self.spec.min_workers.max(1) as usize;
+        let new = self.live().max(least).min(max);
+        let others = self.workers.len() - self.lingering();
+        (self.lingering() <= max && others + new <= max * (CROWD + 1)).then_some(new)
     }
 
     /// The idle worker that was used last: the others may become superfluous.
@@ -244,15 +269,20 @@ impl Pool {
 
     fn why_replaced(&self, worker: &Worker, now: Now) -> Option<EndReason> {
         let over = |limit: Option<Duration>, since: Duration| {
-            limit.is_some_and(|limit| since + limit <= now.monotonic)
+            limit.is_some_and(|limit| since.saturating_add(limit) <= now.monotonic)
         };
+        // Whoever waits would wait for ever if nobody got old enough to serve.
+        let served = worker.served > 0;
+        let superfluous = self.waiting.is_empty();
         if worker.leaving.is_some() {
             worker.leaving
         } else if worker.tasks_max > 0 && worker.served >= worker.tasks_max {
             Some(EndReason::MaxJobs)
-        } else if over(self.spec.ttl, worker.born) {
+        } else if worker.outgrown && served {
+            Some(EndReason::MaxMemory)
+        } else if over(self.spec.ttl, worker.born) && (served || superfluous) {
             Some(EndReason::Ttl)
-        } else if over(self.spec.idle_ttl, worker.ready_at) {
+        } else if over(self.spec.idle_ttl, worker.ready_at) && superfluous {
             Some(EndReason::IdleTtl)
         } else {
             None
@@ -273,6 +303,8 @@ impl Pool {
             tasks_max: most - less,
             leaving: None,
             replacement,
+            greeted: false,
+            outgrown: false,
             last_words: None,
         };
         self.workers.insert(id, worker);
@@ -331,7 +363,7 @@ impl Pool {
 
     /// A worker has done its task.
     pub(super) fn answered(&mut self, now: Now, id: WorkerId) {
-        let until = now.monotonic + self.spec.stop_timeout;
+        let until = now.monotonic.saturating_add(self.spec.stop_timeout);
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.served = worker.served.saturating_add(1);
             worker.life = WorkerLife::Settling { until };
@@ -354,8 +386,9 @@ impl Pool {
             WorkerLife::Busy { until, .. } => until,
             WorkerLife::Ending { kill_at } => Some(kill_at),
             WorkerLife::Idle => {
-                let ttl = self.spec.ttl.map(|ttl| worker.born + ttl);
-                let idle = self.spec.idle_ttl.map(|ttl| worker.ready_at + ttl);
+                let ttl = self.spec.ttl.map(|ttl| worker.born.saturating_add(ttl));
+                let idle = self.spec.idle_ttl;
+                let idle = idle.map(|ttl| worker.ready_at.saturating_add(ttl));
                 [ttl, idle].into_iter().flatten().min()
             }
             WorkerLife::Booting | WorkerLife::Standby | WorkerLife::Dead { .. } => None,
@@ -392,6 +425,18 @@ impl Worker {
             WorkerLife::Ending { .. } | WorkerLife::Dead { .. } => false,
         };
         alive && self.leaving.is_none()
+    }
+
+    /// Whether it has a task, or has just answered one.
+    fn is_busy(&self) -> bool {
+        matches!(
+            self.life,
+            WorkerLife::Busy { .. } | WorkerLife::Settling { .. }
+        )
+    }
+
+    fn lingers(&self) -> bool {
+        self.leaving == Some(EndReason::Reset) && self.is_busy()
     }
 }
 

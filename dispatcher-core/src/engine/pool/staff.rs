@@ -7,13 +7,15 @@ use crate::Cause;
 
 use super::super::classify::StopReason;
 use super::super::{
-    Answer, AttemptId, Effect, Engine, Lane, Now, Phase, PoolId, RequestId, Shutdown, WorkerId,
+    Answer, AttemptId, Effect, Engine, Lane, Now, Phase, PoolId, RequestId, Shutdown, Unfit,
+    WorkerId,
 };
 use super::{EndReason, Health, Pool, Task, Waiting, Worker, WorkerLife};
 
 /// Time between two KILLs to a worker that does not end.
 const KILL_AGAIN: Duration = Duration::from_secs(1);
 const STOPPING: &str = "the supervisor is stopping";
+const CROWDED: &str = "too many workers from before earlier resets have not ended yet";
 
 /// How a worker is made to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,23 +30,32 @@ pub(super) enum How {
 impl Engine {
     /// Makes replacements for all workers of a pool.
     pub(in super::super) fn reset(&mut self, now: Now, id: PoolId) {
-        let failure = match self.pools.get(id.0 as usize) {
-            None => Some("there is no such pool".to_owned()),
-            Some(pool) if pool.closed => Some(STOPPING.to_owned()),
+        let count = match self.pools.get(id.0 as usize) {
+            None => Err("there is no such pool"),
+            Some(pool) if pool.closed => Err(STOPPING),
             // The answer that is owed answers this as well.
             Some(pool) if pool.resetting => return,
-            Some(_) => None,
+            Some(pool) => pool.replacements().ok_or(CROWDED),
         };
-        if failure.is_some() {
-            self.effects
-                .push_back(Effect::ResetOver { pool: id, failure });
-            return;
+        match count {
+            Ok(count) => {
+                self.pools[id.0 as usize].resetting = true;
+                for _ in 0..count {
+                    self.boot(now, id.0 as usize, true);
+                }
+            }
+            Err(why) => {
+                let (pool, failure) = (id, Some(why.to_owned()));
+                self.effects.push_back(Effect::ResetOver { pool, failure });
+            }
         }
-        let pool = &mut self.pools[id.0 as usize];
-        pool.resetting = true;
-        let least = pool.spec.min_workers.max(1) as usize;
-        for _ in 0..pool.live().max(least) {
-            self.boot(now, id.0 as usize, true);
+    }
+
+    /// Pools take nothing new from now on.
+    pub(in super::super) fn close_pools(&mut self, now: Now, request: Shutdown) {
+        for pool in 0..self.pools.len() {
+            self.fail_reset(now, pool, STOPPING);
+            self.pools[pool].close(now, request);
         }
     }
 
@@ -148,8 +159,10 @@ impl Engine {
     /// All workers of the keeper are proved dead; those that were not asked for yet will be made.
     pub(in super::super) fn pools_lost(&mut self, now: Now, unmade: &[WorkerId]) {
         for pool in 0..self.pools.len() {
-            for (_, request) in self.requests_in(pool) {
-                self.answer(request, Answer::Died(Cause::WorkerLost));
+            for (worker, request) in self.requests_in(pool) {
+                if !unmade.contains(&worker) {
+                    self.answer(request, Answer::Died(Cause::WorkerLost));
+                }
             }
             let dead = self.pools[pool].workers.keys().copied();
             let dead: Vec<WorkerId> = dead.filter(|id| !unmade.contains(id)).collect();
@@ -237,17 +250,28 @@ impl Engine {
         }
         it.resetting = false;
         it.health = Health::default();
-        for worker in it.workers.values_mut() {
+        let mut unready = Vec::new();
+        for (id, worker) in &mut it.workers {
             if std::mem::take(&mut worker.replacement) {
                 worker.life = WorkerLife::Idle;
                 worker.ready_at = now.monotonic;
-            } else {
-                worker.leaving.get_or_insert(EndReason::Reset);
+                continue;
+            }
+            match worker.life {
+                WorkerLife::Idle | WorkerLife::Busy { .. } | WorkerLife::Settling { .. } => {
+                    worker.leaving.get_or_insert(EndReason::Reset);
+                }
+                WorkerLife::Booting | WorkerLife::Greeting { .. } => unready.push(*id),
+                // Its end has begun.
+                WorkerLife::Standby | WorkerLife::Ending { .. } | WorkerLife::Dead { .. } => {}
             }
         }
-        let pool = it.id;
-        let failure = None;
-        self.effects.push_back(Effect::ResetOver { pool, failure });
+        let (id, failure) = (it.id, None);
+        for worker in unready {
+            self.end(now, (pool, worker), EndReason::Reset, How::Kill);
+        }
+        self.effects
+            .push_back(Effect::ResetOver { pool: id, failure });
     }
 
     /// Has a worker end, unless its process is being made: then it ends as soon as it is there.
@@ -278,6 +302,15 @@ impl Engine {
             | WorkerLife::Idle
             | WorkerLife::Busy { .. }
             | WorkerLife::Settling { .. }
+            | WorkerLife::Ending { .. }
+                if stop_timeout.is_zero() =>
+            {
+                How::Kill
+            }
+            WorkerLife::Standby
+            | WorkerLife::Idle
+            | WorkerLife::Busy { .. }
+            | WorkerLife::Settling { .. }
             | WorkerLife::Ending { .. } => how,
         };
         let (wait, effect) = match how {
@@ -285,15 +318,20 @@ impl Engine {
             How::Stop => (stop_timeout, Effect::Stop { worker: id }),
             How::Kill => (KILL_AGAIN, Effect::Kill { worker: id }),
         };
-        let kill_at = now.monotonic + wait;
+        let kill_at = now.monotonic.saturating_add(wait);
         worker.life = WorkerLife::Ending { kill_at };
         self.effects.push_back(effect);
     }
 
-    pub(super) fn bury(&mut self, pool: usize, id: WorkerId) {
+    pub(super) fn bury(&mut self, pool: usize, id: WorkerId) -> Result<(), Unfit> {
         let worker = self.pools[pool].workers.get(&id);
-        let reason = worker.and_then(|worker| worker.leaving);
-        self.pools[pool].remove(id, reason.unwrap_or(EndReason::Crashed));
+        let dead = |worker: &&Worker| matches!(worker.life, WorkerLife::Dead { .. });
+        let Some(worker) = worker.filter(dead) else {
+            return Err(Unfit("buried, without being asked for"));
+        };
+        let reason = worker.leaving.unwrap_or(EndReason::Crashed);
+        self.pools[pool].remove(id, reason);
+        Ok(())
     }
 }
 

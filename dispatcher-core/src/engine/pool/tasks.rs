@@ -8,7 +8,7 @@ use super::super::{
     Word, WorkerId,
 };
 use super::staff::How;
-use super::{EndReason, Pool, Task, Waiting, WorkerLife};
+use super::{EndReason, Pool, Task, Waiting, Worker, WorkerLife};
 
 /// How often a task is given to another worker because one did not want it.
 const UNWANTED_MAX: u32 = 3;
@@ -29,25 +29,27 @@ impl Engine {
         match event {
             Event::Spawned { .. } => return self.pooled_spawned(now, pool, id),
             Event::SpawnFailed { errno, .. } => {
-                let why = format!("no process could be made (error {errno})");
-                self.boot_failed(now, (pool, id), why);
-                self.pools[pool].remove(id, EndReason::BootFailed);
+                return self.pooled_unmade(now, (pool, id), errno);
             }
             Event::Said { word, .. } => self.pooled_said(now, (pool, id), word),
             Event::LinkBroken { what, .. } => self.pooled_broken(now, (pool, id), what),
             Event::Exited { .. } => return self.pooled_exited(now, (pool, id), event),
             Event::Buried { .. } => match self.attempt_in(pool, id) {
                 Some(attempt) => return self.about_attempt(now, attempt, event),
-                None => self.bury(pool, id),
+                None => return self.bury(pool, id),
             },
-            Event::Drained { .. } | Event::LimitExceeded { .. } => {
+            Event::Drained { .. } => match self.attempt_in(pool, id) {
+                Some(attempt) => return self.about_attempt(now, attempt, event),
+                None => return Err(Unfit("drained, without being asked for")),
+            },
+            Event::LimitExceeded { .. } => {
                 if let Some(attempt) = self.attempt_in(pool, id) {
                     return self.about_attempt(now, attempt, event);
                 }
             }
             Event::Outgrown { .. } => {
                 if let Some(worker) = self.pools[pool].workers.get_mut(&id) {
-                    worker.leaving.get_or_insert(EndReason::MaxMemory);
+                    worker.outgrown = true;
                 }
             }
             Event::LastWords { text, .. } => {
@@ -77,7 +79,10 @@ impl Engine {
         match self.pools.get_mut(pool.0 as usize) {
             Some(pool) if serving => pool.waiting.push_back(Waiting {
                 task: Task::Request(request),
-                until: pool.spec.queue_timeout.map(|time| now.monotonic + time),
+                until: pool
+                    .spec
+                    .queue_timeout
+                    .map(|time| now.monotonic.saturating_add(time)),
                 unwanted: 0,
             }),
             Some(_) | None => self.answer(request, Answer::Stopping),
@@ -87,6 +92,7 @@ impl Engine {
     /// Decides what follows from a pool as a whole: who is replaced, who gets what, who is made,
     /// whether there is room for more.
     pub(in super::super) fn advance_pool(&mut self, now: Now, pool: usize) {
+        self.swap_when_ready(now, pool);
         for (id, reason) in self.pools[pool].outdated(now) {
             self.end(now, (pool, id), reason, How::Retire);
         }
@@ -102,7 +108,6 @@ impl Engine {
         for _ in 0..self.pools[pool].boots(now) {
             self.boot(now, pool, false);
         }
-        self.swap_when_ready(now, pool);
         let room = self.pools[pool].room(now);
         let lane = Lane::Pool(self.pools[pool].id);
         if self.may_claim() && room > 0 && self.pools[pool].claim.is_due(now) {
@@ -120,7 +125,7 @@ impl Engine {
     fn hand(&mut self, now: Now, (pool, id): (usize, WorkerId), held: Waiting) {
         let limit = self.pools[pool].spec.exec_timeout;
         let until = match held.task {
-            Task::Request(_) => limit.map(|time| now.monotonic + time),
+            Task::Request(_) => limit.map(|time| now.monotonic.saturating_add(time)),
             // It has a limit of its own.
             Task::Attempt(_) => None,
         };
@@ -139,29 +144,49 @@ impl Engine {
     }
 
     fn pooled_spawned(&mut self, now: Now, pool: usize, id: WorkerId) -> Result<(), Unfit> {
-        let until = now.monotonic + self.pools[pool].spec.spawn_timeout;
-        let Some(worker) = self.pools[pool].workers.get_mut(&id) else {
-            return Ok(());
+        let limit = self.pools[pool].spec.spawn_timeout;
+        let until = now.monotonic.saturating_add(limit);
+        let worker = self.pools[pool].workers.get_mut(&id);
+        let Some(worker) = worker.filter(|worker| worker.life == WorkerLife::Booting) else {
+            return Err(Unfit("spawned, without being asked for"));
         };
-        match (worker.life, worker.leaving) {
-            (WorkerLife::Booting, None) => worker.life = WorkerLife::Greeting { until },
-            (WorkerLife::Booting, Some(reason)) => {
-                worker.life = WorkerLife::Greeting { until };
-                self.end(now, (pool, id), reason, How::Kill);
-            }
-            // It may be heard before its start is.
-            (
-                WorkerLife::Greeting { .. }
-                | WorkerLife::Standby
-                | WorkerLife::Idle
-                | WorkerLife::Busy { .. }
-                | WorkerLife::Settling { .. }
-                | WorkerLife::Ending { .. }
-                | WorkerLife::Dead { .. },
-                _,
-            ) => {}
+        worker.life = WorkerLife::Greeting { until };
+        if let Some(reason) = worker.leaving {
+            self.end(now, (pool, id), reason, How::Kill);
+        } else if worker.greeted {
+            self.greeted(now, (pool, id));
         }
         Ok(())
+    }
+
+    fn pooled_unmade(
+        &mut self,
+        now: Now,
+        (pool, id): (usize, WorkerId),
+        errno: i32,
+    ) -> Result<(), Unfit> {
+        let worker = self.pools[pool].workers.get(&id);
+        let Some(worker) = worker.filter(|worker| worker.life == WorkerLife::Booting) else {
+            return Err(Unfit("a spawn failed, without being asked for"));
+        };
+        let reason = worker.leaving.unwrap_or(EndReason::BootFailed);
+        let why = format!("no process could be made (error {errno})");
+        self.boot_failed(now, (pool, id), why);
+        self.pools[pool].remove(id, reason);
+        Ok(())
+    }
+
+    /// A worker is ready for its first task.
+    fn greeted(&mut self, now: Now, (pool, id): (usize, WorkerId)) {
+        let Some(worker) = self.pools[pool].workers.get_mut(&id) else {
+            return;
+        };
+        worker.ready_at = now.monotonic;
+        worker.life = match worker.replacement {
+            true => WorkerLife::Standby,
+            false => WorkerLife::Idle,
+        };
+        self.pools[pool].health.booted();
     }
 
     fn pooled_said(&mut self, now: Now, (pool, id): (usize, WorkerId), word: Word) {
@@ -169,17 +194,9 @@ impl Engine {
             return;
         };
         match (worker.life, word) {
-            (WorkerLife::Booting | WorkerLife::Greeting { .. }, Word::Hello) => {
-                if worker.leaving.is_some() {
-                    return;
-                }
-                worker.ready_at = now.monotonic;
-                worker.life = match worker.replacement {
-                    true => WorkerLife::Standby,
-                    false => WorkerLife::Idle,
-                };
-                self.pools[pool].health.booted();
-            }
+            // The answer to its boot comes first: nothing is asked of whoever may not be there.
+            (WorkerLife::Booting, Word::Hello) => worker.greeted = true,
+            (WorkerLife::Greeting { .. }, Word::Hello) => self.greeted(now, (pool, id)),
             (WorkerLife::Busy { held, .. }, word) => self.task_said(now, (pool, id), held, word),
             (WorkerLife::Settling { .. }, Word::Ready { failure: None }) => {
                 worker.ready_at = now.monotonic;
@@ -206,10 +223,20 @@ impl Engine {
     fn task_said(&mut self, now: Now, (pool, id): (usize, WorkerId), held: Waiting, word: Word) {
         match (held.task, word) {
             (_, Word::Unwanted) => self.give_elsewhere(now, (pool, id), held),
-            (Task::Attempt(attempt), word) => {
+            (
+                Task::Attempt(attempt),
+                word @ (Word::Output(_) | Word::Used(_) | Word::Result(_)),
+            ) => {
                 let event = Event::Said { worker: id, word };
                 // What it says after it was told to end is not listened to.
                 let _ = self.about_attempt(now, attempt, event);
+            }
+            (Task::Attempt(attempt), _) => {
+                let ends = self.attempts.get(&attempt);
+                if ends.is_some_and(|attempt| !attempt.ends_its_worker()) {
+                    let what = "it answers what nobody asked".to_owned();
+                    self.pooled_broken(now, (pool, id), what);
+                }
             }
             (Task::Request(request), Word::Replied) => {
                 self.answer(request, Answer::Replied);
@@ -278,7 +305,9 @@ impl Engine {
                 self.end(now, (pool, id), EndReason::Protocol, How::Kill);
             }
             WorkerLife::Busy { held, .. } => {
-                self.pools[pool].health.died(now, what.clone());
+                if worker.leaving.is_none() {
+                    self.pools[pool].health.died(now, what.clone());
+                }
                 match held.task {
                     Task::Request(request) => {
                         self.answer(request, Answer::Died(Cause::ProtocolError { what }));
@@ -312,8 +341,10 @@ impl Engine {
         else {
             return Err(Unfit("no end"));
         };
-        let Some(worker) = self.pools[pool].workers.get_mut(&id) else {
-            return Ok(());
+        let worker = self.pools[pool].workers.get_mut(&id);
+        let running = |worker: &&mut Worker| !matches!(worker.life, WorkerLife::Dead { .. });
+        let Some(worker) = worker.filter(running) else {
+            return Err(Unfit("an end of what did not run"));
         };
         let cause = classify(&Evidence {
             link: LinkKind::Framed,
@@ -327,36 +358,37 @@ impl Engine {
             memory,
         });
         let what = format!("it {}", ended(status));
-        let mut reason = worker.leaving.unwrap_or(EndReason::Crashed);
-        let life = worker.life;
+        let (life, leaving) = (worker.life, worker.leaving);
+        let mut reason = leaving.unwrap_or(EndReason::Crashed);
         worker.life = WorkerLife::Dead { attempt: None };
         match life {
             WorkerLife::Booting | WorkerLife::Greeting { .. } => {
-                reason = EndReason::BootFailed;
+                reason = leaving.unwrap_or(EndReason::BootFailed);
                 self.boot_failed(now, (pool, id), what);
             }
             WorkerLife::Standby => self.fail_reset(now, pool, &what),
-            WorkerLife::Idle | WorkerLife::Settling { .. } => {
+            WorkerLife::Idle | WorkerLife::Settling { .. } | WorkerLife::Busy { .. }
+                if leaving.is_none() =>
+            {
                 self.pools[pool].health.died(now, what);
             }
-            WorkerLife::Busy { held, .. } => match held.task {
-                Task::Request(request) => {
-                    self.answer(request, Answer::Died(cause));
-                    self.pools[pool].health.died(now, what);
+            WorkerLife::Idle
+            | WorkerLife::Settling { .. }
+            | WorkerLife::Busy { .. }
+            | WorkerLife::Ending { .. }
+            | WorkerLife::Dead { .. } => {}
+        }
+        match life.task() {
+            Some(Task::Request(request)) => self.answer(request, Answer::Died(cause)),
+            Some(Task::Attempt(attempt)) => {
+                if let Some(worker) = self.pools[pool].workers.get_mut(&id) {
+                    worker.life = WorkerLife::Dead {
+                        attempt: Some(attempt),
+                    };
                 }
-                Task::Attempt(attempt) => {
-                    let dead = Some(attempt);
-                    if worker.leaving.is_none() {
-                        self.pools[pool].health.died(now, what);
-                    }
-                    if let Some(worker) = self.pools[pool].workers.get_mut(&id) {
-                        worker.life = WorkerLife::Dead { attempt: dead };
-                    }
-                    return self.about_attempt(now, attempt, event);
-                }
-            },
-            WorkerLife::Ending { .. } => {}
-            WorkerLife::Dead { .. } => return Err(Unfit("an end of what did not run")),
+                return self.about_attempt(now, attempt, event);
+            }
+            None => {}
         }
         if strays == 0 {
             self.pools[pool].remove(id, reason);
