@@ -17,6 +17,7 @@ mod link;
 mod memory;
 mod panics;
 mod programs;
+mod relay;
 mod replace;
 mod role;
 #[cfg(feature = "tokio")]
@@ -43,6 +44,8 @@ pub(crate) use memory::tree_exceeds;
 pub(crate) use programs::{
     Conversation, converse, find_program, find_program_on, is_this_image, succeeds,
 };
+pub(crate) use panics::{catch as catch_panic, prepare as note_panics};
+pub(crate) use relay::{is_readable, take_standard_streams};
 pub(crate) use replace::replace_with;
 pub(crate) use role::{become_role_if_asked, other_threads};
 #[cfg(feature = "tokio")]
