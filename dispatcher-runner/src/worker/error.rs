@@ -52,7 +52,9 @@ pub enum WorkerError {
         bytes: usize,
     },
     /// The next task was asked for before the last one was answered.
-    #[error("the last task has no answer yet: respond once to each payload, then wait for the next")]
+    #[error(
+        "the last task has no answer yet: respond once to each payload, then wait for the next"
+    )]
     Unanswered,
     /// There is no task to answer.
     #[error("there is no task to answer: respond once to each payload that was waited for")]

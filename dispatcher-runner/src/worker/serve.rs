@@ -170,7 +170,8 @@ impl Kernel {
         chosen.serve(worker).map_err(failed)
     }
 
-    fn names(&self) -> Vec<String> {
+    /// In the order in which they are asked.
+    pub(super) fn names(&self) -> Vec<String> {
         let names = self.offered.iter().map(|one| one.name().to_owned());
         names.collect()
     }
