@@ -63,7 +63,9 @@ impl<'worker> Stream<'worker> {
         body: impl AsRef<[u8]>,
     ) -> Result<Wanted, WorkerError> {
         self.chunk(context.as_ref(), body.as_ref(), Frame::STREAM)?;
-        while let Some(frame) = self.worker.relay.arrived()? {
+        while self.wanted == Wanted::More
+            && let Some(frame) = self.worker.relay.arrived()?
+        {
             self.hear(frame)?;
         }
         Ok(self.wanted)

@@ -1,5 +1,6 @@
 //! The worker over streams in memory, and the kernel's choice.
 
+use std::collections::VecDeque;
 use std::io::{self, Cursor};
 use std::sync::{Arc, Mutex};
 
@@ -32,12 +33,25 @@ impl Output {
     }
 }
 
+/// Gives one frame at each read, as a host that waits would.
+struct Input(VecDeque<Frame>);
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut bytes = Vec::new();
+        if let Some(frame) = self.0.pop_front() {
+            frame.encode(&mut bytes);
+        }
+        buffer[..bytes.len()].copy_from_slice(&bytes);
+        Ok(bytes.len())
+    }
+}
+
 fn hosted(frames: &[Frame]) -> (Worker, Output) {
-    let mut bytes = Vec::new();
-    frames.iter().for_each(|frame| frame.encode(&mut bytes));
+    let input = Input(frames.iter().cloned().collect());
     let output = Output::default();
     let environment = Environment::from([("RR_MODE", "test"), ("RR_RELAY", "memory")]);
-    let worker = Worker::new(environment, Cursor::new(bytes), output.clone());
+    let worker = Worker::new(environment, input, output.clone());
     (worker, output)
 }
 
