@@ -4,6 +4,7 @@ mod apply_server;
 mod certificates;
 mod delayed_removal;
 mod firewall_apply;
+mod goridge_worker;
 mod hourly_fetch;
 mod my_custom_dispatcher;
 mod peers;
