@@ -69,11 +69,14 @@ fn a_worker_ends_with_its_host_and_as_the_task_says() {
         host.hang_up();
         assert_eq!(host.end().code, Some(0), "{kind:?}");
 
-        let mut host = Host::greet(kind);
-        host.write(&hex("14 00 18000000 5e9e28bc"));
-        host.hang_up();
-        let end = host.end();
-        assert!(end.code.is_some_and(|code| code != 0), "{kind:?} {end:?}");
+        let part = "14 00 18000000 5e9e28bc 0000 0e000000 7b22";
+        for bytes in [part, &part[..33], &part[..25]].map(hex) {
+            let mut host = Host::greet(kind);
+            host.write(&bytes);
+            host.hang_up();
+            let end = host.end();
+            assert!(end.code.is_some_and(|code| code != 0), "{kind:?} {end:?}");
+        }
 
         let mut host = Host::greet(kind);
         host.task("exit 3");
