@@ -18,6 +18,7 @@ mod memory;
 mod panics;
 mod pool_worker;
 mod programs;
+mod relay;
 mod replace;
 mod role;
 #[cfg(feature = "tokio")]
@@ -41,9 +42,11 @@ pub(crate) use cgroup::{Group, NoSubtree, Subtree, oom_kills};
 pub(crate) use detached::{detach, start_detached, take_own_name};
 pub(crate) use keeper::{Keeper, KeeperSpec, start_environment};
 pub(crate) use memory::{cpu_time, resident_bytes, tree_exceeds};
+pub(crate) use panics::{catch as catch_panic, prepare as note_panics};
 pub(crate) use programs::{
     Conversation, converse, find_program, find_program_on, is_this_image, succeeds,
 };
+pub(crate) use relay::{is_readable, take_standard_streams};
 pub(crate) use replace::replace_with;
 pub(crate) use role::{become_role_if_asked, other_threads};
 #[cfg(feature = "tokio")]
