@@ -1,6 +1,7 @@
 //! One file for each group of commands.
 
 mod bench;
+mod config;
 mod control;
 mod doctor;
 mod jobs;
@@ -26,6 +27,7 @@ use super::{completions, grammar};
 pub use bench::{Bench, BenchForm, BenchOptions};
 
 pub(crate) use bench::bench;
+pub(crate) use config::{asks_for_defaults, config_default};
 
 /// Runs a command.
 pub(crate) fn run(name: CommandName, session: &mut Session<'_, '_>) -> Done {
@@ -44,6 +46,7 @@ pub(crate) fn run(name: CommandName, session: &mut Session<'_, '_>) -> Done {
         CommandName::Schedule => schedule::schedule(session),
         CommandName::Serve => serve::serve(session),
         CommandName::Status => status::status(session),
+        CommandName::Config => config::config(session),
         CommandName::Doctor => doctor::doctor(session),
         CommandName::Completions => script(session),
         CommandName::Bench => bench(session.environment, &session.arguments),
