@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use dispatcher_tests::{Home, said};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const COMMANDS: &str = env!("CARGO_BIN_EXE_commands");
 
@@ -184,20 +184,35 @@ fn a_file_of_somebody_else_is_told() {
     assert!(text.contains("Permission denied"), "{text}");
 }
 
+const GOOD: &str = "version = 1
+[service]
+workers = 3
+queues = [\"default\", \"slow\"]
+[pools.php]
+command = [\"php\", \"worker.php\"]
+env = { API_KEY = \"hidden\" }
+[dispatchers.RenewCertificate]
+retries = 2
+";
+
 #[test]
-fn a_good_file_is_ok_and_shown_with_its_origins() {
-    let scene = Scene::new(
-        "version = 1\n\
-         [service]\n\
-         workers = 3\n\
-         queues = [\"default\", \"slow\"]\n\
-         [pools.php]\n\
-         command = [\"php\", \"worker.php\"]\n\
-         env = { API_KEY = \"hidden\" }\n\
-         [dispatchers.RenewCertificate]\n\
-         retries = 2\n",
-    );
+fn a_good_file_is_ok_and_shown() {
+    let scene = Scene::new(GOOD);
     assert_eq!(scene.done(CHECK), format!("ok: {}\n", scene.path()));
+    let text = scene.done(&["config", "show"]);
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("service.workers "));
+    let line = line.expect("a line");
+    let from = format!("{} line 3", scene.path());
+    assert!(line.contains(" 3 ") && line.ends_with(&from), "{line}");
+    assert!(text.contains("{ API_KEY = \"***\" }"), "{text}");
+    assert!(!scene.home.state().exists(), "nothing was made");
+}
+
+#[test]
+fn every_value_has_its_origin() {
+    let scene = Scene::new(GOOD);
     let env_file = scene.home.file(".env");
     fs::write(
         &env_file,
@@ -215,68 +230,33 @@ fn a_good_file_is_ok_and_shown_with_its_origins() {
     assert_eq!(value["file"], scene.path());
     assert_eq!(value["env_file"], env_file);
     let values = value["values"].as_array().expect("a list");
-    let find = |key: &str| {
-        let found = values.iter().find(|value| value["key"] == key);
-        found.unwrap_or_else(|| panic!("no {key} in {text}"))
-    };
-    for (key, value, origin, place) in [
-        (
-            "service.workers",
-            Value::from(4),
-            "env_file",
-            Value::from(2),
-        ),
-        (
-            "service.drain_timeout",
-            "5s".into(),
-            "env_file",
-            Value::from(1),
-        ),
-        (
-            "service.queues",
-            vec!["default", "slow"].into(),
-            "file",
-            Value::from(4),
-        ),
+    for (key, expected) in [
+        ("service.workers", json!([4, "env_file", 2])),
+        ("service.drain_timeout", json!(["5s", "env_file", 1])),
+        ("service.queues", json!([["default", "slow"], "file", 4])),
         (
             "store.retention.count",
-            Value::from(9),
-            "environment",
-            "DISPATCHER_RETENTION_COUNT".into(),
+            json!([9, "environment", "DISPATCHER_RETENTION_COUNT"]),
         ),
-        ("log.level", "info".into(), "default", Value::Null),
+        ("log.level", json!(["info", "default", null])),
         (
             "dispatchers.RenewCertificate.retries",
-            Value::from(2),
-            "file",
-            Value::from(9),
+            json!([2, "file", 9]),
         ),
     ] {
-        let found = find(key);
-        assert_eq!(
-            (&found["value"], &found["origin"]),
-            (&value, &Value::from(origin)),
-            "{key}"
-        );
-        let line = if found["line"].is_null() {
+        let found = values.iter().find(|value| value["key"] == key);
+        let found = found.unwrap_or_else(|| panic!("no {key} in {text}"));
+        let place = if found["line"].is_null() {
             &found["name"]
         } else {
             &found["line"]
         };
-        assert_eq!(*line, place, "{key}");
+        assert_eq!(
+            json!([found["value"], found["origin"], place]),
+            expected,
+            "{key}"
+        );
     }
-    assert_eq!(find("store.url")["origin"], "environment");
-    let text = scene.done(&["config", "show"]);
-    let line = text
-        .lines()
-        .find(|line| line.starts_with("service.workers "));
-    let line = line.expect("a line");
-    assert!(
-        line.contains(" 3 ") && line.ends_with(&format!("{} line 3", scene.path())),
-        "{line}"
-    );
-    assert!(text.contains("{ API_KEY = \"***\" }"), "{text}");
-    assert!(!scene.home.state().exists(), "nothing was made");
 }
 
 #[test]

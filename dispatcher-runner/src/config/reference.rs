@@ -93,19 +93,19 @@ impl Row {
 
 /// Everything that may be written.
 pub(super) fn chapters() -> Vec<Chapter> {
+    let mut all = single_sections();
+    all.extend(named_sections());
+    all
+}
+
+/// Sections that a file has once.
+fn single_sections() -> Vec<Chapter> {
     let chapter = |title, about, rows| Chapter {
         title,
         sample: title,
         about,
         rows,
     };
-    let options = OPTIONS.iter().map(|option| Row {
-        name: option.name,
-        takes: option.takes,
-        preset: option.preset,
-        variable: None,
-        meaning: option.meaning,
-    });
     vec![
         Chapter {
             title: "The first line",
@@ -143,6 +143,19 @@ pub(super) fn chapters() -> Vec<Chapter> {
             "What a service writes to standard error.",
             Row::all(LOG),
         ),
+    ]
+}
+
+/// Sections of which there may be many.
+fn named_sections() -> Vec<Chapter> {
+    let options = OPTIONS.iter().map(|option| Row {
+        name: option.name,
+        takes: option.takes,
+        preset: option.preset,
+        variable: None,
+        meaning: option.meaning,
+    });
+    vec![
         Chapter {
             title: "[pools.NAME]",
             sample: "[pools.php]",

@@ -22,7 +22,7 @@ use crate::config::{Shown, default_file, page};
 const MODE: u32 = 0o644;
 
 pub(super) fn config(session: &mut Session<'_, '_>) -> Done {
-    let asked = |flag| session.arguments.has(flag) || session.arguments.value(flag).is_some();
+    let asked = |flag| session.arguments.has(flag) || session.arguments.path(flag).is_some();
     for flag in ["write", "markdown"] {
         if asked(flag) {
             return Err(CliError::usage(

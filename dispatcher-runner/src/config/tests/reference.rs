@@ -136,9 +136,8 @@ fn the_page_of_the_documentation_is_this_one() {
     );
 }
 
-#[test]
-fn every_value_is_shown_with_its_origin_and_no_secret() {
-    let text = r#"version = 1
+/// With a secret at every place where one may be.
+const WITH_SECRETS: &str = r#"version = 1
 [store]
 url = "sqlite:/x/y.db"
 [aliases]
@@ -165,7 +164,41 @@ url = "https://ann:hidden-6@host:1/x?y"
 env = { A = "hidden-7" }
 [sources.plain]
 "#;
-    let config = read(text).unwrap();
+
+const SHOWN: &[(&str, &str, usize)] = &[
+    ("store.url", "\"sqlite:/x/y.db\"", 3),
+    ("service.workers", "(twice the number of CPUs)", 0),
+    ("aliases.\"certs.renew\"", "\"Renew\"", 5),
+    ("pools.php.workers", "2", 8),
+    ("pools.php.working_directory", "\"/etc/app\"", 0),
+    ("pools.php.env", "{ TOKEN_OF_X = \"***\" }", 9),
+    ("pools.php.ttl", "(none)", 0),
+    ("pools.php.spawn_timeout", "\"1m\"", 0),
+    ("pools.wide.min_workers", "1", 11),
+    ("pools.wide.max_workers", "3", 12),
+    (
+        "dispatchers.Dump.command",
+        "[\"dump\", \"postgres://ann:***@h/db\"]",
+        14,
+    ),
+    ("dispatchers.Dump.payload", "\"none\"", 0),
+    ("dispatchers.Dump.env", "{ PASS = \"***\" }", 15),
+    ("dispatchers.Dump.timeout", "\"1m\"", 16),
+    ("sources.ticker.interval", "\"1s\"", 18),
+    ("sources.ticker.api_token", "\"***\"", 19),
+    ("sources.ticker.since", "\"2026-01-01\"", 20),
+    (
+        "sources.ticker.auth",
+        "{ Password = \"***\", url = \"https://ann:***@host:1/x?y\" }",
+        21,
+    ),
+    ("sources.ticker.pool.mode", "\"ticker\"", 0),
+    ("sources.plain", "(its defaults)", 26),
+];
+
+#[test]
+fn every_value_is_shown_with_its_origin_and_no_secret() {
+    let config = read(WITH_SECRETS).unwrap();
     let location = config.store_in(&surroundings(&[])).unwrap();
     let shown = config.shown(&location);
     let all = format!("{shown:?}");
@@ -175,37 +208,8 @@ env = { A = "hidden-7" }
         let found = found.unwrap_or_else(|| panic!("no {key} in {all}"));
         (found.text(), found.origin.line().unwrap_or(0))
     };
-    for (key, text, line) in [
-        ("store.url", "\"sqlite:/x/y.db\"", 3),
-        ("service.workers", "(twice the number of CPUs)", 0),
-        ("aliases.\"certs.renew\"", "\"Renew\"", 5),
-        ("pools.php.workers", "2", 8),
-        ("pools.php.working_directory", "\"/etc/app\"", 0),
-        ("pools.php.env", "{ TOKEN_OF_X = \"***\" }", 9),
-        ("pools.php.ttl", "(none)", 0),
-        ("pools.php.spawn_timeout", "\"1m\"", 0),
-        ("pools.wide.min_workers", "1", 11),
-        ("pools.wide.max_workers", "3", 12),
-        (
-            "dispatchers.Dump.command",
-            "[\"dump\", \"postgres://ann:***@h/db\"]",
-            14,
-        ),
-        ("dispatchers.Dump.payload", "\"none\"", 0),
-        ("dispatchers.Dump.env", "{ PASS = \"***\" }", 15),
-        ("dispatchers.Dump.timeout", "\"1m\"", 16),
-        ("sources.ticker.interval", "\"1s\"", 18),
-        ("sources.ticker.api_token", "\"***\"", 19),
-        ("sources.ticker.since", "\"2026-01-01\"", 20),
-        (
-            "sources.ticker.auth",
-            "{ Password = \"***\", url = \"https://ann:***@host:1/x?y\" }",
-            21,
-        ),
-        ("sources.ticker.pool.mode", "\"ticker\"", 0),
-        ("sources.plain", "(its defaults)", 26),
-    ] {
-        assert_eq!(find(key), (text.to_owned(), line), "{key}");
+    for (key, text, line) in SHOWN {
+        assert_eq!(find(key), ((*text).to_owned(), *line), "{key}");
     }
     for absent in [
         "pools.php.num_workers",
