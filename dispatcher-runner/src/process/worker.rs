@@ -68,7 +68,7 @@ fn serve(expected: Option<JobId>) -> i32 {
     let order = link::send(&hello).map_err(Into::into);
     let start = match order.and_then(|()| link.order()) {
         Ok(Order::Start(start)) => start,
-        Ok(Order::Serve(orders)) => return pool_worker::serve(&orders, link),
+        Ok(Order::Serve(orders)) => return pool_worker::serve(orders, link),
         Ok(Order::End) => return 0,
         Ok(Order::Task(_)) => return say(&"a task, and no word about a pool"),
         Err(error) => return say(&error),

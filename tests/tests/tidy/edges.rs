@@ -64,6 +64,7 @@ const RUNNER: [(&str, &[&str]); 23] = [
             "store",
             "supervisor",
             "testing",
+            "worker",
         ],
     ),
     (
