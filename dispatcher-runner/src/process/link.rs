@@ -8,13 +8,15 @@
 )]
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dispatcher_core::frame::{Decoder, Frame};
 use dispatcher_core::message::{PoolOrders, Start, SupervisorMessage, WorkerMessage};
 use dispatcher_core::{Link, LinkError};
+
+use super::sys::{self, OnExec};
 
 /// Largest frame accepted from the supervisor: a payload of full size, every byte escaped.
 const START_BYTES_MAX: usize = 2 * dispatcher_core::limits::PAYLOAD_BYTES_MAX + 1024 * 1024;
@@ -38,6 +40,17 @@ pub(super) fn prepare() {
 pub(super) fn adopt(control: RawFd, lock: RawFd) {
     CONTROL.store(control, Ordering::Relaxed);
     LOCK.store(lock, Ordering::Relaxed);
+}
+
+/// Has the slot's lock outlive the start of another image, out of its way.
+pub(super) fn keep_lock_over_exec(place: RawFd) -> io::Result<()> {
+    let lock = LOCK.load(Ordering::Relaxed);
+    if lock == NONE {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: the descriptor is this module's own, and stays open.
+    let lock = unsafe { BorrowedFd::borrow_raw(lock) };
+    sys::place(lock, place, OnExec::Keep)
 }
 
 /// Sends one message, waiting for room.

@@ -9,6 +9,7 @@ use std::time::Duration;
 mod build;
 mod capture;
 mod cgroup;
+mod command;
 mod detached;
 mod keeper;
 mod keeper_loop;

@@ -15,6 +15,7 @@ use dispatcher_core::{
     Context, Definition, EnvPolicy, Failure, FailureKind, JobId, Library, Link, Options,
 };
 
+use super::command::become_command;
 use super::link::{self, Order, WorkerLink};
 use super::tag::TAG_VARIABLE;
 use super::{libraries, panics, pool_worker, spawn, sys, title};
@@ -90,6 +91,9 @@ pub(super) fn run(start: Start, link: Box<dyn Link>) -> WorkResult {
         Ok(libraries) => libraries,
         Err(result) => return result,
     };
+    if let Some(command) = &start.command {
+        return become_command(command, &start);
+    }
     let definition = match find(&start.dispatcher) {
         Ok(definition) => definition,
         Err(why) => return WorkResult::MissingRequirement { names: vec![why] },

@@ -232,7 +232,7 @@ impl Prepared {
             drain_ms: u64::try_from(drain).unwrap_or(u64::MAX),
         };
         orders.queues = self.config.queues().to_vec();
-        orders.pools = self.sender().pools(&self.registry);
+        orders.staff = self.sender().staff_of_service(&self.registry);
         orders
     }
 

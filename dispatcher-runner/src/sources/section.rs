@@ -5,6 +5,7 @@
 use serde::de::DeserializeOwned;
 
 use crate::config::{Config, ConfigError, ConfigProblem, PoolOf, SourceSection};
+use crate::pool::pool_of_source;
 
 /// A section `[sources.NAME]`.
 #[derive(Debug, Clone)]
@@ -23,11 +24,6 @@ pub(super) struct OwnPool {
     pub(super) workers: u32,
 }
 
-/// Name of the pool that the section of a source holds; no section of a pool can have it.
-pub(crate) fn inline_pool(source: &str) -> String {
-    format!("sources.{source}")
-}
-
 impl Section {
     /// The section of a source, if the configuration has one.
     pub(crate) fn of(config: &Config, source: &str) -> Option<Self> {
@@ -44,7 +40,7 @@ impl Section {
                     .max_workers,
             },
             PoolOf::Inline(pool) => OwnPool {
-                name: inline_pool(source),
+                name: pool_of_source(source),
                 workers: pool.max_workers,
             },
         });
