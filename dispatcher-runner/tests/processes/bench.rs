@@ -395,6 +395,7 @@ pub(crate) fn start(tag: Tag, dispatcher: &str, payload: String) -> Start {
         payload,
         deadline: Some(SystemTime::now() + PATIENCE),
         options: Options::default(),
+        command: None,
     }
 }
 

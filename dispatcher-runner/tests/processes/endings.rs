@@ -1,6 +1,7 @@
 //! How workers end: by themselves, by signals, with their keeper, with their supervisor.
 
 use std::io;
+use std::path::Path;
 
 use dispatcher_core::message::{SupervisorMessage, WorkResult};
 use dispatcher_core::{ExitStatus, Options};
@@ -10,7 +11,7 @@ use crate::bench::{Bench, Way, alive, wait_until};
 use crate::jobs::Act;
 use crate::process::{
     Carriers, KeeperRequest, KeeperSpec, Limits, count_tagged, kill_tagged, lock_slot, renew_slot,
-    try_take_slot,
+    slots,
 };
 use crate::{both, once};
 
@@ -221,12 +222,9 @@ fn slot_is_the_workers(way: Way) {
     bench.expect_end();
     let Bench { dir, lock, .. } = bench;
     drop(lock);
-    assert!(
-        !try_take_slot(dir.path(), 0).unwrap(),
-        "the worker holds it"
-    );
+    assert!(!slots_are_free(dir.path()), "the worker holds it");
     crate::bench::kill(pid);
-    wait_until(|| try_take_slot(dir.path(), 0).unwrap());
+    wait_until(|| slots_are_free(dir.path()));
     assert_eq!(job.tagged(), 2, "neither grandchild held it");
 }
 
@@ -241,13 +239,10 @@ fn slot_is_the_commands() {
     let held = lock_slot(dir.path(), 0).unwrap_err();
     assert_eq!(held.kind(), io::ErrorKind::WouldBlock);
     drop(lock);
-    assert!(!try_take_slot(dir.path(), 0).unwrap());
+    assert!(!slots_are_free(dir.path()));
     let fresh = renew_slot(dir.path(), 0).unwrap();
     drop(fresh);
-    assert!(
-        try_take_slot(dir.path(), 0).unwrap(),
-        "a renewed slot is another one"
-    );
+    assert!(slots_are_free(dir.path()), "a renewed slot is another one");
     assert_eq!(kill_tagged(Carriers::Of(job.tag)), 1);
     assert!(!alive(pid));
 }
@@ -262,4 +257,9 @@ fn keeper_survives_term() {
     let other = bench.run(Way::Fork, &[]);
     assert_eq!(bench.exited(&other).status, ExitStatus::Exited(0));
     assert_eq!(job.tagged(), 1);
+}
+
+fn slots_are_free(dir: &Path) -> bool {
+    let slots = slots(dir).unwrap();
+    slots.iter().all(|slot| slot.is_free().unwrap())
 }
