@@ -50,6 +50,9 @@ pub use host::main;
 pub use pool::{DEFAULT_POOL, ExecError, PoolConfig, Reply};
 pub use service::{Service, ServiceError};
 
+/// The crate whose tables [`Config::with_source`] takes.
+pub use toml;
+
 /// For the binary of this package, which is not the library but lives on it. Not part of the
 /// public interface; may change in any version.
 #[doc(hidden)]
