@@ -30,6 +30,10 @@ impl Waiting {
             ..Self::default()
         }
     }
+
+    pub(in crate::simulator) fn calm_since(&self) -> Option<Duration> {
+        self.calm_since
+    }
 }
 
 pub(super) fn check(world: &World) -> Result<(), String> {
@@ -74,6 +78,6 @@ fn has_room(world: &World, row: &Glance, supervisors: &[SupervisorRow]) -> bool 
     });
     fit.any(|supervisor| {
         let runners = &mut world.runners.values();
-        runners.any(|runner| runner.row == Some(supervisor.id) && runner.has_room())
+        runners.any(|runner| runner.row == Some(supervisor.id) && runner.has_room(&row.dispatcher))
     })
 }
