@@ -107,6 +107,7 @@ impl World {
                 Some(DeathAt::Before) | None => {}
             }
         }
+        invariants::of_rest(self, id);
         self.gather_notes(id);
         let Some(desk) = self.desk(id) else { return };
         desk.told_since_pump = 0;
@@ -202,6 +203,9 @@ impl World {
             if let Some((job, number)) = seat.doing.as_ref().map(|it| (it.job, it.number)) {
                 self.deeds(job, number).signalled = true;
             }
+        }
+        if signal == SIGKILL {
+            self.note_failure(id, worker);
         }
         self.ask(id, Request::Signal(worker, signal));
         self.tell(id, Event::Signalled { worker });

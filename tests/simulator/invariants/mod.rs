@@ -112,7 +112,11 @@ pub(super) fn of_effect(world: &mut World, id: RunnerId, effect: &Effect) {
     if let Err(what) = no_boot_in_back_off::check(world, id, effect) {
         world.broken("no boot in back-off", what);
     }
-    if let Err(what) = resets_are_answered::of_ends(world) {
+}
+
+/// What must hold when a driver has performed everything.
+pub(super) fn of_rest(world: &mut World, id: RunnerId) {
+    if let Err(what) = resets_are_answered::of_ends(world, id) {
         world.broken("resets end only whom they replace", what);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::simulator::runner::RunnerId;
 use crate::simulator::world::World;
 
 /// A driver may be late, and a report takes a moment.
@@ -45,30 +46,28 @@ pub(super) fn check(world: &World) -> Result<(), String> {
 }
 
 /// Those that ended because of a reset were replaced by it, or made for it.
-pub(in crate::simulator) fn of_ends(world: &mut World) -> Result<(), String> {
-    for runner in world.runners.values_mut() {
-        let id = runner.id;
-        let Some(desk) = runner.desk.as_mut() else {
-            continue;
-        };
-        if desk.pools.list.is_empty() {
-            continue;
-        }
-        for snapshot in desk.engine.snapshot().pools {
-            let ends = snapshot.ends.iter().find(|(reason, _)| *reason == "reset");
-            let ends = ends.map_or(0, |(_, count)| *count);
-            let pool = desk.pools.get_mut(snapshot.pool);
-            let new = ends - std::mem::replace(&mut pool.reset_ends, ends);
-            let gone = desk.pools.seats.iter().filter(|(worker, seat)| {
-                let here = snapshot.workers.iter().any(|it| it.worker == **worker);
-                let replaced = seat.fresh || seat.replaced.is_some();
-                seat.pool == snapshot.pool && !here && replaced
-            });
-            if gone.count() < usize::try_from(new).unwrap_or(0) {
-                return Err(format!(
-                    "{id:?}: a reset ended whom it should not: {snapshot:?}"
-                ));
-            }
+pub(in crate::simulator) fn of_ends(world: &mut World, id: RunnerId) -> Result<(), String> {
+    let runner = world.runners.get_mut(&id);
+    let Some(desk) = runner.and_then(|runner| runner.desk.as_mut()) else {
+        return Ok(());
+    };
+    if desk.pools.list.is_empty() {
+        return Ok(());
+    }
+    for snapshot in desk.engine.snapshot().pools {
+        let ends = snapshot.ends.iter().find(|(reason, _)| *reason == "reset");
+        let ends = ends.map_or(0, |(_, count)| *count);
+        let pool = desk.pools.get_mut(snapshot.pool);
+        let new = ends - std::mem::replace(&mut pool.reset_ends, ends);
+        let gone = desk.pools.seats.iter().filter(|(worker, seat)| {
+            let here = snapshot.workers.iter().any(|it| it.worker == **worker);
+            let replaced = seat.fresh || seat.replaced.is_some();
+            seat.pool == snapshot.pool && !here && replaced
+        });
+        if gone.count() < usize::try_from(new).unwrap_or(0) {
+            return Err(format!(
+                "{id:?}: a reset ended whom it should not: {snapshot:?}"
+            ));
         }
     }
     Ok(())

@@ -229,6 +229,14 @@ impl World {
         }
     }
 
+    /// Something has gone wrong with a worker.
+    pub(in crate::simulator) fn note_failure(&mut self, id: RunnerId, worker: WorkerId) {
+        let Some(pools) = self.pools(id) else { return };
+        if let Some(pool) = pools.seats.get(&worker).map(|seat| seat.pool) {
+            pools.get_mut(pool).had_failures = true;
+        }
+    }
+
     /// A foreign program that was no worker at all is about to end, and its end says more.
     fn pooled_broken(&mut self, id: RunnerId, worker: WorkerId, what: String) {
         let Some(seat) = self.seat(id, worker) else {
@@ -238,10 +246,7 @@ impl World {
             seat.doubted = true;
             return self.after(END_TIME, Happening::Doubted(id, worker, what));
         }
-        let pool = seat.pool;
-        if let Some(pools) = self.pools(id) {
-            pools.get_mut(pool).had_failures = true;
-        }
+        self.note_failure(id, worker);
         self.tell(id, Event::LinkBroken { worker, what });
     }
 
@@ -252,10 +257,7 @@ impl World {
         if !std::mem::take(&mut seat.doubted) {
             return;
         }
-        let pool = seat.pool;
-        if let Some(pools) = self.pools(id) {
-            pools.get_mut(pool).had_failures = true;
-        }
+        self.note_failure(id, worker);
         let text = "stdout says: \"no worker\"".to_owned();
         self.tell(id, Event::LastWords { worker, text });
         self.tell(id, Event::LinkBroken { worker, what });
