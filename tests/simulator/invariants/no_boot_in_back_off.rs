@@ -15,6 +15,8 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 pub(in crate::simulator) struct BackOff {
     failures: u32,
     until: Duration,
+    /// What the supervisor thinks is not known before.
+    unknown_until: Duration,
 }
 
 impl BackOff {
@@ -27,9 +29,19 @@ impl BackOff {
         }
     }
 
+    /// Something happened that may count as a failure or not.
+    pub(in crate::simulator) fn is_unknown(&mut self, now: Duration) {
+        self.unknown_until = now + BACK_OFF_MAX;
+    }
+
     /// A worker started or worked.
     pub(in crate::simulator) fn succeeded(&mut self) {
-        *self = Self::default();
+        self.failures = 0;
+        self.until = Duration::ZERO;
+    }
+
+    fn lasts(&self, now: Duration) -> bool {
+        now < self.until && now >= self.unknown_until
     }
 }
 
@@ -55,7 +67,7 @@ pub(super) fn check(world: &World, id: RunnerId, effect: &Effect) -> Result<(), 
         Effect::Boot { pool, .. } => {
             let its = desk.pools.get(*pool);
             let resets = its.resets_since.is_some();
-            if alone && !resets && !runner.told_to_end && now < its.back_off.until {
+            if alone && !resets && !runner.told_to_end && its.back_off.lasts(now) {
                 return Err(format!("{pool:?} of {id:?}: {:?} at {now:?}", its.back_off));
             }
         }
@@ -68,7 +80,7 @@ pub(super) fn check(world: &World, id: RunnerId, effect: &Effect) -> Result<(), 
             if !its.spec.claims || slots.len() > most || (alone && runner.told_to_end) {
                 return Err(format!("{pool:?} of {id:?} claims {slots:?}"));
             }
-            if alone && now < its.back_off.until && live(*pool) == 0 {
+            if alone && its.back_off.lasts(now) && live(*pool) == 0 {
                 return Err(format!("{pool:?} of {id:?} is down and claims"));
             }
         }

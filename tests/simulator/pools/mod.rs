@@ -314,17 +314,12 @@ impl World {
         });
         let Some(pools) = self.pools(id) else { return };
         let owed = pools.get_mut(pool).resets_since.take();
-        let own = pools.seats.values_mut().filter(|seat| seat.pool == pool);
         if failure.is_none() {
+            let own = pools.seats.values_mut().filter(|seat| seat.pool == pool);
             for seat in own.filter(|seat| !seat.fresh || seat.before_reset) {
                 seat.replaced.get_or_insert(now);
             }
             pools.get_mut(pool).back_off.succeeded();
-        } else {
-            // Those that were made for it end.
-            for seat in own.filter(|seat| seat.fresh && !seat.before_reset) {
-                seat.replaced.get_or_insert(now);
-            }
         }
         let own = pools.seats.values_mut().filter(|seat| seat.pool == pool);
         own.for_each(|seat| seat.before_reset = true);

@@ -42,6 +42,8 @@ pub(in crate::simulator) struct Seat {
     pub(in crate::simulator) told: Option<Duration>,
     pub(in crate::simulator) killed: bool,
     pub(in crate::simulator) ended: bool,
+    /// It could not start, and that is known.
+    failed: bool,
     /// It has answered and is not ready again.
     pub(in crate::simulator) settles_since: Option<Duration>,
 }
@@ -110,6 +112,7 @@ impl Seat {
             told: None,
             killed: false,
             ended: false,
+            failed: false,
             settles_since: None,
         }
     }
@@ -231,9 +234,21 @@ impl World {
 
     /// Something has gone wrong with a worker.
     pub(in crate::simulator) fn note_failure(&mut self, id: RunnerId, worker: WorkerId) {
+        let own = self.now_of(id).map(|now| now.monotonic).unwrap_or_default();
         let Some(pools) = self.pools(id) else { return };
-        if let Some(pool) = pools.seats.get(&worker).map(|seat| seat.pool) {
-            pools.get_mut(pool).had_failures = true;
+        let Some(seat) = pools.seats.get_mut(&worker) else {
+            return;
+        };
+        let pool = &mut pools.list[seat.pool.0 as usize];
+        pool.had_failures = true;
+        if seat.greeted || std::mem::replace(&mut seat.failed, true) {
+            return;
+        }
+        if seat.fresh {
+            // Of a reset it says nothing about the pool.
+            pool.back_off.is_unknown(own);
+        } else if seat.replaced.is_none() {
+            pool.back_off.failed(own);
         }
     }
 
@@ -276,7 +291,6 @@ impl World {
     /// What is worth knowing of a keeper's report, before the engine is told.
     pub(in crate::simulator) fn note_pooled_report(&mut self, id: RunnerId, event: &Event) {
         let now = self.now;
-        let own = self.now_of(id).map(|now| now.monotonic).unwrap_or_default();
         let (Event::Spawned { worker }
         | Event::SpawnFailed { worker, .. }
         | Event::Exited { worker, .. }) = event
@@ -293,16 +307,8 @@ impl World {
         }
         seat.ended = true;
         seat.doubted = false;
-        let at_boot = !seat.greeted && !seat.fresh && seat.replaced.is_none();
-        let unasked = seat.told.is_none() && !seat.killed;
         let silent = seat.greeted || !seat.spoke;
-        let pool = pools.list.get_mut(seat.pool.0 as usize);
-        if let Some(pool) = pool {
-            pool.had_failures = true;
-            if at_boot && unasked {
-                pool.back_off.failed(own);
-            }
-        }
+        self.note_failure(id, *worker);
         if matches!(event, Event::Exited { .. }) && !silent {
             let (worker, text) = (*worker, "stderr says: \"no\"".to_owned());
             self.tell(id, Event::LastWords { worker, text });
