@@ -241,11 +241,11 @@ impl World {
         };
         let pool = &mut pools.list[seat.pool.0 as usize];
         pool.had_failures = true;
-        if seat.greeted || std::mem::replace(&mut seat.failed, true) {
+        if std::mem::replace(&mut seat.failed, true) {
             return;
         }
-        if seat.fresh {
-            // Of a reset it says nothing about the pool.
+        if seat.fresh || seat.greeted {
+            // Of a reset it says nothing about the pool, and at work the first one is a mishap.
             pool.back_off.is_unknown(own);
         } else if seat.replaced.is_none() {
             pool.back_off.failed(own);
