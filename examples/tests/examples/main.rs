@@ -5,6 +5,7 @@ mod certificates;
 mod delayed_removal;
 mod firewall_apply;
 mod hourly_fetch;
+mod letters;
 mod my_custom_dispatcher;
 mod peers;
 mod push_peers;
