@@ -16,11 +16,11 @@ fn version(features: &str) -> String {
     let manifest = fs::read_to_string(ours.join("template/Cargo.toml")).expect("it is there");
     // What a user is told to do: let the paths lead to the copy of Dispatcher.
     let paths = manifest.replace("\"../", &format!("\"{}/", ours.display()));
-    let profile = "\n[profile.dev.package.libsqlite3-sys]\nopt-level = 3\n";
-    write(
-        &root.join("Cargo.toml"),
-        &format!("[workspace]\n{paths}{profile}"),
-    );
+    // As in the workspace of Dispatcher, so that dependencies are compiled once.
+    let members = fs::read_to_string(ours.join("Cargo.toml")).expect("it is there");
+    let (_, profiles) = members.split_once("[profile.").expect("it has profiles");
+    let manifest = format!("[workspace]\n{paths}\n[profile.{profiles}");
+    write(&root.join("Cargo.toml"), &manifest);
     for file in ["template/src/main.rs", "Cargo.lock", "rust-toolchain.toml"] {
         let text = fs::read_to_string(ours.join(file)).expect("it is there");
         let file = file.strip_prefix("template/").unwrap_or(file);

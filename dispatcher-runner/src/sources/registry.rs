@@ -63,6 +63,13 @@ impl Kind {
     }
 }
 
+/// What somebody said who panicked.
+pub(super) fn said(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("it panicked: {}", text.unwrap_or("no message"))
+}
+
 /// A source made of its section.
 fn make<S: Source>(section: &Section, host: &Host) -> Result<Arc<dyn Serve>, Vec<ConfigProblem>> {
     let mut source: S = section.read()?;
@@ -81,13 +88,6 @@ fn make<S: Source>(section: &Section, host: &Host) -> Result<Arc<dyn Serve>, Vec
 
 fn in_section<S: Source>(what: &str) -> String {
     format!("[sources.{}]: {}", S::NAME, what.replace('\n', "; "))
-}
-
-/// What somebody said who panicked.
-pub(super) fn said(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("it panicked: {}", text.unwrap_or("no message"))
 }
 
 /// A future of a source's.
