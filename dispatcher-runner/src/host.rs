@@ -12,6 +12,7 @@ use crate::cli::{
 };
 use crate::client::{Request, Sender, SpawnError, TickReport};
 use crate::config::{Config, StoreLocation, Surroundings};
+use crate::control::{self, Answer, ControlError, Request as ControlRequest};
 use crate::process::{self, KillingUnit};
 use crate::service::{Service, ServiceError};
 use crate::store::{SqliteStore, Store, StoreClient, StoreError, SupervisorRow};
@@ -164,6 +165,18 @@ impl Host for ThisProgram {
         supervisor::is_alive(&supervisor.directory)
     }
 
+    fn is_service(&mut self, supervisor: &SupervisorRow) -> bool {
+        control::has_socket(&supervisor.directory)
+    }
+
+    fn control(
+        &mut self,
+        supervisor: &SupervisorRow,
+        request: ControlRequest,
+    ) -> Result<Answer, ControlError> {
+        control::ask(&supervisor.directory, request)
+    }
+
     fn killing_unit(&mut self, supervisor: &SupervisorRow) -> Option<KillingUnit> {
         process::killing_unit(supervisor.pid, supervisor::ROLE)
     }
@@ -207,7 +220,13 @@ impl Host for ThisProgram {
                         let why = format!("nothing was started; the state is {state}");
                         (exit_of(setup), why, setup.advice())
                     }
-                    ServiceError::Failed(cause) => (
+                    ServiceError::Admin { source, .. } => (
+                    cli::exit::CONFIGURATION,
+                    source.to_string(),
+                    "choose a free loopback address, as in [service] admin = \"127.0.0.1:9090\""
+                        .to_owned(),
+                ),
+                ServiceError::Failed(cause) => (
                         cli::exit::STORE,
                         crate::log::chain(cause.as_ref()),
                         "what it ran is taken over by the next supervisor; see its log".to_owned(),

@@ -13,6 +13,8 @@ compile_error!(
 );
 
 mod about;
+#[cfg(feature = "service")]
+mod admin;
 mod app;
 mod cli;
 mod client;

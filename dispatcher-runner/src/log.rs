@@ -51,6 +51,14 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Those of a level that is named as in a configuration, and of a format.
+    pub(crate) fn named(level: &str, format: Format) -> Self {
+        let level = level.parse().unwrap_or(Level::INFO);
+        Self { level, format }
+    }
+}
+
 /// Writes events to standard error, one line each, unless the program has a subscriber of its own.
 /// The variable's level goes before that of the settings. What happens with every job is DEBUG
 /// where it is on record in the store only, and INFO in a service.

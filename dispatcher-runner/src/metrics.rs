@@ -186,50 +186,14 @@ impl Counted {
     }
 
     fn write(&self, page: &mut Page) {
-        let families: [(
-            &str,
-            &str,
-            fn(&OfDispatcher) -> &BTreeMap<&'static str, u64>,
-        ); 2] = [
-            (
-                "dispatcher_jobs_total",
-                "Jobs that ended here, by the outcome of their last attempt.",
-                |of| &of.jobs,
-            ),
-            (
-                "dispatcher_attempts_total",
-                "Attempts that ended here, by outcome.",
-                |of| &of.attempts,
-            ),
-        ];
-        for (name, help, counters) in families {
-            page.family(name, Kind::Counter, help);
-            for (dispatcher, of) in &self.dispatchers {
-                for (outcome, count) in counters(of) {
-                    let labels = [("dispatcher", dispatcher.as_str()), ("outcome", outcome)];
-                    page.sample(name, &labels, count);
-                }
-            }
-        }
-        let families: [(&str, &str, fn(&OfDispatcher) -> &Histogram); 2] = [
-            (
-                "dispatcher_attempt_run_seconds",
-                "Time from the start of an attempt to its end.",
-                |of| &of.run,
-            ),
-            (
-                "dispatcher_attempt_wait_seconds",
-                "Time from when a job was due to when it was claimed.",
-                |of| &of.wait,
-            ),
-        ];
-        for (name, help, histogram) in families {
-            page.family(name, Kind::Histogram, help);
-            for (dispatcher, of) in &self.dispatchers {
-                let labels = [("dispatcher", dispatcher.as_str())];
-                page.histogram(name, &labels, histogram(of), &JOB_SECONDS);
-            }
-        }
+        let help = "Jobs that ended here, by the outcome of their last attempt.";
+        self.write_counters(page, "dispatcher_jobs_total", help, |of| &of.jobs);
+        let help = "Attempts that ended here, by outcome.";
+        self.write_counters(page, "dispatcher_attempts_total", help, |of| &of.attempts);
+        let help = "Time from the start of an attempt to its end.";
+        self.write_times(page, "dispatcher_attempt_run_seconds", help, |of| &of.run);
+        let help = "Time from when a job was due to when it was claimed.";
+        self.write_times(page, "dispatcher_attempt_wait_seconds", help, |of| &of.wait);
         let name = "dispatcher_store_batch_seconds";
         page.family(
             name,
@@ -245,6 +209,38 @@ impl Counted {
         );
         for (fate, count) in &self.ticks {
             page.sample(name, &[("fate", fate)], count);
+        }
+    }
+}
+
+impl Counted {
+    fn write_counters(
+        &self,
+        page: &mut Page,
+        name: &str,
+        help: &str,
+        counters: impl Fn(&OfDispatcher) -> &BTreeMap<&'static str, u64>,
+    ) {
+        page.family(name, Kind::Counter, help);
+        for (dispatcher, of) in &self.dispatchers {
+            for (outcome, count) in counters(of) {
+                let labels = [("dispatcher", dispatcher.as_str()), ("outcome", outcome)];
+                page.sample(name, &labels, count);
+            }
+        }
+    }
+
+    fn write_times(
+        &self,
+        page: &mut Page,
+        name: &str,
+        help: &str,
+        histogram: impl Fn(&OfDispatcher) -> &Histogram,
+    ) {
+        page.family(name, Kind::Histogram, help);
+        for (dispatcher, of) in &self.dispatchers {
+            let labels = [("dispatcher", dispatcher.as_str())];
+            page.histogram(name, &labels, histogram(of), &JOB_SECONDS);
         }
     }
 }
@@ -295,23 +291,17 @@ impl Page {
     }
 
     fn about_the_state(&mut self, gauges: &Gauges) {
-        let families: [(&str, &str, fn(&(String, u32, u32)) -> u32); 2] = [
-            (
-                "dispatcher_jobs_waiting",
-                "Queued jobs of the state, delayed and paused ones included.",
-                |it| it.1,
-            ),
-            (
-                "dispatcher_jobs_running",
-                "Running jobs of the state, those of other supervisors included.",
-                |it| it.2,
-            ),
-        ];
-        for (name, help, count) in families {
-            self.family(name, Kind::Gauge, help);
-            for queue in &gauges.queues {
-                self.sample(name, &[("dispatcher", &queue.0)], count(queue));
-            }
+        let name = "dispatcher_jobs_waiting";
+        let help = "Queued jobs of the state, delayed and paused ones included.";
+        self.family(name, Kind::Gauge, help);
+        for (dispatcher, waiting, _) in &gauges.queues {
+            self.sample(name, &[("dispatcher", dispatcher)], waiting);
+        }
+        let name = "dispatcher_jobs_running";
+        let help = "Running jobs of the state, those of other supervisors included.";
+        self.family(name, Kind::Gauge, help);
+        for (dispatcher, _, running) in &gauges.queues {
+            self.sample(name, &[("dispatcher", dispatcher)], running);
         }
         let name = "dispatcher_oldest_waiting_age_seconds";
         let help = "Age of the job that was submitted first and still waits; 0 when none does.";
@@ -326,26 +316,22 @@ impl Page {
         for ((pool, state), count) in &gauges.workers {
             self.sample(name, &[("pool", pool), ("state", state)], count);
         }
-        let families: [(&str, &str, fn(&PoolGauge) -> u64); 3] = [
-            (
-                "dispatcher_pool_waiting",
-                "Tasks without a worker.",
-                |pool| pool.waiting,
-            ),
-            ("dispatcher_pool_running", "Tasks in workers.", |pool| {
-                pool.running
-            }),
-            (
-                "dispatcher_pool_degraded",
-                "Whether workers end as soon as they start.",
-                |pool| u64::from(pool.degraded),
-            ),
-        ];
-        for (name, help, value) in families {
-            self.family(name, Kind::Gauge, help);
-            for pool in &gauges.pools {
-                self.sample(name, &[("pool", &pool.name)], value(pool));
-            }
+        let name = "dispatcher_pool_waiting";
+        self.family(name, Kind::Gauge, "Tasks without a worker.");
+        for pool in &gauges.pools {
+            self.sample(name, &[("pool", &pool.name)], pool.waiting);
+        }
+        let name = "dispatcher_pool_running";
+        self.family(name, Kind::Gauge, "Tasks in workers.");
+        for pool in &gauges.pools {
+            self.sample(name, &[("pool", &pool.name)], pool.running);
+        }
+        let name = "dispatcher_pool_degraded";
+        let help = "Whether workers end as soon as they start.";
+        self.family(name, Kind::Gauge, help);
+        for pool in &gauges.pools {
+            let degraded = u8::from(pool.degraded);
+            self.sample(name, &[("pool", &pool.name)], degraded);
         }
         let name = "dispatcher_worker_restarts_total";
         self.family(

@@ -19,6 +19,9 @@ pub(crate) enum CommandName {
     Prune,
     Schedule,
     Serve,
+    Workers,
+    Reset,
+    Stop,
     Status,
     Doctor,
     Completions,
@@ -158,6 +161,14 @@ const fn none() -> Positional {
 const fn between(min: usize, max: usize, words: Words) -> Positional {
     Positional { min, max, words }
 }
+
+/// For commands that ask services.
+const SERVICE: Flag = valued(
+    "service",
+    "PID",
+    Words::Nothing,
+    "of this service only, instead of all",
+);
 
 /// Options of every command.
 pub(crate) const GLOBAL: &[Flag] = &[
@@ -414,13 +425,49 @@ pub(crate) const COMMANDS: &[Command] = &[
         ],
     },
     Command {
+        id: CommandName::Workers,
+        name: "workers",
+        arguments: "",
+        summary: "show the workers and pools of a running service",
+        details: "Exit code 1: no service is running, or it does not answer.",
+        positional: none(),
+        flags: &[SERVICE],
+    },
+    Command {
+        id: CommandName::Reset,
+        name: "reset",
+        arguments: "[POOL]",
+        summary: "give a pool of a running service, or all, new workers",
+        details: "New workers are started first, then the old ones are stopped. It is waited for;\n\
+            when the new ones fail, the old ones stay, and the exit code is 1.",
+        positional: between(0, 1, Words::Nothing),
+        flags: &[SERVICE],
+    },
+    Command {
+        id: CommandName::Stop,
+        name: "stop",
+        arguments: "",
+        summary: "end a running service, and wait until it is gone",
+        details: "Nothing new is started; what runs has drain_timeout (60s) of [service] to\n\
+            end, and is queued again after that. Exit code 0: the service has ended.\n\
+            Of several services on one state all end, unless --service names one.",
+        positional: none(),
+        flags: &[
+            switch("now", None, "do not wait for what runs; it is queued again"),
+            SERVICE,
+        ],
+    },
+    Command {
         id: CommandName::Status,
         name: "status",
         arguments: "",
-        summary: "show the state file, supervisors and queues",
-        details: "",
+        summary: "show the state file, supervisors, services and queues",
+        details: "--metrics writes what one service counts, as Prometheus reads it (text 0.0.4).",
         positional: none(),
-        flags: &[],
+        flags: &[
+            switch("metrics", None, "write a service's metrics instead"),
+            SERVICE,
+        ],
     },
     Command {
         id: CommandName::Doctor,

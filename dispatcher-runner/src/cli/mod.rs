@@ -12,6 +12,7 @@ use dispatcher_core::{Definition, JobId, Options, Registry};
 
 use crate::client::TickReport;
 use crate::config::{Config, Overrides, Search, StoreLocation, Surroundings, WorkingDirectory};
+use crate::control::{Answer, ControlError, Request};
 use crate::process::KillingUnit;
 use crate::store::{Build, Store, StoreError, SupervisorRow, UnixMs};
 
@@ -27,6 +28,7 @@ mod ids;
 mod interrupts;
 mod layout;
 mod live;
+mod services;
 mod session;
 mod terminal;
 
@@ -93,6 +95,16 @@ pub(crate) trait Host {
 
     /// Whether the supervisor of a row still lives.
     fn is_alive(&mut self, supervisor: &SupervisorRow) -> bool;
+
+    /// Whether a living supervisor is a service, which answers at its control socket.
+    fn is_service(&mut self, supervisor: &SupervisorRow) -> bool;
+
+    /// Asks a service, and waits for the answer.
+    fn control(
+        &mut self,
+        supervisor: &SupervisorRow,
+        request: Request,
+    ) -> Result<Answer, ControlError>;
 
     /// The systemd service that kills a living supervisor, or its jobs; none when that is safe.
     fn killing_unit(&mut self, supervisor: &SupervisorRow) -> Option<KillingUnit>;

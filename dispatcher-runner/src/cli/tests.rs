@@ -4,6 +4,7 @@ mod commands;
 mod fuzz;
 mod notify;
 mod schedules;
+mod services;
 mod surroundings;
 
 use std::cell::RefCell;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::*;
 use crate::about::About;
 use crate::config::Origin;
+use crate::control::{Answer, ControlError, Request, Seen};
 use crate::process::KillingUnit;
 use crate::store::{
     Build, Capture, ClaimRequest, Claimed, DispatcherRow, MemoryStore, NewJob, NewSupervisor, Next,
@@ -130,6 +132,10 @@ struct TestHost {
     broken: bool,
     lost: bool,
     fresh: bool,
+    services: Vec<Seen>,
+    asked: Vec<(u32, Request)>,
+    /// Looks after which a service that was told to end is gone.
+    ends_after: u32,
     ticked: TickReport,
 }
 
@@ -163,6 +169,9 @@ fn program() -> Program {
             broken: false,
             lost: false,
             fresh: false,
+            services: Vec::new(),
+            asked: Vec::new(),
+            ends_after: u32::MAX,
             ticked: TickReport::default(),
         },
         registry,
@@ -325,7 +334,32 @@ impl Host for TestHost {
     }
 
     fn is_alive(&mut self, _: &SupervisorRow) -> bool {
-        !self.lost
+        let told = |(_, request): &(u32, Request)| matches!(request, Request::Stop { .. });
+        !self.lost && !(self.asked.iter().any(told) && self.waits >= self.ends_after)
+    }
+
+    fn is_service(&mut self, supervisor: &SupervisorRow) -> bool {
+        self.services.iter().any(|it| it.pid == supervisor.pid)
+    }
+
+    fn control(
+        &mut self,
+        supervisor: &SupervisorRow,
+        request: Request,
+    ) -> Result<Answer, ControlError> {
+        self.asked.push((supervisor.pid, request.clone()));
+        let service = self.services.iter_mut().find(|it| it.pid == supervisor.pid);
+        let service = service.ok_or(ControlError::Nobody)?;
+        match request {
+            Request::Look => Ok(Answer::Seen(Box::new(service.clone()))),
+            Request::Reset { pool } if pool.as_deref() == Some("broken") => Err(
+                ControlError::Refused("the new workers end at once".to_owned()),
+            ),
+            Request::Reset { .. } | Request::Stop { .. } => Ok(Answer::Done),
+            Request::Metrics => Ok(Answer::Metrics {
+                text: "# of a service\n".to_owned(),
+            }),
+        }
     }
 
     fn killing_unit(&mut self, _: &SupervisorRow) -> Option<KillingUnit> {

@@ -30,6 +30,8 @@ use dispatcher_core::JobId;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use board::Board;
+#[cfg(feature = "service")]
+pub(crate) use board::Unseen;
 pub(crate) use client::{ControlError, ask, has_socket};
 pub(crate) use server::{Hatch, bind, serve};
 

@@ -3,12 +3,16 @@
 //! It runs until it is told otherwise: claiming stops at once, what runs has the drain timeout to
 //! end and is queued again after that; told a second time, it does not wait.
 
+#[cfg_attr(not(feature = "service"), path = "no_admin.rs")]
+mod admin;
 mod running;
 mod schedules;
 #[cfg_attr(not(feature = "service"), path = "no_sources.rs")]
 mod sources;
 mod stage;
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
@@ -16,7 +20,7 @@ use dispatcher_core::Registry;
 
 use crate::app;
 use crate::client::{Sender, SpawnError};
-use crate::config::{Config, StoreLocation};
+use crate::config::{Config, LogFormat, StoreLocation};
 use crate::control::{self, Board};
 use crate::log;
 use crate::metrics::Metrics;
@@ -24,6 +28,7 @@ use crate::store::{Build, StoreClient};
 use crate::supervisor::desk::{Desk, Inbox, desk};
 use crate::supervisor::{self, Orders, Standing, Stay, SupervisorError, Ties, Turn};
 
+use admin::Listening;
 use sources::{Bringing, Means};
 use stage::{Phase, Stage};
 
@@ -59,6 +64,14 @@ pub enum ServiceError {
     /// The configuration, the state or the program is not as it must be.
     #[error(transparent)]
     Setup(#[from] SpawnError),
+    /// Metrics and health cannot be told where they were asked for.
+    #[error("metrics and health cannot be told at {address}")]
+    Admin {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
     /// Something that it cannot do without failed.
     #[error("the service ended")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -99,7 +112,7 @@ impl Service {
     /// # Errors
     /// When there is nothing to serve, or the state cannot be used.
     pub fn run(self) -> Result<(), ServiceError> {
-        log::to_stderr(log::Settings::default());
+        log::to_stderr(log_settings(&self.config));
         let wiring = Wiring::new()?;
         let prepared = Prepared::of(self, &wiring.desk)?;
         prepared.serve(Standing::Owner, wiring)
@@ -135,6 +148,14 @@ impl Service {
     }
 }
 
+fn log_settings(config: &Config) -> log::Settings {
+    let format = match config.log_format() {
+        LogFormat::Text => log::Format::Text,
+        LogFormat::Json => log::Format::Json,
+    };
+    log::Settings::named(config.log_level().as_str(), format)
+}
+
 /// A service that has all it needs.
 struct Prepared {
     config: Config,
@@ -143,6 +164,7 @@ struct Prepared {
     build: &'static Build,
     store: StoreClient,
     sources: Bringing,
+    admin: Listening,
 }
 
 /// What joins the parts of a service.
@@ -184,6 +206,7 @@ impl Prepared {
             return Err(ServiceError::NothingToServe);
         }
         Ok(Self {
+            admin: Listening::of(&config)?,
             sources,
             config,
             registry,
@@ -267,6 +290,7 @@ impl Prepared {
             scope.spawn(|| schedules::follow(&sender, &self.registry, stage, &metrics));
             scope.spawn(|| self.sources.follow(stage));
             let (hatch, board) = (&hatch, &board);
+            scope.spawn(|| self.admin.serve(board));
             scope.spawn(move || match listeners.recv() {
                 Ok(Ok(listener)) => control::serve(&listener, board, hatch),
                 Ok(Err(error)) => {
@@ -277,6 +301,7 @@ impl Prepared {
             let ended = supervisor::run(&orders, None, Some(ties));
             stage.reach(Phase::Ended);
             hatch.close();
+            self.admin.close();
             ended
         })?;
         tracing::info!("service ended");

@@ -2,7 +2,6 @@
 //!
 //! It only ever goes on: from starting to serving, to stopping, to its end.
 
-use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,14 +21,14 @@ pub(crate) enum Phase {
 /// The phase of a service.
 #[derive(Debug)]
 pub(crate) struct Stage {
-    now: Mutex<(Phase, Option<PathBuf>)>,
+    now: Mutex<Phase>,
     changed: Condvar,
 }
 
 impl Stage {
     pub(crate) fn new() -> Self {
         Self {
-            now: Mutex::new((Phase::Starting, None)),
+            now: Mutex::new(Phase::Starting),
             changed: Condvar::new(),
         }
     }
@@ -37,10 +36,7 @@ impl Stage {
     /// What the supervisor says.
     pub(crate) fn turn(&self, turn: Turn) {
         match turn {
-            Turn::Ready(directory) => {
-                self.lock().1 = Some(directory);
-                self.reach(Phase::Serving);
-            }
+            Turn::Ready(_) => self.reach(Phase::Serving),
             Turn::Stopping => self.reach(Phase::Stopping),
         }
     }
@@ -48,31 +44,26 @@ impl Stage {
     /// It has come at least this far.
     pub(crate) fn reach(&self, phase: Phase) {
         let mut now = self.lock();
-        now.0 = now.0.max(phase);
+        *now = phase.max(*now);
         drop(now);
         self.changed.notify_all();
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        self.lock().0
-    }
-
-    /// Directory of the supervisor, once it serves.
-    pub(crate) fn directory(&self) -> Option<PathBuf> {
-        self.lock().1.clone()
+        *self.lock()
     }
 
     /// Waits until it has come as far, and says how far it has come then.
     pub(crate) fn wait(&self, phase: Phase) -> Phase {
-        let now = self.changed.wait_while(self.lock(), |now| now.0 < phase);
-        now.unwrap_or_else(PoisonError::into_inner).0
+        let now = self.changed.wait_while(self.lock(), |now| *now < phase);
+        *now.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// [`wait`](Self::wait) for at most this time.
     pub(crate) fn wait_for(&self, phase: Phase, time: Duration) -> Phase {
         let end = Instant::now() + time;
         let mut now = self.lock();
-        while now.0 < phase {
+        while *now < phase {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -80,10 +71,10 @@ impl Stage {
             let waited = self.changed.wait_timeout(now, left);
             now = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        now.0
+        *now
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Phase, Option<PathBuf>)> {
+    fn lock(&self) -> MutexGuard<'_, Phase> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -103,7 +94,6 @@ mod tests {
             let waiting = scope.spawn(|| stage.wait(Phase::Stopping));
             stage.turn(Turn::Ready("/d".into()));
             assert_eq!(stage.wait(Phase::Serving), Phase::Serving);
-            assert_eq!(stage.directory(), Some("/d".into()));
             stage.reach(Phase::Ended);
             assert_eq!(waiting.join().unwrap(), Phase::Ended);
         });

@@ -3,6 +3,7 @@
 mod apply_server;
 mod certificates;
 mod delayed_removal;
+mod embedded_service;
 mod firewall_apply;
 mod hourly_fetch;
 mod letters;

@@ -11,13 +11,14 @@ use crate::code::line;
 use crate::source::{Finding, Realm, Source, is_for_tests};
 
 /// Modules of the runner, and what each of them may use.
-const RUNNER: [(&str, &[&str]); 21] = [
+const RUNNER: [(&str, &[&str]); 22] = [
     ("about", &[]),
     ("pool", &[]),
     ("config", &["pool"]),
     ("ids", &[]),
     ("log", &[]),
     ("metrics", &[]),
+    ("admin", &["control"]),
     // What a running service tells and is told.
     ("control", &["metrics", "store", "supervisor"]),
     ("pinned", &[]),
@@ -93,6 +94,7 @@ const RUNNER: [(&str, &[&str]); 21] = [
     (
         "service",
         &[
+            "admin",
             "app",
             "client",
             "config",
@@ -163,6 +165,7 @@ const RESERVED: [(&[&str], &[&str], &str); 9] = [
         &[
             "dispatcher-runner/src/process/runtime.rs",
             "dispatcher-runner/src/sources/",
+            "dispatcher-runner/src/admin/",
         ],
         "the embedded mode needs no async runtime; only a job that is a future and sources have one",
     ),

@@ -9,6 +9,7 @@ mod notify;
 mod output;
 mod schedule;
 mod serve;
+mod service;
 mod show;
 mod status;
 mod timer;
@@ -43,6 +44,9 @@ pub(crate) fn run(name: CommandName, session: &mut Session<'_, '_>) -> Done {
         CommandName::Prune => control::prune(session),
         CommandName::Schedule => schedule::schedule(session),
         CommandName::Serve => serve::serve(session),
+        CommandName::Workers => service::workers(session),
+        CommandName::Reset => service::reset(session),
+        CommandName::Stop => service::stop(session),
         CommandName::Status => status::status(session),
         CommandName::Doctor => doctor::doctor(session),
         CommandName::Completions => script(session),
