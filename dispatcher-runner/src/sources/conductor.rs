@@ -196,7 +196,7 @@ async fn keep(entry: Entry, current: Arc<Mutex<Arc<dyn Serve>>>, stop: Stop) {
                 serving.join_next().await
             }
         };
-        let error = answer.map_or(None, trouble);
+        let error = answer.and_then(trouble);
         let Some(error) = error else {
             entry.seat.ended(None);
             if !stop.is_requested() {

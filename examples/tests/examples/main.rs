@@ -5,6 +5,7 @@ mod certificates;
 mod delayed_removal;
 mod embedded_service;
 mod firewall_apply;
+mod goridge_worker;
 mod hourly_fetch;
 mod letters;
 mod my_custom_dispatcher;

@@ -16,9 +16,11 @@ use crate::sources::{
     Host, Prepared, Source, SourceError, SourceStage, SourceState, Sources, Stop,
 };
 
+type Diary = (Option<Instant>, Vec<(u64, String)>);
+
 thread_local! {
     /// What sources did, when, in seconds since the test began.
-    static DIARY: RefCell<(Option<Instant>, Vec<(u64, String)>)> = const { RefCell::new((None, Vec::new())) };
+    static DIARY: RefCell<Diary> = const { RefCell::new((None, Vec::new())) };
 }
 
 fn note(what: impl Into<String>) {
