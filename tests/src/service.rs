@@ -23,6 +23,7 @@ impl Serving {
     pub fn start(home: &Home, arguments: &[&str]) -> Self {
         let log = File::create(home.file("service.log")).expect("the directory can be written");
         let mut command = home.command(["serve"]);
+        command.env_remove("DISPATCHER_LOG");
         let child = command.args(arguments).stderr(log).spawn();
         let mut service = Self {
             child: child.expect("the program starts"),
