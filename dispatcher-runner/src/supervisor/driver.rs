@@ -344,6 +344,9 @@ impl<'a> Driver<'a> {
         assignment: &Assignment,
         deadline_wall_ms: Option<i64>,
     ) -> io::Result<()> {
+        if let Some(metrics) = &self.metrics {
+            metrics.assigned(worker.0, &assignment.dispatcher);
+        }
         let start = Start {
             job: assignment.job,
             attempt: assignment.counters.attempt,
@@ -444,7 +447,6 @@ impl<'a> Driver<'a> {
         }
         if let Some(metrics) = &self.metrics {
             let end = End {
-                dispatcher: name.to_owned(),
                 outcome,
                 run_time: verdict.run_time,
                 job: fate(&verdict.next),
