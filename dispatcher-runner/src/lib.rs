@@ -42,6 +42,7 @@ mod store;
 mod supervisor;
 pub mod testing;
 mod timer;
+pub mod worker;
 
 pub use app::{SetupError, init, init_with, setup};
 pub use client::{

@@ -1,17 +1,21 @@
 //! The life of one attempt: starting → running → terminating → draining → recording.
 
+mod judge;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::limits::SNOOZES_MAX;
 use crate::message::WorkResult;
-use crate::{Cause, ExitStatus, Leftovers, Outcome, Usage, backoff_delay};
+use crate::{Cause, ExitStatus, Leftovers, Usage};
 
-use super::classify::{Evidence, LinkKind, StopReason, classify};
+use super::classify::{LinkKind, StopReason};
+use super::lane::store_retry;
 use super::{
-    Assignment, Effect, EngineConfig, Event, MemoryVerdict, Next, Now, Strays, Unfit, Verdict,
-    Word, WorkerId, store_retry,
+    Assignment, AttemptId, Effect, EngineConfig, Event, Lane, MemoryVerdict, Now, Strays, Unfit,
+    Verdict, Word, WorkerId,
 };
+
+pub(super) use judge::next_random;
 
 /// Tries to make a process while resources are short, before the attempt counts as failed.
 const SPAWN_TRIES_MAX: u32 = 5;
@@ -21,7 +25,6 @@ const KILL_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where effects go, and what an attempt may not own.
 pub(super) struct Out<'a> {
-    pub(super) worker: WorkerId,
     pub(super) effects: &'a mut VecDeque<Effect>,
     pub(super) random: &'a mut u64,
 }
@@ -29,8 +32,12 @@ pub(super) struct Out<'a> {
 /// One attempt.
 #[derive(Debug)]
 pub(super) struct Attempt {
+    id: AttemptId,
+    pub(super) lane: Lane,
     pub(super) assignment: Assignment,
     pub(super) life: Life,
+    /// The process that it is in, or was in.
+    pub(super) worker: Option<WorkerId>,
     hello_timeout: Duration,
     drain_timeout: Duration,
     started: Option<Now>,
@@ -39,6 +46,8 @@ pub(super) struct Attempt {
     result: Option<WorkResult>,
     result_at: Option<Duration>,
     output: Option<String>,
+    /// What it has used, in a worker that lives on.
+    used: Usage,
     stop: Option<StopReason>,
     /// It is not given its grace.
     hurry: bool,
@@ -53,7 +62,7 @@ pub(super) struct Attempt {
 /// Where an attempt stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Life {
-    /// A process is being made.
+    /// A process is being made; in a pool, it waits for a worker.
     Starting { tries: u32 },
     /// Resources were short; a process is made at this time.
     Waiting { tries: u32, at: Duration },
@@ -71,10 +80,18 @@ pub(super) enum Life {
 }
 
 impl Attempt {
-    pub(super) fn new(assignment: Assignment, config: &EngineConfig) -> Self {
+    pub(super) fn new(
+        id: AttemptId,
+        lane: Lane,
+        assignment: Assignment,
+        config: &EngineConfig,
+    ) -> Self {
         Self {
+            id,
+            lane,
             assignment,
             life: Life::Starting { tries: 0 },
+            worker: None,
             hello_timeout: config.hello_timeout,
             drain_timeout: config.drain_timeout,
             started: None,
@@ -83,6 +100,7 @@ impl Attempt {
             result: None,
             result_at: None,
             output: None,
+            used: Usage::default(),
             stop: None,
             hurry: false,
             spawn_errno: None,
@@ -109,7 +127,7 @@ impl Attempt {
         }
     }
 
-    /// Asks for a process.
+    /// Asks for a process of its own.
     pub(super) fn spawn(&mut self, now: Now, out: &mut Out<'_>) {
         let tries = match self.life {
             Life::Starting { tries } | Life::Waiting { tries, .. } => tries,
@@ -119,16 +137,50 @@ impl Attempt {
             | Life::Recording { .. } => return,
         };
         self.life = Life::Starting { tries: tries + 1 };
-        let deadline_wall_ms = self
-            .assignment
-            .options
-            .timeout
-            .map(|time| now.wall_ms.saturating_add(millis(time)));
+        let worker = WorkerId(self.id.0);
+        self.worker = Some(worker);
         out.effects.push_back(Effect::Spawn {
-            worker: out.worker,
+            worker,
             assignment: self.assignment.clone(),
-            deadline_wall_ms,
+            deadline_wall_ms: self.deadline_wall_ms(now),
         });
+    }
+
+    /// Goes to a worker of its pool.
+    pub(super) fn assign(&mut self, now: Now, worker: WorkerId, out: &mut Out<'_>) {
+        self.worker = Some(worker);
+        self.started = Some(now);
+        self.hello = true;
+        self.life = Life::Running;
+        out.effects.push_back(Effect::Assign {
+            worker,
+            attempt: self.id,
+            assignment: self.assignment.clone(),
+            deadline_wall_ms: self.deadline_wall_ms(now),
+        });
+    }
+
+    /// Its worker does not want it; `false` when it was to end there anyway.
+    pub(super) fn come_back(&mut self) -> bool {
+        if self.life != Life::Running {
+            return false;
+        }
+        self.worker = None;
+        self.started = None;
+        self.output = None;
+        self.used = Usage::default();
+        self.life = Life::Starting { tries: 0 };
+        true
+    }
+
+    /// Whether its worker was told to end because of it.
+    pub(super) fn ends_its_worker(&self) -> bool {
+        matches!(self.life, Life::Terminating { .. })
+    }
+
+    fn deadline_wall_ms(&self, now: Now) -> Option<i64> {
+        let timeout = self.assignment.options.timeout;
+        timeout.map(|time| now.wall_ms.saturating_add(millis(time)))
     }
 
     /// Takes in an event about this worker.
@@ -143,7 +195,7 @@ impl Attempt {
             Event::SpawnFailed {
                 errno, transient, ..
             } => return self.spawn_failed(now, errno, transient, out),
-            Event::Said { word, .. } => self.said(now, word),
+            Event::Said { word, .. } => self.said(now, word, out),
             Event::LinkBroken { what, .. } => {
                 if self.result.is_none() {
                     self.stop(now, StopReason::Protocol { what }, out);
@@ -164,11 +216,15 @@ impl Attempt {
             Event::Buried { left, .. } => return self.buried(now, left, out),
             Event::Drained { leaked, .. } => return self.drained(now, leaked, out),
             Event::RecordFailed { .. } => return self.record_failed(now),
-            Event::Signalled { .. } => {}
+            Event::Signalled { .. } | Event::Handed { .. } => {}
             Event::Woken
             | Event::Claimed { .. }
-            | Event::ClaimFailed
+            | Event::ClaimFailed { .. }
             | Event::Recorded { .. }
+            | Event::Outgrown { .. }
+            | Event::LastWords { .. }
+            | Event::Requested { .. }
+            | Event::ResetRequested { .. }
             | Event::CancelRequested { .. }
             | Event::KeeperLost
             | Event::Superseded
@@ -229,15 +285,19 @@ impl Attempt {
                 self.life = Life::Terminating {
                     kill_at: now.monotonic + KILL_AGAIN,
                 };
-                out.effects.push_back(Effect::Kill { worker: out.worker });
+                let worker = self.process();
+                out.effects.push_back(Effect::Kill { worker });
             }
             Life::Starting { .. } => self.hurry = true,
             Life::Waiting { .. } | Life::Draining { .. } | Life::Recording { .. } => {}
         }
     }
 
-    /// The keeper is gone and this worker is proved dead.
+    /// The keeper is gone and its worker is proved dead.
     pub(super) fn keeper_lost(&mut self, now: Now, out: &mut Out<'_>) {
+        if self.worker.is_none() {
+            return;
+        }
         match self.life {
             // It was not the keeper's.
             Life::Waiting { .. } | Life::Recording { .. } => {}
@@ -257,6 +317,8 @@ impl Attempt {
         };
         self.started = Some(now);
         self.life = Life::Running;
+        // A plain command says nothing.
+        self.hello |= self.assignment.link == LinkKind::ExitStatus;
         if self.stop.is_some() {
             self.terminate(now, out);
         }
@@ -288,7 +350,7 @@ impl Attempt {
     }
 
     /// What it says counts as long as its end was not reported; it may be heard before its start.
-    fn said(&mut self, now: Now, word: Word) {
+    fn said(&mut self, now: Now, word: Word, out: &mut Out<'_>) {
         match self.life {
             Life::Starting { .. } | Life::Running | Life::Terminating { .. } => {}
             Life::Waiting { .. } | Life::Draining { .. } | Life::Recording { .. } => return,
@@ -296,14 +358,30 @@ impl Attempt {
         match word {
             Word::Hello => self.hello = true,
             Word::Output(value) => self.output = Some(value),
+            Word::Used(usage) => self.used = usage,
             Word::Result(result) => {
                 // After a reason of ours the result comes too late; the first result counts.
                 if self.stop.is_none() && self.result.is_none() {
                     self.result = Some(result);
                     self.result_at = Some(now.monotonic);
+                    self.leave_worker(now, out);
                 }
             }
+            Word::Replied | Word::Refused(_) | Word::Unwanted | Word::Ready { .. } => {}
         }
+    }
+
+    /// A worker of a pool lives on after the result.
+    fn leave_worker(&mut self, now: Now, out: &mut Out<'_>) {
+        if matches!(self.lane, Lane::Pool(_)) && self.life == Life::Running {
+            self.ended = Some(now);
+            self.record(now, 0, out);
+        }
+    }
+
+    fn process(&self) -> WorkerId {
+        let worker = self.worker;
+        worker.expect("invariant: what runs or has run is in a process")
     }
 
     fn exited(
@@ -324,23 +402,20 @@ impl Attempt {
         self.ended = Some(now);
         self.exit = Some(exit);
         if strays > 0 {
-            let leave = self.assignment.options.leftovers == Leftovers::Leave
+            let leave = self.lane == Lane::Process
+                && self.assignment.options.leftovers == Leftovers::Leave
                 && self.cause() == Cause::Succeeded;
             let strays = if leave { Strays::Leave } else { Strays::Kill };
-            out.effects.push_back(Effect::Bury {
-                worker: out.worker,
-                strays,
-            });
+            let worker = self.process();
+            out.effects.push_back(Effect::Bury { worker, strays });
         }
         self.life = Life::Draining {
             buried: strays == 0,
             drained: false,
         };
         let until = now.monotonic + self.drain_timeout;
-        out.effects.push_back(Effect::Drain {
-            worker: out.worker,
-            until,
-        });
+        let worker = self.process();
+        out.effects.push_back(Effect::Drain { worker, until });
         Ok(())
     }
 
@@ -407,7 +482,8 @@ impl Attempt {
         self.life = Life::Terminating {
             kill_at: now.monotonic.saturating_add(self.assignment.options.grace),
         };
-        out.effects.push_back(Effect::Stop { worker: out.worker });
+        let worker = self.process();
+        out.effects.push_back(Effect::Stop { worker });
     }
 
     fn record(&mut self, now: Now, failures: u32, out: &mut Out<'_>) {
@@ -421,112 +497,9 @@ impl Attempt {
         };
         self.verdict = Some(verdict.clone());
         out.effects.push_back(Effect::Record {
-            worker: out.worker,
+            attempt: self.id,
             verdict: Box::new(verdict),
         });
-    }
-
-    fn judge(&mut self, now: Now, random: &mut u64) -> Verdict {
-        let cause = self.cause();
-        let ended = self.ended.unwrap_or(now);
-        let (exit_status, usage) = match self.exit {
-            Some((status, usage, _)) => (Some(status), usage),
-            None => (None, Usage::default()),
-        };
-        let next = self.next(&cause, random);
-        let unclean_exit = self.result.is_some()
-            && exit_status.is_some_and(|status| status != ExitStatus::Exited(0));
-        Verdict {
-            job: self.assignment.job,
-            token: self.assignment.counters.token,
-            attempt: self.assignment.counters.attempt,
-            started_wall_ms: self.started.map(|started| started.wall_ms),
-            ended_wall_ms: ended.wall_ms,
-            run_time: self.started.map_or(Duration::ZERO, |started| {
-                ended.monotonic.saturating_sub(started.monotonic)
-            }),
-            outcome: Outcome {
-                cause,
-                exit_status,
-                unclean_exit,
-                leaked_output: self.leaked,
-                left_processes: self.left,
-                usage,
-            },
-            output: self.output.take(),
-            next,
-        }
-    }
-
-    fn cause(&self) -> Cause {
-        let (exit, usage, memory) = match self.exit {
-            Some((status, usage, memory)) => (Some(status), usage, memory),
-            None => (None, Usage::default(), MemoryVerdict::Silent),
-        };
-        let cpu_limit = self.assignment.options.cpu_limit;
-        classify(&Evidence {
-            link: LinkKind::Framed,
-            hello: self.hello,
-            result: self.result.as_ref(),
-            stop: self.stop.as_ref(),
-            spawn_errno: self.spawn_errno,
-            exit,
-            usage,
-            cpu_limit_us: cpu_limit.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
-            memory,
-        })
-    }
-
-    fn next(&self, cause: &Cause, random: &mut u64) -> Next {
-        match cause {
-            Cause::Succeeded => Next::Succeed,
-            Cause::Cancelled { .. } => Next::Cancel,
-            Cause::Shutdown => Next::Release,
-            Cause::WorkerLost => Next::Lost {
-                on_lost: self.assignment.options.on_lost,
-            },
-            Cause::Discarded { .. } | Cause::MissingRequirement { .. } | Cause::Expired => {
-                Next::Fail
-            }
-            Cause::Snoozed => match self.result {
-                Some(WorkResult::Snoozed { delay_ms }) if self.assignment.snoozes < SNOOZES_MAX => {
-                    Next::Snooze {
-                        after: Duration::from_millis(delay_ms),
-                    }
-                }
-                _ => Next::Fail,
-            },
-            Cause::Failed { .. }
-            | Cause::Panicked(_)
-            | Cause::Exited { .. }
-            | Cause::Signalled { .. }
-            | Cause::TimedOut
-            | Cause::MemoryLimit
-            | Cause::CpuLimit
-            | Cause::OutOfMemory
-            | Cause::SpawnFailed { .. }
-            | Cause::ProtocolError { .. } => self.after_failure(random),
-        }
-    }
-
-    fn after_failure(&self, random: &mut u64) -> Next {
-        let failures = self.assignment.counters.failures.saturating_add(1);
-        if failures > self.assignment.options.retries {
-            return Next::Fail;
-        }
-        let asked = match self.result {
-            Some(WorkResult::Failed { retry_after_ms, .. }) => retry_after_ms,
-            _ => None,
-        };
-        let after = match asked {
-            Some(ms) => Duration::from_millis(ms),
-            None => backoff_delay(
-                &self.assignment.options.backoff,
-                failures,
-                next_random(random),
-            ),
-        };
-        Next::Retry { after }
     }
 
     fn run_limit(&self, started: Now) -> Option<Duration> {
@@ -556,15 +529,6 @@ impl Attempt {
             .and_then(|started| self.run_limit(started))
             .is_some_and(|limit| limit <= now.monotonic)
     }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): enough for jitter, and replayable from its seed.
-fn next_random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 fn millis(time: Duration) -> i64 {

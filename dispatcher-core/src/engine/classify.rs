@@ -151,7 +151,7 @@ fn over_cpu_limit(evidence: &Evidence<'_>, exit: ExitStatus) -> bool {
     }
 }
 
-fn ended(exit: ExitStatus) -> String {
+pub(super) fn ended(exit: ExitStatus) -> String {
     match exit {
         ExitStatus::Exited(code) => format!("exited with status {code}"),
         ExitStatus::Signalled { signal, .. } => format!("was killed by signal {signal}"),

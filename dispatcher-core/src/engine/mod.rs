@@ -6,15 +6,19 @@
 //! |---|---|
 //! | [`Effect::Claim`] | [`Event::Claimed`] or [`Event::ClaimFailed`] |
 //! | [`Effect::Spawn`] | [`Event::Spawned`] or [`Event::SpawnFailed`] |
-//! | [`Effect::Stop`], [`Effect::Kill`] | [`Event::Signalled`] |
+//! | [`Effect::Boot`] | [`Event::Spawned`] or [`Event::SpawnFailed`] |
+//! | [`Effect::Assign`], [`Effect::Hand`] | [`Event::Handed`] |
+//! | [`Effect::Stop`], [`Effect::Kill`], [`Effect::Retire`] | [`Event::Signalled`] |
 //! | [`Effect::Bury`] | [`Event::Buried`] |
 //! | [`Effect::Drain`] | [`Event::Drained`] |
 //! | [`Effect::Record`] | [`Event::Recorded`] or [`Event::RecordFailed`] |
 //! | [`Effect::CloseIfIdle`], [`Effect::HandOver`], [`Effect::Close`] | [`Event::CloseAnswered`] |
+//! | [`Effect::Answer`], [`Effect::ResetOver`] | nothing: somebody else is told |
 //! | [`Effect::Finish`] | nothing: the driver leaves its loop |
 //!
 //! Unasked come [`Event::Woken`], [`Event::Said`], [`Event::LinkBroken`], [`Event::Exited`],
-//! [`Event::CancelRequested`], [`Event::LimitExceeded`], [`Event::KeeperLost`] (which also answers
+//! [`Event::CancelRequested`], [`Event::LimitExceeded`], [`Event::Outgrown`], [`Event::LastWords`],
+//! [`Event::Requested`], [`Event::ResetRequested`], [`Event::KeeperLost`] (which also answers
 //! every open effect about a worker), [`Event::Superseded`] and [`Event::ShutdownRequested`].
 //!
 //! Whoever takes nothing new closes its row first and then finishes what it runs: a submitter that
@@ -26,7 +30,11 @@
 
 mod attempt;
 mod classify;
+mod lane;
+mod leave;
+mod pool;
 mod protocol;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
@@ -35,113 +43,58 @@ use std::time::Duration;
 
 use crate::JobId;
 use attempt::{Attempt, Life};
+use lane::ClaimState;
+use leave::Phase;
+use pool::{Pool, Task, Waiting};
 
 pub use classify::{Evidence, LinkKind, StopReason, classify};
 pub use protocol::{
-    Assignment, Effect, EngineConfig, Event, MemoryVerdict, Next, Now, Shutdown, Strays, Unfit,
-    Verdict, Word, WorkerId,
+    Answer, Assignment, AttemptId, Effect, EngineConfig, Event, Lane, MemoryVerdict, Next, Now,
+    PoolId, PoolSpec, RequestId, Shutdown, Strays, Unfit, Verdict, Word, WorkerId,
 };
+pub use snapshot::{PoolSnapshot, Snapshot, WorkerSnapshot};
 
 /// The pure engine. See the module's documentation for its protocol.
 #[derive(Debug)]
 pub struct Engine {
     config: EngineConfig,
     effects: VecDeque<Effect>,
-    attempts: BTreeMap<WorkerId, Attempt>,
-    /// Free slots, ordered so that the lowest is used first.
+    attempts: BTreeMap<AttemptId, Attempt>,
+    /// Free slots of workers of one job, ordered so that the lowest is used first.
     free: Vec<u32>,
-    next_worker: u32,
+    pools: Vec<Pool>,
+    next_name: u32,
+    /// Of workers of one job.
     claim: ClaimState,
     phase: Phase,
     idle_since: Duration,
     random: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct ClaimState {
-    in_flight: bool,
-    /// Something happened since the last claim was sent that may have made work ready.
-    wanted: bool,
-    /// Monotonic time of the next claim without a reason.
-    at: Duration,
-    /// Consecutive failures.
-    failures: u32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Serving,
-    /// Offered to leave; waiting for the answer.
-    Offering(Offer),
-    /// Takes nothing new. `stop_at` is when the ladder starts for what still runs.
-    Stopping {
-        request: Shutdown,
-        stop_at: Option<Duration>,
-        closing: Closing,
-    },
-    Finished,
-}
-
-/// Why it offered to leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Offer {
-    /// It has had nothing to do.
-    Idle,
-    /// A newer build is there.
-    Superseded,
-}
-
-/// How far the closing of the row is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Closing {
-    /// The store is asked, after so many failures.
-    Asked { failures: u32 },
-    /// The store could not do it; it is asked again at this time.
-    Waiting { failures: u32, at: Duration },
-    /// It is closed, or is left open to whoever rescues it.
-    Over,
-}
-
-/// What an engine is doing, for `status` and tests.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Jobs with a living worker, and the slot of each.
-    pub live: Vec<(JobId, u32)>,
-    /// Attempts whose end is being stored.
-    pub recording: usize,
-    /// Whether it takes work.
-    pub serving: bool,
-}
-
 /// Attempts waiting for the store before claiming stops: bounds memory when the disk is full.
 const RECORDING_PER_SLOT_MAX: usize = 4;
-const STORE_RETRY_MIN: Duration = Duration::from_millis(100);
-const STORE_RETRY_MAX: Duration = Duration::from_secs(5);
-/// Tries to close the row before it is left to whoever rescues it.
-const CLOSE_TRIES_MAX: u32 = 5;
 
 impl Engine {
     /// An engine that takes work from its first event on.
     ///
     /// # Panics
-    /// Without slots.
+    /// Without slots, or with a pool that may have no workers.
     #[must_use]
     pub fn new(config: EngineConfig, now: Now) -> Self {
         assert!(config.slots > 0, "an engine needs at least one slot");
         let free = (0..config.slots).rev().collect();
         let random = config.seed;
+        let pools = (0_u32..).zip(config.pools.iter().cloned());
+        let pools = pools.map(|(id, spec)| Pool::new(PoolId(id), spec, now));
+        let pools = pools.collect();
         Self {
             config,
             effects: VecDeque::new(),
             attempts: BTreeMap::new(),
             free,
-            next_worker: 0,
-            claim: ClaimState {
-                in_flight: false,
-                wanted: true,
-                at: now.monotonic,
-                failures: 0,
-            },
+            pools,
+            next_name: 0,
+            claim: ClaimState::new(now),
             phase: Phase::Serving,
             idle_since: now.monotonic,
             random,
@@ -156,15 +109,22 @@ impl Engine {
     pub fn handle(&mut self, now: Now, event: Event) -> Result<(), Unfit> {
         let mut fits = Ok(());
         match event {
-            Event::Woken => self.claim.wanted = true,
-            Event::Claimed { jobs, next_due } => fits = self.claimed(now, jobs, next_due),
-            Event::ClaimFailed => fits = self.claim_failed(now),
+            Event::Woken => self.want_work(),
+            Event::Claimed {
+                lane,
+                jobs,
+                next_due,
+            } => fits = self.claimed(now, lane, jobs, next_due),
+            Event::ClaimFailed { lane } => fits = self.claim_failed(now, lane),
             Event::CancelRequested { job, token, by } => self.cancel(now, job, token, by),
             Event::KeeperLost => self.keeper_lost(now),
             Event::Superseded => self.superseded(),
             Event::ShutdownRequested(request) => self.shutdown(now, request),
             Event::CloseAnswered { closed } => fits = self.close_answered(now, closed),
-            Event::Recorded { worker } => fits = self.recorded(now, worker),
+            Event::Recorded { attempt } => fits = self.recorded(now, attempt),
+            Event::RecordFailed { attempt } => fits = self.about_attempt(now, attempt, event),
+            Event::Requested { request, pool } => self.requested(now, request, pool),
+            Event::ResetRequested { pool } => self.reset(now, pool),
             Event::Spawned { worker }
             | Event::SpawnFailed { worker, .. }
             | Event::Said { worker, .. }
@@ -173,7 +133,9 @@ impl Engine {
             | Event::Buried { worker, .. }
             | Event::Signalled { worker }
             | Event::Drained { worker, .. }
-            | Event::RecordFailed { worker }
+            | Event::Outgrown { worker }
+            | Event::LastWords { worker, .. }
+            | Event::Handed { worker }
             | Event::LimitExceeded { worker } => fits = self.about_worker(now, worker, event),
         }
         self.advance(now);
@@ -182,17 +144,20 @@ impl Engine {
 
     /// Lets time pass: whatever is due at `now` is decided.
     pub fn handle_timeout(&mut self, now: Now) {
-        if now.monotonic >= self.claim.at {
-            self.claim.wanted = true;
+        self.claim.pass(now);
+        for pool in &mut self.pools {
+            pool.claim.pass(now);
         }
-        let due: Vec<WorkerId> = self
+        let due = self
             .attempts
             .iter()
-            .filter(|(_, attempt)| attempt.timer().is_some_and(|at| at <= now.monotonic))
-            .map(|(worker, _)| *worker)
-            .collect();
-        for worker in due {
-            self.with_attempt(now, worker, |attempt, out| attempt.timeout(now, out));
+            .filter(|(_, attempt)| attempt.timer().is_some_and(|at| at <= now.monotonic));
+        let due: Vec<AttemptId> = due.map(|(attempt, _)| *attempt).collect();
+        for attempt in due {
+            self.with_attempt(now, attempt, |attempt, out| attempt.timeout(now, out));
+        }
+        for pool in 0..self.pools.len() {
+            self.pool_timeout(now, pool);
         }
         if let Phase::Stopping {
             stop_at: Some(at), ..
@@ -212,125 +177,154 @@ impl Engine {
     /// Monotonic time at which [`Engine::handle_timeout`] wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
-        let claim = self.may_claim().then_some(self.claim.at);
-        let leave = match (self.phase, self.config.linger) {
-            (Phase::Serving, Some(linger)) if self.attempts.is_empty() && !self.claim.in_flight => {
-                Some(self.idle_since + linger)
-            }
-            _ => None,
-        };
-        let stop = match self.phase {
-            Phase::Stopping { stop_at, .. } => stop_at,
-            Phase::Serving | Phase::Offering(_) | Phase::Finished => None,
-        };
-        let close = match self.phase {
-            Phase::Stopping {
-                closing: Closing::Waiting { at, .. },
-                ..
-            } => Some(at),
-            Phase::Stopping { .. } | Phase::Serving | Phase::Offering(_) | Phase::Finished => None,
-        };
-        let attempts = self.attempts.values().filter_map(Attempt::timer).min();
-        [claim, leave, stop, close, attempts]
+        let may_claim = self.may_claim();
+        let claim = (may_claim && self.has_free_slot()).then_some(self.claim.at);
+        let pools = self.pools.iter();
+        let claims = pools
+            .clone()
+            .filter(|pool| may_claim && pool.may_have_room());
+        let attempts = self.attempts.values().filter_map(Attempt::timer);
+        [claim, self.phase_timer()]
             .into_iter()
             .flatten()
+            .chain(claims.map(|pool| pool.claim.at))
+            .chain(pools.filter_map(Pool::timer))
+            .chain(attempts)
             .min()
     }
 
-    /// What it is doing.
+    /// Whether a worker is not over: its link may still be needed.
     #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
-        let live: Vec<_> = self
-            .attempts
-            .values()
-            .filter(|attempt| attempt.holds_slot())
-            .map(|attempt| (attempt.assignment.job, attempt.assignment.slot))
-            .collect();
-        Snapshot {
-            recording: self.attempts.len() - live.len(),
-            live,
-            serving: self.phase == Phase::Serving,
+    pub fn knows(&self, worker: WorkerId) -> bool {
+        let its = |attempt: &Attempt| attempt.worker == Some(worker);
+        self.pool_of(worker).is_some() || self.attempts.values().any(its)
+    }
+
+    /// Something in the store may have changed.
+    fn want_work(&mut self) {
+        self.claim.wanted = true;
+        for pool in &mut self.pools {
+            pool.claim.wanted = true;
+        }
+    }
+
+    fn claim_of(&mut self, lane: Lane) -> Option<&mut ClaimState> {
+        match lane {
+            Lane::Process => Some(&mut self.claim),
+            Lane::Pool(pool) => {
+                let pool = self.pools.get_mut(pool.0 as usize);
+                pool.map(|pool| &mut pool.claim)
+            }
         }
     }
 
     fn claimed(
         &mut self,
         now: Now,
+        lane: Lane,
         jobs: Vec<Assignment>,
         next_due: Option<Duration>,
     ) -> Result<(), Unfit> {
         let mut fits = Ok(());
-        if !self.claim.in_flight {
-            fits = Err(Unfit("claimed, without a claim"));
-        }
-        self.claim.in_flight = false;
-        self.claim.failures = 0;
-        let wait = next_due
-            .unwrap_or(self.config.poll_interval)
-            .min(self.config.poll_interval);
-        self.claim.at = now.monotonic + wait;
-        if !jobs.is_empty() {
-            self.claim.wanted = true;
+        let poll = self.config.poll_interval;
+        let wait = next_due.unwrap_or(poll).min(poll);
+        match self.claim_of(lane) {
+            Some(claim) => {
+                if !claim.in_flight {
+                    fits = Err(Unfit("claimed, without a claim"));
+                }
+                claim.answered(now, !jobs.is_empty(), wait);
+            }
+            None => fits = Err(Unfit("claimed, for no lane")),
         }
         for assignment in jobs {
-            let worker = self.name_worker();
-            let position = self.free.iter().position(|slot| *slot == assignment.slot);
-            let mut attempt = Attempt::new(assignment, &self.config);
-            let Some(position) = position else {
+            let id = AttemptId(self.name_worker().0);
+            let taken = self.take_slot(lane, assignment.slot);
+            let mut attempt = Attempt::new(id, lane, assignment, &self.config);
+            if !taken {
                 // Nobody would ever run it: it goes back to its place.
-                attempt.stop(now, StopReason::Shutdown, &mut self.out(worker));
-                self.attempts.insert(worker, attempt);
+                let mut out = attempt::Out {
+                    effects: &mut self.effects,
+                    random: &mut self.random,
+                };
+                attempt.stop(now, StopReason::Shutdown, &mut out);
+                self.attempts.insert(id, attempt);
                 fits = Err(Unfit("claimed, for a slot that is not free"));
                 continue;
-            };
-            self.free.remove(position);
-            self.attempts.insert(worker, attempt);
-            match self.phase {
-                Phase::Serving | Phase::Offering(_) => {
-                    self.with_attempt(now, worker, |attempt, out| attempt.spawn(now, out));
-                }
-                Phase::Stopping { .. } | Phase::Finished => {
-                    self.with_attempt(now, worker, |attempt, out| {
-                        attempt.stop(now, StopReason::Shutdown, out);
-                    });
-                }
             }
+            self.attempts.insert(id, attempt);
+            self.begin(now, id, lane);
         }
         fits
     }
 
-    fn claim_failed(&mut self, now: Now) -> Result<(), Unfit> {
-        if !self.claim.in_flight {
-            return Err(Unfit("a claim failed, without a claim"));
+    fn take_slot(&mut self, lane: Lane, slot: u32) -> bool {
+        match lane {
+            Lane::Process => {
+                let position = self.free.iter().position(|free| *free == slot);
+                position.map(|at| self.free.remove(at)).is_some()
+            }
+            Lane::Pool(pool) => {
+                let pool = self.pools.get(pool.0 as usize);
+                pool.is_some_and(|pool| pool.spec.slot == slot)
+            }
         }
-        self.claim.in_flight = false;
-        self.claim.wanted = false;
-        self.claim.at = now.monotonic + store_retry(self.claim.failures);
-        self.claim.failures = self.claim.failures.saturating_add(1);
-        Ok(())
     }
 
-    fn recorded(&mut self, now: Now, worker: WorkerId) -> Result<(), Unfit> {
+    fn begin(&mut self, now: Now, id: AttemptId, lane: Lane) {
+        let serving = matches!(self.phase, Phase::Serving | Phase::Offering(_));
+        let pool = match lane {
+            Lane::Process => None,
+            Lane::Pool(pool) => self.pools.get_mut(pool.0 as usize),
+        };
+        match pool {
+            Some(pool) if serving => pool.waiting.push_back(Waiting {
+                task: Task::Attempt(id),
+                until: None,
+                unwanted: 0,
+            }),
+            None if serving => {
+                self.with_attempt(now, id, |attempt, out| attempt.spawn(now, out));
+            }
+            Some(_) | None => {
+                self.with_attempt(now, id, |attempt, out| {
+                    attempt.stop(now, StopReason::Shutdown, out);
+                });
+            }
+        }
+    }
+
+    fn claim_failed(&mut self, now: Now, lane: Lane) -> Result<(), Unfit> {
+        match self.claim_of(lane).map(|claim| claim.failed(now)) {
+            Some(true) => Ok(()),
+            Some(false) | None => Err(Unfit("a claim failed, without a claim")),
+        }
+    }
+
+    fn recorded(&mut self, now: Now, id: AttemptId) -> Result<(), Unfit> {
         let recording = |attempt: &Attempt| matches!(attempt.life, Life::Recording { .. });
-        if !self.attempts.get(&worker).is_some_and(recording) {
+        if !self.attempts.get(&id).is_some_and(recording) {
             return Err(Unfit("recorded, before its end"));
         }
-        self.attempts.remove(&worker);
+        self.attempts.remove(&id);
         self.idle_since = now.monotonic;
         Ok(())
     }
 
     fn cancel(&mut self, now: Now, job: JobId, token: u64, by: String) {
-        let worker = self.attempts.iter().find(|(_, attempt)| {
+        let attempt = self.attempts.iter().find(|(_, attempt)| {
             attempt.assignment.job == job && attempt.assignment.counters.token == token
         });
-        let Some((&worker, _)) = worker else { return };
-        self.with_attempt(now, worker, |attempt, out| {
+        let Some((&attempt, _)) = attempt else { return };
+        self.with_attempt(now, attempt, |attempt, out| {
             attempt.stop(now, StopReason::Cancelled { by }, out);
         });
     }
 
     fn about_worker(&mut self, now: Now, worker: WorkerId, event: Event) -> Result<(), Unfit> {
+        if let Some(pool) = self.pool_of(worker) {
+            return self.about_pooled(now, (pool, worker), event);
+        }
         // What nobody asked for may come late.
         let unasked = matches!(
             event,
@@ -338,23 +332,33 @@ impl Engine {
                 | Event::LinkBroken { .. }
                 | Event::LimitExceeded { .. }
                 | Event::Signalled { .. }
+                | Event::Handed { .. }
+                | Event::Outgrown { .. }
+                | Event::LastWords { .. }
         );
-        match self.with_attempt(now, worker, |attempt, out| attempt.handle(now, event, out)) {
-            Some(fits) => fits,
-            None if unasked => Ok(()),
-            None => Err(Unfit("about a worker that is over")),
+        let attempt = AttemptId(worker.0);
+        let its = |attempt: &Attempt| attempt.lane == Lane::Process;
+        let known = self.attempts.get(&attempt).is_some_and(its);
+        match (known, unasked) {
+            (true, _) => self.about_attempt(now, attempt, event),
+            (false, true) => Ok(()),
+            (false, false) => Err(Unfit("about a worker that is over")),
         }
+    }
+
+    fn about_attempt(&mut self, now: Now, id: AttemptId, event: Event) -> Result<(), Unfit> {
+        self.with_attempt(now, id, |attempt, out| attempt.handle(now, event, out))
+            .unwrap_or(Err(Unfit("about an attempt that is over")))
     }
 
     /// What was not performed yet goes to the next keeper or, about a dead worker, to nobody.
     fn keeper_lost(&mut self, now: Now) {
-        let spawning = |effect: &Effect| {
-            let Effect::Spawn { worker, .. } = effect else {
-                return None;
-            };
-            Some(*worker)
+        let making = |effect: &Effect| match effect {
+            Effect::Spawn { worker, .. } | Effect::Boot { worker, .. } => Some(*worker),
+            _ => None,
         };
-        let unmade: Vec<WorkerId> = self.effects.iter().filter_map(spawning).collect();
+        let unmade: Vec<WorkerId> = self.effects.iter().filter_map(making).collect();
+        self.pools_lost(now, &unmade);
         self.effects.retain(|effect| {
             !matches!(
                 effect,
@@ -362,231 +366,93 @@ impl Engine {
                     | Effect::Kill { .. }
                     | Effect::Bury { .. }
                     | Effect::Drain { .. }
+                    | Effect::Retire { .. }
+                    | Effect::Assign { .. }
+                    | Effect::Hand { .. }
             )
         });
-        let workers: Vec<WorkerId> = self.attempts.keys().copied().collect();
-        for worker in workers {
-            if unmade.contains(&worker) {
+        let attempts: Vec<AttemptId> = self.attempts.keys().copied().collect();
+        for attempt in attempts {
+            let its = self.attempts.get(&attempt).and_then(|it| it.worker);
+            if its.is_some_and(|worker| unmade.contains(&worker)) {
                 continue;
             }
-            self.with_attempt(now, worker, |attempt, out| attempt.keeper_lost(now, out));
+            self.with_attempt(now, attempt, |attempt, out| attempt.keeper_lost(now, out));
         }
-    }
-
-    /// A newer build takes over, unless the store knows better.
-    fn superseded(&mut self) {
-        if self.phase == Phase::Serving {
-            self.phase = Phase::Offering(Offer::Superseded);
-            self.effects.push_back(Effect::HandOver);
-        }
-    }
-
-    fn shutdown(&mut self, now: Now, request: Shutdown) {
-        let (request, closing, earlier) = match self.phase {
-            Phase::Serving => {
-                self.effects.push_back(Effect::Close);
-                (request, Closing::Asked { failures: 0 }, None)
-            }
-            Phase::Offering(_) => (request, Closing::Asked { failures: 0 }, None),
-            Phase::Stopping {
-                request: earlier,
-                closing,
-                stop_at,
-            } => (earlier.max_haste(request), closing, stop_at),
-            Phase::Finished => return,
-        };
-        let stop_at = match request {
-            Shutdown::Finish => None,
-            Shutdown::Drain(time) => {
-                let at = now.monotonic.saturating_add(time);
-                Some(earlier.map_or(at, |earlier| earlier.min(at)))
-            }
-            Shutdown::Now => Some(now.monotonic),
-        };
-        self.phase = Phase::Stopping {
-            request,
-            stop_at,
-            closing,
-        };
-        if stop_at.is_some_and(|at| at <= now.monotonic) {
-            self.stop_all(now);
-        }
-    }
-
-    fn stop_all(&mut self, now: Now) {
-        let Phase::Stopping {
-            request, closing, ..
-        } = self.phase
-        else {
-            return;
-        };
-        self.phase = Phase::Stopping {
-            request,
-            stop_at: None,
-            closing,
-        };
-        let workers: Vec<WorkerId> = self.attempts.keys().copied().collect();
-        for worker in workers {
-            self.with_attempt(now, worker, |attempt, out| {
-                attempt.stop(now, StopReason::Shutdown, out);
-                if request == Shutdown::Now {
-                    attempt.kill_now(now, out);
-                }
-            });
-        }
-    }
-
-    fn close_answered(&mut self, now: Now, closed: bool) -> Result<(), Unfit> {
-        match (self.phase, closed) {
-            (Phase::Offering(_), true) => {
-                // Something may still run if it was superseded.
-                self.phase = Phase::Stopping {
-                    request: Shutdown::Finish,
-                    stop_at: None,
-                    closing: Closing::Over,
-                };
-            }
-            (Phase::Offering(offer), false) => {
-                self.phase = Phase::Serving;
-                self.claim.wanted = true;
-                if offer == Offer::Idle {
-                    self.idle_since = now.monotonic;
-                }
-            }
-            (
-                Phase::Stopping {
-                    request,
-                    stop_at,
-                    closing: Closing::Asked { failures },
-                },
-                closed,
-            ) => {
-                let failures = failures + 1;
-                let closing = if closed || failures >= CLOSE_TRIES_MAX {
-                    // An open row without its supervisor is what a crash leaves: it is rescued.
-                    Closing::Over
-                } else {
-                    let at = now.monotonic + store_retry(failures - 1);
-                    Closing::Waiting { failures, at }
-                };
-                self.phase = Phase::Stopping {
-                    request,
-                    stop_at,
-                    closing,
-                };
-            }
-            (Phase::Serving, true) => {
-                // Nothing can be claimed any more.
-                self.shutdown(now, Shutdown::Finish);
-                return Err(Unfit("closed, without a wish to"));
-            }
-            (Phase::Serving, false) | (Phase::Stopping { .. } | Phase::Finished, _) => {
-                return Err(Unfit("an answer about closing, without a question"));
-            }
-        }
-        Ok(())
     }
 
     /// Decides what follows from the state as a whole: claim, offer to leave, close.
     fn advance(&mut self, now: Now) {
-        if self.may_claim()
-            && self.claim.wanted
-            && (self.claim.failures == 0 || now.monotonic >= self.claim.at)
-        {
-            self.claim.in_flight = true;
-            self.claim.wanted = false;
+        if self.may_claim() && self.has_free_slot() && self.claim.is_due(now) {
+            self.claim.sent();
+            let lane = Lane::Process;
             let slots = self.free.iter().rev().copied().collect();
-            self.effects.push_back(Effect::Claim { slots });
+            self.effects.push_back(Effect::Claim { lane, slots });
         }
-        match self.phase {
-            Phase::Serving => {
-                let quiet = self.attempts.is_empty() && !self.claim.in_flight;
-                if let Some(linger) = self.config.linger
-                    && quiet
-                    && now.monotonic >= self.idle_since + linger
-                {
-                    self.phase = Phase::Offering(Offer::Idle);
-                    self.effects.push_back(Effect::CloseIfIdle);
-                }
-            }
-            Phase::Stopping {
-                request,
-                stop_at,
-                closing: Closing::Waiting { failures, at },
-            } if at <= now.monotonic => {
-                self.phase = Phase::Stopping {
-                    request,
-                    stop_at,
-                    closing: Closing::Asked { failures },
-                };
-                self.effects.push_back(Effect::Close);
-            }
-            Phase::Stopping {
-                closing: Closing::Over,
-                ..
-            } if self.attempts.is_empty() && !self.claim.in_flight => {
-                self.phase = Phase::Finished;
-                self.effects.push_back(Effect::Finish);
-            }
-            Phase::Offering(_) | Phase::Stopping { .. } | Phase::Finished => {}
+        for pool in 0..self.pools.len() {
+            self.advance_pool(now, pool);
         }
+        if self.pools.iter().any(Pool::has_tasks) {
+            self.idle_since = now.monotonic;
+        }
+        self.advance_phase(now);
+    }
+
+    fn has_free_slot(&self) -> bool {
+        !self.claim.in_flight && !self.free.is_empty()
     }
 
     fn may_claim(&self) -> bool {
-        let recording = self.attempts.len() + self.free.len() - self.config.slots as usize;
-        self.phase == Phase::Serving
-            && !self.claim.in_flight
-            && !self.free.is_empty()
-            && recording <= RECORDING_PER_SLOT_MAX * self.config.slots as usize
+        let ended = |attempt: &&Attempt| !attempt.holds_slot();
+        let recording = self.attempts.values().filter(ended).count();
+        let pools = self.pools.iter().map(|pool| pool.spec.max_workers as usize);
+        let slots = self.config.slots as usize + pools.sum::<usize>();
+        self.phase == Phase::Serving && recording <= RECORDING_PER_SLOT_MAX * slots
     }
 
-    /// Runs one step of an attempt, then looks whether it let go of its slot.
+    /// Runs one step of an attempt, then looks whether it let go of its slot or its worker.
     fn with_attempt<R>(
         &mut self,
         now: Now,
-        worker: WorkerId,
+        id: AttemptId,
         step: impl FnOnce(&mut Attempt, &mut attempt::Out<'_>) -> R,
     ) -> Option<R> {
-        let attempt = self.attempts.get_mut(&worker)?;
+        let attempt = self.attempts.get_mut(&id)?;
         let held = attempt.holds_slot();
         let mut out = attempt::Out {
-            worker,
             effects: &mut self.effects,
             random: &mut self.random,
         };
         let answer = step(attempt, &mut out);
-        if held && !attempt.holds_slot() {
-            self.free.push(attempt.assignment.slot);
-            self.free.sort_unstable_by(|a, b| b.cmp(a));
-            self.claim.wanted = true;
+        let let_go = held && !attempt.holds_slot();
+        if let_go {
             self.idle_since = now.monotonic;
+        }
+        match attempt.lane {
+            Lane::Process if let_go => {
+                self.free.push(attempt.assignment.slot);
+                self.free.sort_unstable_by(|a, b| b.cmp(a));
+                self.claim.wanted = true;
+            }
+            Lane::Process => {}
+            Lane::Pool(pool) => {
+                if let Some(pool) = self.pools.get_mut(pool.0 as usize) {
+                    pool.look_at(now, (id, attempt), let_go);
+                }
+            }
         }
         Some(answer)
     }
 
-    /// Where an attempt that holds no slot puts its effects.
-    fn out(&mut self, worker: WorkerId) -> attempt::Out<'_> {
-        attempt::Out {
-            worker,
-            effects: &mut self.effects,
-            random: &mut self.random,
-        }
-    }
-
     fn name_worker(&mut self) -> WorkerId {
         loop {
-            let worker = WorkerId(self.next_worker);
-            self.next_worker = self.next_worker.wrapping_add(1);
-            if !self.attempts.contains_key(&worker) {
-                return worker;
+            let name = self.next_name;
+            self.next_name = self.next_name.wrapping_add(1);
+            let taken = self.attempts.contains_key(&AttemptId(name))
+                || self.pool_of(WorkerId(name)).is_some();
+            if !taken {
+                return WorkerId(name);
             }
         }
     }
-}
-
-/// Waiting time before the store is asked again.
-fn store_retry(failures: u32) -> Duration {
-    STORE_RETRY_MIN
-        .saturating_mul(1 << failures.min(10))
-        .min(STORE_RETRY_MAX)
 }

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::LinkKind;
 use crate::message::WorkResult;
-use crate::{Counters, ExitStatus, JobId, OnLost, Options, Outcome, Usage};
+use crate::{Cause, Counters, ExitStatus, JobId, OnLost, Options, Outcome, Usage};
 
 /// An instant: the driver's monotonic clock, and what its wall clock shows then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +23,34 @@ pub struct Now {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerId(pub u32);
 
+/// Names one attempt during the life of an engine. A worker that serves one job has its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttemptId(pub u32);
+
+/// Names a pool: its place in [`EngineConfig::pools`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PoolId(pub u32);
+
+/// Names one direct request to a pool; the driver gives the names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Where claimed jobs run. Lanes claim by themselves, so a busy one does not hold up another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Each job in a worker of its own.
+    Process,
+    /// In the reused workers of a pool.
+    Pool(PoolId),
+}
+
 /// What an engine is told at its start.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
-    /// Workers alive at once.
+    /// Workers of one job alive at once.
     pub slots: u32,
+    /// Pools of reused workers.
+    pub pools: Vec<PoolSpec>,
     /// Longest time between two claims while a slot is free: the backstop of lost wake-ups.
     pub poll_interval: Duration,
     /// Idle time after which the supervisor offers to leave; `None` stays for ever.
@@ -39,6 +63,35 @@ pub struct EngineConfig {
     pub seed: u64,
 }
 
+/// A pool of reused workers. No limit of time has two meanings.
+#[derive(Debug, Clone)]
+pub struct PoolSpec {
+    /// The slot that every job in the pool is bound to: its lock is held by all of its workers.
+    pub slot: u32,
+    /// Whether jobs are claimed for it; otherwise it serves direct requests only.
+    pub claims: bool,
+    /// Workers that are always there.
+    pub min_workers: u32,
+    /// Workers at most, those on their way out not counted; at least one.
+    pub max_workers: u32,
+    /// Tasks after which a worker is replaced, less a tenth at most; 0 is never.
+    pub max_jobs: u32,
+    /// Age at which an idle worker is replaced.
+    pub ttl: Option<Duration>,
+    /// Idle time after which a worker is replaced, or not, if there are enough.
+    pub idle_ttl: Option<Duration>,
+    /// Time from the start of a worker to its hello.
+    pub spawn_timeout: Duration,
+    /// Longest wait of a direct request for a worker.
+    pub queue_timeout: Option<Duration>,
+    /// Longest time of a direct request in a worker.
+    pub exec_timeout: Option<Duration>,
+    /// Time from the request to end to KILL.
+    pub stop_timeout: Duration,
+    /// Time for what runs when the supervisor drains.
+    pub drain_timeout: Duration,
+}
+
 /// A claimed job, bound to a slot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assignment {
@@ -48,6 +101,8 @@ pub struct Assignment {
     pub slot: u32,
     /// Name of the dispatcher.
     pub dispatcher: String,
+    /// What answers for its worker.
+    pub link: LinkKind,
     /// JSON text.
     pub payload: Arc<str>,
     /// Frozen options of the job.
@@ -65,13 +120,18 @@ pub enum Event {
     Woken,
     /// The store gave work.
     Claimed {
+        /// For which lane.
+        lane: Lane,
         /// At most one for each slot that was asked for.
         jobs: Vec<Assignment>,
         /// Time until the next queued job is due.
         next_due: Option<Duration>,
     },
     /// The store could not be asked.
-    ClaimFailed,
+    ClaimFailed {
+        /// For which lane.
+        lane: Lane,
+    },
     /// The worker's process exists.
     Spawned {
         /// Which.
@@ -135,12 +195,12 @@ pub enum Event {
     /// The store has the end of the attempt (or knows better: a stale token changes nothing).
     Recorded {
         /// Which.
-        worker: WorkerId,
+        attempt: AttemptId,
     },
     /// The store could not be told.
     RecordFailed {
         /// Which.
-        worker: WorkerId,
+        attempt: AttemptId,
     },
     /// A cancellation of a running job was acknowledged.
     CancelRequested {
@@ -155,6 +215,35 @@ pub enum Event {
     LimitExceeded {
         /// Which.
         worker: WorkerId,
+    },
+    /// A worker of a pool uses more memory than it may keep; it is replaced when it is idle.
+    Outgrown {
+        /// Which.
+        worker: WorkerId,
+    },
+    /// The last thing that a worker of a pool wrote before it ended without its hello.
+    LastWords {
+        /// Which.
+        worker: WorkerId,
+        /// Quoted, with where it was written.
+        text: String,
+    },
+    /// The worker has its task.
+    Handed {
+        /// Which.
+        worker: WorkerId,
+    },
+    /// Somebody wants a reply from a pool.
+    Requested {
+        /// The name that the answer will carry.
+        request: RequestId,
+        /// Whom.
+        pool: PoolId,
+    },
+    /// Somebody wants new workers in a pool.
+    ResetRequested {
+        /// Which.
+        pool: PoolId,
     },
     /// The keeper is gone and all of its workers are proved dead.
     KeeperLost,
@@ -178,12 +267,46 @@ pub struct Unfit(pub(super) &'static str);
 /// What a worker says that decides something.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Word {
-    /// It runs.
+    /// It runs; of a pool: it is ready for its first task.
     Hello,
     /// A value to keep with the job.
     Output(String),
+    /// What the job has used, of a worker that lives on.
+    Used(Usage),
     /// How the job ended.
     Result(WorkResult),
+    /// It has answered a direct request; the driver has the reply.
+    Replied,
+    /// It has answered a direct request with a soft error.
+    Refused(String),
+    /// It wants to be stopped, and its task to be given to somebody else.
+    Unwanted,
+    /// It is ready for the next task.
+    Ready {
+        /// Why what puts shared state back between tasks did not work.
+        failure: Option<String>,
+    },
+}
+
+/// What becomes of a direct request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// The driver has the reply.
+    Replied,
+    /// The worker's soft error.
+    Refused(String),
+    /// No worker was free in time.
+    QueueTimeout,
+    /// The worker took too long and is being ended.
+    ExecTimeout,
+    /// The worker ended before it answered.
+    Died(Cause),
+    /// So many workers asked to be stopped instead.
+    Unwanted(u32),
+    /// Workers end before they are ready.
+    Degraded(String),
+    /// The supervisor ends.
+    Stopping,
 }
 
 /// What the kernel says about a dead worker's memory.
@@ -214,7 +337,9 @@ pub enum Shutdown {
 pub enum Effect {
     /// Ask the store for work.
     Claim {
-        /// Free slots.
+        /// For which lane.
+        lane: Lane,
+        /// Free slots; of a pool its one slot, once for each job that may come.
         slots: Vec<u32>,
     },
     /// Make a worker and hand it the job.
@@ -225,6 +350,50 @@ pub enum Effect {
         assignment: Assignment,
         /// When it will be stopped, in milliseconds since 1970.
         deadline_wall_ms: Option<i64>,
+    },
+    /// Make a worker for a pool.
+    Boot {
+        /// Its name from now on.
+        worker: WorkerId,
+        /// Whose.
+        pool: PoolId,
+    },
+    /// Give a job to a worker of a pool.
+    Assign {
+        /// Whom.
+        worker: WorkerId,
+        /// The attempt.
+        attempt: AttemptId,
+        /// The job.
+        assignment: Assignment,
+        /// When it will be stopped, in milliseconds since 1970.
+        deadline_wall_ms: Option<i64>,
+    },
+    /// Give a direct request to a worker of a pool.
+    Hand {
+        /// Whom.
+        worker: WorkerId,
+        /// Which.
+        request: RequestId,
+    },
+    /// Answer a direct request; nothing more is heard of it.
+    Answer {
+        /// Which.
+        request: RequestId,
+        /// How.
+        answer: Answer,
+    },
+    /// Answer whoever wanted new workers in a pool.
+    ResetOver {
+        /// Which.
+        pool: PoolId,
+        /// Why the old ones stay.
+        failure: Option<String>,
+    },
+    /// Ask an idle worker of a pool to end.
+    Retire {
+        /// Which.
+        worker: WorkerId,
     },
     /// Ask a worker to stop: cancel frame, and TERM to its group.
     Stop {
@@ -253,7 +422,7 @@ pub enum Effect {
     /// Store how an attempt ended. Takes effect before any later [`Effect::Claim`].
     Record {
         /// Which.
-        worker: WorkerId,
+        attempt: AttemptId,
         /// What.
         verdict: Box<Verdict>,
     },

@@ -8,7 +8,9 @@ use super::*;
 use crate::message::WorkResult;
 use crate::{Cause, Counters, ExitStatus, Leftovers, OnLost, Options, Usage};
 
+mod commands;
 mod odd_orders;
+mod pools;
 mod random;
 mod shutdown;
 
@@ -23,10 +25,15 @@ struct Desk {
 
 impl Desk {
     fn new(slots: u32) -> Self {
+        Self::with_pools(slots, vec![], Some(5 * SECOND))
+    }
+
+    fn with_pools(slots: u32, pools: Vec<PoolSpec>, linger: Option<Duration>) -> Self {
         let config = EngineConfig {
             slots,
+            pools,
             poll_interval: SECOND,
-            linger: Some(5 * SECOND),
+            linger,
             hello_timeout: 60 * SECOND,
             drain_timeout: Duration::from_millis(200),
             seed: 7,
@@ -85,7 +92,7 @@ impl Desk {
 
     /// Answers the open claim with jobs for the first slots.
     fn give(&mut self, options: &[Options]) {
-        let Effect::Claim { slots } = self.next() else {
+        let Effect::Claim { slots, .. } = self.next() else {
             panic!("a claim")
         };
         let jobs = options
@@ -94,6 +101,7 @@ impl Desk {
             .map(|(options, slot)| assignment(slot, options));
         let jobs = jobs.collect();
         self.tell(Event::Claimed {
+            lane: Lane::Process,
             jobs,
             next_due: None,
         });
@@ -118,6 +126,7 @@ impl Desk {
         if matches!(self.effects.front(), Some(Effect::Claim { .. })) {
             self.effects.pop_front();
             self.tell(Event::Claimed {
+                lane: Lane::Process,
                 jobs: vec![],
                 next_due: None,
             });
@@ -161,6 +170,7 @@ fn assignment(slot: u32, options: &Options) -> Assignment {
         job: JobId::from_bytes([u8::try_from(slot).expect("small"); 10]),
         slot,
         dispatcher: "Test".into(),
+        link: LinkKind::Framed,
         payload: Arc::from("{}"),
         options: Arc::new(options.clone()),
         counters: Counters {
@@ -170,6 +180,19 @@ fn assignment(slot: u32, options: &Options) -> Assignment {
         },
         snoozes: 0,
     }
+}
+
+fn claimed(jobs: Vec<Assignment>, next_due: Option<Duration>) -> Event {
+    Event::Claimed {
+        lane: Lane::Process,
+        jobs,
+        next_due,
+    }
+}
+
+/// The attempt of a worker that serves one job.
+fn of(worker: WorkerId) -> AttemptId {
+    AttemptId(worker.0)
 }
 
 fn result(worker: WorkerId, result: WorkResult) -> Event {
@@ -203,8 +226,10 @@ fn a_job_goes_from_claim_to_record() {
     assert_eq!(verdict.run_time, SECOND);
     assert!(!verdict.outcome.unclean_exit);
     // The slot is free before the store has answered, and a claim follows the record.
-    assert!(matches!(desk.next(), Effect::Claim { slots } if slots == [0, 1]));
-    desk.tell(Event::Recorded { worker });
+    assert!(matches!(desk.next(), Effect::Claim { slots, .. } if slots == [0, 1]));
+    desk.tell(Event::Recorded {
+        attempt: of(worker),
+    });
     desk.quiet();
 }
 
@@ -331,6 +356,7 @@ fn failures_use_retries_and_then_end() {
         );
         job.counters.failures = failures;
         desk.tell(Event::Claimed {
+            lane: Lane::Process,
             jobs: vec![job],
             next_due: None,
         });
@@ -416,7 +442,9 @@ fn a_record_is_told_again_until_the_store_has_it() {
     let worker = desk.start(Options::default());
     desk.end(worker, ExitStatus::Exited(1));
     for _ in 0..20 {
-        desk.tell(Event::RecordFailed { worker });
+        desk.tell(Event::RecordFailed {
+            attempt: of(worker),
+        });
         while !matches!(desk.effects.front(), Some(Effect::Record { .. })) {
             desk.absorb_claim();
             if desk.effects.is_empty() {
@@ -425,7 +453,9 @@ fn a_record_is_told_again_until_the_store_has_it() {
         }
         desk.verdict();
     }
-    desk.tell(Event::Recorded { worker });
+    desk.tell(Event::Recorded {
+        attempt: of(worker),
+    });
     assert_eq!(desk.engine.snapshot().recording, 0);
 }
 
@@ -443,7 +473,9 @@ fn a_lost_keeper_ends_every_living_attempt_as_lost() {
         }
     );
     assert!(matches!(desk.next(), Effect::Claim { .. }));
-    desk.tell(Event::Recorded { worker });
+    desk.tell(Event::Recorded {
+        attempt: of(worker),
+    });
 }
 
 #[test]
@@ -451,7 +483,7 @@ fn a_lost_keeper_answers_what_was_not_performed_yet() {
     let mut desk = Desk::new(2);
     let worker = desk.start(Options::default());
     desk.tell(Event::Woken);
-    let Effect::Claim { slots } = desk.next() else {
+    let Effect::Claim { slots, .. } = desk.next() else {
         panic!("a claim for the other slot")
     };
     // All of this happens before the driver looks for effects.
@@ -470,6 +502,7 @@ fn a_lost_keeper_answers_what_was_not_performed_yet() {
     let handled = desk.engine.handle(
         now,
         Event::Claimed {
+            lane: Lane::Process,
             jobs: vec![assignment(slots[0], &Options::default())],
             next_due: None,
         },
@@ -479,11 +512,13 @@ fn a_lost_keeper_answers_what_was_not_performed_yet() {
     let Effect::Spawn { worker: unmade, .. } = desk.next() else {
         panic!("the worker that was not made yet is made by the next keeper")
     };
-    let Effect::Record { worker: lost, .. } = desk.next() else {
+    let Effect::Record { attempt: lost, .. } = desk.next() else {
         panic!("nothing is buried or drained that the keeper has taken with it")
     };
-    assert_eq!(lost, worker);
-    desk.tell(Event::Recorded { worker });
+    assert_eq!(lost, of(worker));
+    desk.tell(Event::Recorded {
+        attempt: of(worker),
+    });
     desk.tell(Event::Spawned { worker: unmade });
     assert_eq!(desk.engine.snapshot().live.len(), 1);
 }

@@ -23,6 +23,7 @@ pub(crate) enum CommandName {
     Reset,
     Stop,
     Status,
+    Config,
     Doctor,
     Completions,
     Bench,
@@ -86,6 +87,9 @@ pub(crate) const STATES: &[&str] = &["queued", "running", "succeeded", "failed",
 
 /// What `schedule` can do.
 pub(crate) const SCHEDULE_WORDS: &[&str] = &["list", "install", "remove", "tick"];
+
+/// What `config` can do.
+pub(crate) const CONFIG_WORDS: &[&str] = &["check", "show", "default"];
 
 /// Which program is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -467,6 +471,26 @@ pub(crate) const COMMANDS: &[Command] = &[
         flags: &[
             switch("metrics", None, "write a service's metrics instead"),
             SERVICE,
+        ],
+    },
+    Command {
+        id: CommandName::Config,
+        name: "config",
+        arguments: "<check | show | default>",
+        summary: "check the configuration, show it, or write one of defaults",
+        details: "check    every problem at once, with its line; exit code 78 when there is one\n\
+            show     every value, and where it came from: default, file, env file,\n         \
+                     environment, flag or the program; secrets are masked\n\
+            default  a file with every key as a comment",
+        positional: between(1, 1, Words::These(CONFIG_WORDS)),
+        flags: &[
+            valued(
+                "write",
+                "PATH",
+                Words::Files,
+                "default: write it to this file, which must be new",
+            ),
+            switch("markdown", None, "default: the reference as a page"),
         ],
     },
     Command {

@@ -207,6 +207,12 @@ fn dispatch(arguments: Vec<OsString>, environment: &mut Environment<'_>) -> Done
     if is_bench && parsed.path("app").is_none() {
         return commands::bench(environment, &parsed);
     }
+    let is_config = parsed
+        .command
+        .is_some_and(|it| it.id == CommandName::Config);
+    if is_config && commands::asks_for_defaults(&parsed) {
+        return commands::config_default(environment, &parsed);
+    }
     let config = load_config(&parsed, environment)?;
     generic::hand_over(&arguments, &parsed, &config, environment)?;
     let Some(command) = parsed.command else {

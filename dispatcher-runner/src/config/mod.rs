@@ -26,6 +26,7 @@ mod origin;
 mod pools;
 mod reference;
 mod resolve;
+mod shown;
 mod sources;
 mod surroundings;
 mod values;
@@ -47,6 +48,8 @@ pub use work::{CommandConfig, Configured, PAYLOAD_FILE, PayloadBy, WorkOf};
 pub(crate) use checked::{checked, label_mistake};
 
 pub(crate) use options::Overrides;
+pub(crate) use reference::{default_file, page};
+pub(crate) use shown::Shown;
 pub(crate) use surroundings::{CONFIG_VARIABLE, STORE_VARIABLE, Surroundings};
 
 use origin::Origins;

@@ -57,6 +57,15 @@ impl Origin {
         }
     }
 
+    /// The variable or the flag that it is.
+    #[must_use]
+    pub fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Variable(name) | Self::Flag(name) => Some(name),
+            Self::Default | Self::Code | Self::File { .. } | Self::EnvFile { .. } => None,
+        }
+    }
+
     /// Its file, if it is one's.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {

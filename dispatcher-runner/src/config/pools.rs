@@ -182,7 +182,7 @@ pub(super) fn argv(value: &OptionValue, site: &Site<'_>) -> Result<Vec<String>, 
         OptionValue::List(_)
         | OptionValue::Integer(_)
         | OptionValue::Boolean(_)
-        | OptionValue::Table(_) => Err(value.refused::<()>(takes).unwrap_err().into()),
+        | OptionValue::Table(_) => Err(value.misfit(takes).into()),
     }
 }
 
@@ -192,7 +192,7 @@ pub(super) fn variables(
 ) -> Result<std::collections::BTreeMap<String, String>, Mistake> {
     let OptionValue::Table(variables) = value else {
         let takes = "a table of texts, such as { LANG = \"C.UTF-8\" }";
-        return Err(value.refused::<()>(takes).unwrap_err().into());
+        return Err(value.misfit(takes).into());
     };
     match variables.iter().find_map(odd_variable) {
         None => Ok(variables.clone()),

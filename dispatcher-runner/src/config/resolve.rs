@@ -59,6 +59,11 @@ impl Config {
         !self.configured.is_empty()
     }
 
+    /// Whether it names dispatchers: in aliases, or in sections.
+    pub(crate) fn names_dispatchers(&self) -> bool {
+        !self.aliases.is_empty() || !self.overrides.is_empty()
+    }
+
     /// Checks that every section of a source names one of these.
     ///
     /// # Errors

@@ -36,6 +36,10 @@ pub struct SourceSection {
 
 /// The pool that a source uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each source, and a box would be in the way of whoever matches"
+)]
 pub enum PoolOf {
     /// `pool = "php"`: one of `[pools]`, or `default`.
     Named(String),
@@ -245,6 +249,19 @@ impl SourceSection {
     }
 }
 
+/// The number of the line, from 1, in which a byte lies.
+pub(super) fn line_of(starts: &[usize], offset: usize) -> usize {
+    starts.partition_point(|start| *start <= offset).max(1)
+}
+
+/// Where each line of a text begins.
+pub(super) fn line_starts(text: &str) -> Arc<[usize]> {
+    let after = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+    std::iter::once(0)
+        .chain(after.map(|(at, _)| at + 1))
+        .collect()
+}
+
 fn member<'w>(table: DeTable<'w>, name: &str) -> Option<Spanned<DeValue<'w>>> {
     let mut entries = table.into_iter();
     entries
@@ -285,19 +302,6 @@ fn advice(said: &str) -> String {
         Some((missing, [])) if said.starts_with("missing field ") => format!("add `{missing} = …`"),
         Some(_) | None => String::new(),
     }
-}
-
-/// The number of the line, from 1, in which a byte lies.
-pub(super) fn line_of(starts: &[usize], offset: usize) -> usize {
-    starts.partition_point(|start| *start <= offset).max(1)
-}
-
-/// Where each line of a text begins.
-pub(super) fn line_starts(text: &str) -> Arc<[usize]> {
-    let after = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-    std::iter::once(0)
-        .chain(after.map(|(at, _)| at + 1))
-        .collect()
 }
 
 fn plain_table(table: &DeTable<'_>) -> Table {

@@ -3,6 +3,7 @@
 mod fuzz;
 mod layers;
 mod pools;
+mod reference;
 mod sources;
 mod work;
 

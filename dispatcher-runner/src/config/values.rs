@@ -68,8 +68,13 @@ impl OptionValue {
         }
     }
 
-    pub(super) fn refused<T>(&self, takes: &str) -> Result<T, String> {
-        Err(format!("takes {takes}, not {}", self.shown()))
+    fn refused<T>(&self, takes: &str) -> Result<T, String> {
+        Err(self.misfit(takes))
+    }
+
+    /// That it is not what is taken.
+    pub(super) fn misfit(&self, takes: &str) -> String {
+        format!("takes {takes}, not {}", self.shown())
     }
 
     /// A duration; whole seconds or a text with units.
@@ -156,6 +161,11 @@ impl OptionValue {
         {
             return Ok(value);
         }
+        Err(self.no_word(words))
+    }
+
+    /// That it is none of these words.
+    pub(super) fn no_word(&self, words: &[&str]) -> String {
         let list: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
         let mut message = format!("takes {}, not {}", list.join(", "), self.shown());
         if let Self::Text(text) = self
@@ -163,7 +173,7 @@ impl OptionValue {
         {
             message.push_str(&format!("; did you mean \"{meant}\"?"));
         }
-        Err(message)
+        message
     }
 
     /// A back-off.

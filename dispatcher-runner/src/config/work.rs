@@ -146,42 +146,6 @@ impl WorkDraft {
     }
 }
 
-/// How the arguments say that the payload reaches the command.
-fn placeholder(argv: &[String]) -> Result<PayloadBy, Mistake> {
-    let mut found = PayloadBy::None;
-    for (place, argument) in argv.iter().enumerate() {
-        if argument == PAYLOAD_FILE {
-            if place == 0 {
-                return Err(Mistake::whole(
-                    format!("`command` begins with {PAYLOAD_FILE}"),
-                    "a payload is no program; name one first",
-                ));
-            }
-            found = PayloadBy::File;
-        } else if argument.contains(PAYLOAD_FILE) {
-            return Err(Mistake::whole(
-                format!("`command` has {PAYLOAD_FILE} inside {argument:?}"),
-                format!("make it an argument of its own: \"{PAYLOAD_FILE}\""),
-            ));
-        } else if let Some(unknown) = unknown_placeholder(argument) {
-            return Err(Mistake::whole(
-                format!("`command` has an unknown placeholder {unknown}"),
-                format!("there is {PAYLOAD_FILE}; or write payload = \"stdin\" or \"environment\""),
-            ));
-        }
-    }
-    Ok(found)
-}
-
-fn unknown_placeholder(argument: &str) -> Option<&str> {
-    let from = &argument[argument.find(PLACEHOLDER)?..];
-    let rest = &from[PLACEHOLDER.len()..];
-    let end = rest.find('}')?;
-    let name = &rest[..end];
-    let is_name = name.is_empty() || name.starts_with('.');
-    is_name.then(|| &from[..PLACEHOLDER.len() + end + 1])
-}
-
 /// What does not fit in a dispatcher that code has configured.
 pub(super) fn configured_mistake(configured: &Configured) -> Option<Mistake> {
     let WorkOf::Command(command) = &configured.work else {
@@ -313,35 +277,56 @@ pub(super) static WORK: &[Key<WorkDraft, Configured>] = &[
 ];
 
 fn payload_by(value: &OptionValue) -> Result<PayloadBy, Mistake> {
-    let word: String = match value {
-        OptionValue::Text(text) => text.clone(),
+    let text = match value {
+        OptionValue::Text(text) => text.as_str(),
         OptionValue::Integer(_)
         | OptionValue::Boolean(_)
         | OptionValue::List(_)
-        | OptionValue::Table(_) => String::new(),
+        | OptionValue::Table(_) => "",
     };
-    match word.as_str() {
+    match text {
         "stdin" => Ok(PayloadBy::Stdin),
         "environment" => Ok(PayloadBy::Environment),
         "file" => Err(Mistake::whole(
             "`payload` takes \"stdin\" or \"environment\"",
             format!("for a file, make {PAYLOAD_FILE} an argument of the command"),
         )),
-        _ => {
-            let words = ["stdin", "environment"];
-            Err(value.word::<NoWord>(&words).map(drop).unwrap_err().into())
-        }
+        _ => Err(value.no_word(&["stdin", "environment"]).into()),
     }
 }
 
-/// A word that nothing is, for the sake of the message about words.
-#[derive(Debug)]
-struct NoWord;
-
-impl std::str::FromStr for NoWord {
-    type Err = ();
-
-    fn from_str(_: &str) -> Result<Self, ()> {
-        Err(())
+/// How the arguments say that the payload reaches the command.
+fn placeholder(argv: &[String]) -> Result<PayloadBy, Mistake> {
+    let mut found = PayloadBy::None;
+    for (place, argument) in argv.iter().enumerate() {
+        if argument == PAYLOAD_FILE {
+            if place == 0 {
+                return Err(Mistake::whole(
+                    format!("`command` begins with {PAYLOAD_FILE}"),
+                    "a payload is no program; name one first",
+                ));
+            }
+            found = PayloadBy::File;
+        } else if argument.contains(PAYLOAD_FILE) {
+            return Err(Mistake::whole(
+                format!("`command` has {PAYLOAD_FILE} inside {argument:?}"),
+                format!("make it an argument of its own: \"{PAYLOAD_FILE}\""),
+            ));
+        } else if let Some(unknown) = unknown_placeholder(argument) {
+            return Err(Mistake::whole(
+                format!("`command` has an unknown placeholder {unknown}"),
+                format!("there is {PAYLOAD_FILE}; or write payload = \"stdin\" or \"environment\""),
+            ));
+        }
     }
+    Ok(found)
+}
+
+fn unknown_placeholder(argument: &str) -> Option<&str> {
+    let from = &argument[argument.find(PLACEHOLDER)?..];
+    let rest = &from[PLACEHOLDER.len()..];
+    let end = rest.find('}')?;
+    let name = &rest[..end];
+    let is_name = name.is_empty() || name.starts_with('.');
+    is_name.then(|| &from[..PLACEHOLDER.len() + end + 1])
 }

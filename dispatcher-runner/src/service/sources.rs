@@ -16,6 +16,7 @@ use crate::metrics::SourceReport;
 use crate::pool::PoolRequest;
 use crate::sources::{Board, Dispatched, Job, Prepared, Section, SourceStage, Sources, Ways};
 use crate::store::{Build, StoreClient};
+use crate::supervisor::PoolOrder;
 use crate::supervisor::desk::{Ask, Desk};
 
 /// Time for sources after the end of the supervisor, from which no answer comes any more.
@@ -24,13 +25,12 @@ const AFTER: Duration = Duration::from_secs(5);
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// What jobs of sources are made with.
-#[derive(Clone)]
-pub(super) struct Means {
-    pub(super) config: Config,
-    pub(super) registry: Registry,
-    pub(super) location: StoreLocation,
-    pub(super) build: &'static Build,
-    pub(super) store: StoreClient,
+struct Means {
+    config: Config,
+    registry: Registry,
+    location: StoreLocation,
+    build: Build,
+    store: StoreClient,
 }
 
 /// The sources of a service.
@@ -45,23 +45,33 @@ impl Bringing {
     ///
     /// # Errors
     /// Everything that is wrong with any of them.
-    pub(super) fn of(means: Means, desk: &Desk) -> Result<Self, ServiceError> {
+    pub(super) fn of(
+        sender: &Sender<'_>,
+        registry: &Registry,
+        desk: &Desk,
+    ) -> Result<Self, ServiceError> {
         let sources = Sources::of_process().map_err(ServiceError::failed)?;
-        let drain = means.config.drain_timeout();
-        let config = means.config.clone();
+        let config = sender.config;
+        let means = Means {
+            config: config.clone(),
+            registry: registry.clone(),
+            location: sender.location.clone(),
+            build: sender.build.clone(),
+            store: sender.store.clone(),
+        };
         let names: Vec<_> = sources.names().into_iter().map(|(name, _)| name).collect();
         config.check_sources(&names).map_err(SpawnError::config)?;
         let path = config.file().map(std::path::Path::to_path_buf);
         let prepared = Prepared::new(
             &sources,
-            |name| Section::of(&config, name),
+            |name| Section::of(config, name),
             &ways(means, desk),
         )
         .map_err(|problems| SpawnError::config(ConfigError::Problems { path, problems }))?;
         Ok(Self {
             board: prepared.board(),
             prepared: Mutex::new(Some(prepared)),
-            drain,
+            drain: config.drain_timeout(),
         })
     }
 
@@ -69,6 +79,20 @@ impl Bringing {
     pub(super) fn is_empty(&self) -> bool {
         let prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
         prepared.as_ref().is_none_or(Prepared::is_empty)
+    }
+
+    /// Adds the pools that they ask, unless they are there.
+    pub(super) fn add_pools(&self, pools: &mut Vec<PoolOrder>) {
+        let prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        for own in prepared.iter().flat_map(Prepared::pools) {
+            if pools.iter().all(|pool| pool.name != own.name) {
+                pools.push(PoolOrder {
+                    name: own.name.clone(),
+                    config: own.config.clone(),
+                    dispatchers: Vec::new(),
+                });
+            }
+        }
     }
 
     /// What `status` and metrics show.
@@ -152,7 +176,7 @@ impl Means {
         let sender = Sender {
             config: &self.config,
             location: &self.location,
-            build: self.build,
+            build: &self.build,
             store: self.store.clone(),
         };
         let sent = sender.submit(vec![request])?;

@@ -98,12 +98,6 @@ impl Running {
     }
 }
 
-fn run(runtime: Runtime, entries: Vec<Entry>, orders: UnboundedReceiver<Order>) {
-    runtime.block_on(conduct(entries, orders));
-    // What blocks is not waited for: the job that it stores is stored or not.
-    runtime.shutdown_background();
-}
-
 /// From the start of the sources to the end of the last one.
 pub(super) async fn conduct(entries: Vec<Entry>, mut orders: UnboundedReceiver<Order>) {
     let mut keepers = JoinSet::new();
@@ -138,6 +132,12 @@ pub(super) async fn conduct(entries: Vec<Entry>, mut orders: UnboundedReceiver<O
             "sources did not end in time and are dropped"
         );
     }
+}
+
+fn run(runtime: Runtime, entries: Vec<Entry>, orders: UnboundedReceiver<Order>) {
+    runtime.block_on(conduct(entries, orders));
+    // What blocks is not waited for: the job that it stores is stored or not.
+    runtime.shutdown_background();
 }
 
 /// A source that its keeper has the rest of.
@@ -196,7 +196,7 @@ async fn keep(entry: Entry, current: Arc<Mutex<Arc<dyn Serve>>>, stop: Stop) {
                 serving.join_next().await
             }
         };
-        let error = answer.map_or(None, trouble);
+        let error = answer.and_then(trouble);
         let Some(error) = error else {
             entry.seat.ended(None);
             if !stop.is_requested() {

@@ -33,7 +33,7 @@ pub use ticker::{Overrun, Ticker};
 pub(crate) use board::Board;
 pub(crate) use host::{Job, Ways};
 pub use registry::Linked;
-pub(crate) use section::{Section, inline_pool};
+pub(crate) use section::{OwnPool, Section};
 pub(crate) use setup::Prepared;
 
 /// Why a source failed: any error, through `?`, or a text, through `.into()`.

@@ -5,6 +5,7 @@
 use serde::de::DeserializeOwned;
 
 use crate::config::{Config, ConfigError, ConfigProblem, PoolOf, SourceSection};
+use crate::pool::PoolConfig;
 
 /// A section `[sources.NAME]`.
 #[derive(Debug, Clone)]
@@ -16,16 +17,10 @@ pub(crate) struct Section {
 
 /// The pool of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct OwnPool {
+pub(crate) struct OwnPool {
     /// As the supervisor knows it.
-    pub(super) name: String,
-    /// Tasks that it serves at once, at most.
-    pub(super) workers: u32,
-}
-
-/// Name of the pool that the section of a source holds; no section of a pool can have it.
-pub(crate) fn inline_pool(source: &str) -> String {
-    format!("sources.{source}")
+    pub(crate) name: String,
+    pub(crate) config: PoolConfig,
 }
 
 impl Section {
@@ -36,16 +31,12 @@ impl Section {
             PoolOf::Named(name) => OwnPool {
                 name: name.clone(),
                 // The default pool is there without a section.
-                workers: config
-                    .pools()
-                    .get(name)
-                    .cloned()
-                    .unwrap_or_default()
-                    .max_workers,
+                config: config.pools().get(name).cloned().unwrap_or_default(),
             },
             PoolOf::Inline(pool) => OwnPool {
-                name: inline_pool(source),
-                workers: pool.max_workers,
+                // No section of a pool can have this name.
+                name: format!("sources.{source}"),
+                config: pool.clone(),
             },
         });
         Some(Self { written, pool })

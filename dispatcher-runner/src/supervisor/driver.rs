@@ -1,8 +1,11 @@
 //! One thread that turns what happens into events and effects into deeds.
 
 mod ask;
+mod count;
 mod hear;
+mod look;
 mod memory;
+mod pools;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,13 +16,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::engine::{
-    Assignment, Effect, Engine, EngineConfig, Event, Next, Now, Strays, Verdict, WorkerId,
+    Assignment, AttemptId, Effect, Engine, EngineConfig, Event, Lane, Now, Strays, Verdict,
+    WorkerId,
 };
 use dispatcher_core::message::{Start, SupervisorMessage};
-use dispatcher_core::{Isolation, OnLost, Options};
+use dispatcher_core::{Isolation, Options};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::metrics::{End, JobFate, Metrics};
+use crate::metrics::Metrics;
 use crate::pinned::Pinned;
 use crate::process::{self, Group, Keeper, KeeperRequest, Limits, Tag};
 use crate::store::{self, Serves, StoreClient, SupervisorId};
@@ -27,14 +31,16 @@ use crate::store::{self, Serves, StoreClient, SupervisorId};
 use memory::OomWatch;
 
 use super::announce::Announcer;
-use super::clerk::{Clerk, Post};
+use super::clerk::{Clerk, LanePost, Post};
 use super::desk::Inbox;
-use super::link::{Link, READ_BYTES};
+use super::hearing::Hearing;
+use super::link::{Doing, Link, READ_BYTES};
 use super::open::Home;
 use super::ties::{Standing, Ties};
 use super::upkeep::Newer;
 use super::work::Work;
 use super::{Orders, Stay, SupervisorError};
+use pools::Pools;
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
@@ -79,8 +85,11 @@ pub(super) struct Driver<'a> {
     oom: OomWatch,
     clerk: Clerk,
     work: Work,
-    worker_slots: u32,
     links: BTreeMap<WorkerId, Link>,
+    /// Attempts whose end is being stored.
+    ended: BTreeMap<AttemptId, Ended>,
+    pools: Pools,
+    slots_of_processes: u32,
     elected: &'a mut Option<File>,
     newer: Newer,
     signals: process::StopSignals,
@@ -88,12 +97,18 @@ pub(super) struct Driver<'a> {
     /// What the rest of the service asks.
     inbox: Option<Inbox>,
     metrics: Option<Arc<Metrics>>,
-    stopping: bool,
     tells_jobs: bool,
     next_memory_look: Option<Instant>,
     finished: bool,
     /// Where bytes are read into.
     scratch: Box<[u8]>,
+}
+
+/// An attempt whose end is being stored. Its live output goes with it.
+struct Ended {
+    pid: Option<u32>,
+    doing: Doing,
+    capture: store::Capture,
 }
 
 /// What the poller found.
@@ -109,8 +124,13 @@ struct Ready {
 impl<'a> Driver<'a> {
     pub(super) fn new(setup: Setup<'a>) -> Result<Self, SupervisorError> {
         let origin = Instant::now();
+        let pools = Pools::of(&setup.orders.pools, setup.orders.slots);
+        pools
+            .mark_slots(&setup.slots)
+            .map_err(SupervisorError::Poll)?;
         let config = EngineConfig {
             slots: setup.orders.slots,
+            pools: pools.specs(),
             poll_interval: POLL_INTERVAL,
             linger: setup.orders.stay.linger(),
             hello_timeout: HELLO_TIMEOUT,
@@ -128,11 +148,8 @@ impl<'a> Driver<'a> {
         };
         let clerk = Clerk::new(Post {
             supervisor: setup.supervisor,
-            serves: Serves {
-                dispatchers: setup.dispatchers,
-                queues: setup.orders.queues.clone(),
-            },
-            worker_slots: setup.orders.slots,
+            lanes: lanes(setup.orders, &pools, setup.dispatchers),
+            commands: std::collections::BTreeSet::new(),
             build: setup.build.id.clone(),
         });
         Ok(Self {
@@ -149,15 +166,16 @@ impl<'a> Driver<'a> {
             oom: OomWatch::begin(),
             clerk,
             work: Work::new(setup.store, metrics.clone()).map_err(SupervisorError::Poll)?,
-            worker_slots: setup.orders.slots,
             links: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            pools,
+            slots_of_processes: setup.orders.slots,
             elected: setup.elected,
             newer: setup.newer,
             signals: signals.map_err(SupervisorError::Poll)?,
             announcer: setup.announcer,
             inbox,
             metrics,
-            stopping: false,
             tells_jobs: matches!(setup.orders.stay, Stay::UntilTold { .. }),
             next_memory_look: None,
             finished: false,
@@ -185,6 +203,7 @@ impl<'a> Driver<'a> {
             if self.finished {
                 return Ok(());
             }
+            self.forget_workers();
             self.look_around()?;
             self.gather_notes();
             self.work.send(&mut self.clerk);
@@ -206,6 +225,7 @@ impl<'a> Driver<'a> {
         if let Some(groups) = &self.groups {
             groups.sweep();
         }
+        self.weigh_pools();
         // The backstop of a wake-up that was lost: nothing else may be due for hours.
         self.look_for_cancellations();
         let gone = if self.state.is_gone() {
@@ -239,7 +259,7 @@ impl<'a> Driver<'a> {
             PollFd::from_borrowed_fd(self.home.wake.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.work.bell(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
-            interest((self.keeper.fd(), self.keeper.wants_write())),
+            interest((self.keeper.fd(), true, self.keeper.wants_write())),
         ];
         if let Some(inbox) = &self.inbox {
             fds.push(PollFd::from_borrowed_fd(inbox.bell(), PollFlags::IN));
@@ -288,7 +308,8 @@ impl<'a> Driver<'a> {
         let place = self.next_place_look.saturating_duration_since(self.origin);
         let alive = self.announcer.next();
         let alive = alive.map(|at| at.saturating_duration_since(self.origin));
-        [engine, drains, memory, Some(place), alive]
+        let doubt = self.next_doubt();
+        [engine, drains, memory, Some(place), alive, doubt]
             .into_iter()
             .flatten()
             .min()
@@ -297,19 +318,30 @@ impl<'a> Driver<'a> {
 
     fn perform(&mut self, effect: Effect) -> Result<(), SupervisorError> {
         match effect {
-            Effect::Claim { slots } => self.clerk.claim(slots),
+            Effect::Claim { lane, slots } => self.clerk.claim(lane, slots),
             Effect::Spawn {
                 worker,
                 assignment,
                 deadline_wall_ms,
             } => {
-                if let Err(error) = self.spawn(worker, &assignment, deadline_wall_ms) {
+                if let Err(error) = self.spawn(worker, assignment.clone(), deadline_wall_ms) {
                     tracing::error!(job = %assignment.job, %error, "no worker could be made");
                     self.spawn_failed(worker, error.raw_os_error().unwrap_or(libc::EIO));
                 }
             }
+            Effect::Boot { worker, pool } => self.boot(worker, pool),
+            Effect::Assign {
+                worker,
+                attempt,
+                assignment,
+                deadline_wall_ms,
+            } => self.assign((worker, attempt), &assignment, deadline_wall_ms),
+            Effect::Hand { worker, request } => self.hand(worker, request),
+            Effect::Answer { request, answer } => self.answer(request, answer),
+            Effect::ResetOver { pool, failure } => self.pools.reset_over(pool, failure),
+            Effect::Retire { worker } => self.retire(worker),
             Effect::Stop { worker } => {
-                if let Some(link) = self.links.get_mut(&worker) {
+                if let Some(link) = self.links.get_mut(&worker).filter(|link| link.is_ours()) {
                     link.say(&SupervisorMessage::Cancel)
                         .map_err(SupervisorError::Poll)?;
                 }
@@ -329,7 +361,7 @@ impl<'a> Driver<'a> {
                 // Most streams have ended by now, and nothing would wake us for those.
                 self.end_drains();
             }
-            Effect::Record { worker, verdict } => self.record(worker, *verdict),
+            Effect::Record { attempt, verdict } => self.record(attempt, *verdict),
             Effect::CloseIfIdle => self.clerk.close_if_idle(self.now().wall_ms),
             Effect::HandOver => self.clerk.hand_over(self.now().wall_ms),
             Effect::Close => self.clerk.close(self.now().wall_ms),
@@ -341,27 +373,18 @@ impl<'a> Driver<'a> {
     fn spawn(
         &mut self,
         worker: WorkerId,
-        assignment: &Assignment,
+        assignment: Assignment,
         deadline_wall_ms: Option<i64>,
     ) -> io::Result<()> {
-        if let Some(metrics) = &self.metrics {
-            metrics.assigned(worker.0, &assignment.dispatcher);
-        }
-        let start = Start {
+        self.count_start(AttemptId(worker.0), &assignment);
+        let tag = Tag {
             job: assignment.job,
             attempt: assignment.counters.attempt,
-            dispatcher: assignment.dispatcher.clone(),
-            payload: assignment.payload.to_string(),
-            deadline: deadline_wall_ms.map(wall_time),
-            options: (*assignment.options).clone(),
         };
-        let tag = Tag {
-            job: start.job,
-            attempt: start.attempt,
-        };
-        let token = assignment.counters.token;
-        let (mut link, ends) = Link::open(start, token, assignment.slot, &self.live)?;
-        link.group = self.group_for(assignment, &tag);
+        let (mut link, ends) = Link::to_ours(assignment.slot, Hearing::new())?;
+        link.begin(AttemptId(worker.0), &assignment, &self.live);
+        link.say(&start_message(&assignment, deadline_wall_ms))?;
+        link.group = self.group_for(&assignment, &tag);
         let slot = &self.slots[assignment.slot as usize];
         let mut limits = limits(&assignment.options);
         limits.group = link.group.as_ref().map(Group::entrance);
@@ -379,28 +402,27 @@ impl<'a> Driver<'a> {
                 limits,
             },
         };
+        let [control, stdout, stderr] = &ends;
         let fds = [
-            ends.control.as_fd(),
-            ends.stdout.as_fd(),
-            ends.stderr.as_fd(),
+            control.as_fd(),
+            stdout.as_fd(),
+            stderr.as_fd(),
             slot.as_fd(),
         ];
-        let attempt = assignment.counters.attempt;
-        if self.tells_jobs {
-            tracing::info!(job = %assignment.job, name = assignment.dispatcher, attempt, "job starts");
-        } else {
-            tracing::debug!(job = %assignment.job, name = assignment.dispatcher, attempt, "job starts");
-        }
-        match self.keeper.send(&request, &fds) {
-            Ok(()) => {}
-            // That is no failure of the job: the loss is noticed where reports are read.
-            Err(error) if is_loss(&error) => {
-                tracing::debug!(%error, "the keeper takes no requests");
-            }
-            Err(error) => return Err(error),
-        }
+        self.tell_start(&assignment);
+        ask_for_process(&mut self.keeper, &request, &fds)?;
         self.links.insert(worker, link);
         Ok(())
+    }
+
+    fn tell_start(&self, assignment: &Assignment) {
+        let (job, name) = (assignment.job, &assignment.dispatcher);
+        let attempt = assignment.counters.attempt;
+        if self.tells_jobs {
+            tracing::info!(%job, name, attempt, "job starts");
+        } else {
+            tracing::debug!(%job, name, attempt, "job starts");
+        }
     }
 
     fn spawn_failed(&mut self, worker: WorkerId, errno: i32) {
@@ -431,29 +453,47 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn record(&mut self, worker: WorkerId, verdict: Verdict) {
-        let (mut pid, mut name, mut capture) = (None, "", store::Capture::default());
-        if let Some(link) = self.links.get_mut(&worker) {
-            // Nobody is told of an end before its group is gone.
-            link.group = None;
-            capture = link.finish_capture();
-            (pid, name) = (link.pid, link.dispatcher.as_str());
+    fn record(&mut self, attempt: AttemptId, verdict: Verdict) {
+        if !self.ended.contains_key(&attempt)
+            && let Some(ended) = self.take_ended(attempt)
+        {
+            self.ended.insert(attempt, ended);
         }
+        let ended = self.ended.get(&attempt);
+        let name = ended.map_or("", |ended| ended.doing.dispatcher.as_str());
         let outcome = verdict.outcome.cause.name();
         if self.tells_jobs {
             tracing::info!(job = %verdict.job, name, attempt = verdict.attempt, outcome, "job ends");
         } else {
             tracing::debug!(job = %verdict.job, name, attempt = verdict.attempt, outcome, "job ends");
         }
-        if let Some(metrics) = &self.metrics {
-            let end = End {
-                outcome,
-                run_time: verdict.run_time,
-                job: fate(&verdict.next),
-            };
-            metrics.deciding(worker.0, end);
-        }
-        self.clerk.record(worker, verdict, pid, capture);
+        self.count_end(attempt, &verdict);
+        let pid = ended.and_then(|ended| ended.pid);
+        let capture = ended.map(|ended| ended.capture.clone());
+        self.clerk
+            .record(attempt, verdict, pid, capture.unwrap_or_default());
+    }
+
+    /// Takes an attempt that has ended out of its worker. What it wrote before its result is in
+    /// the pipes already.
+    fn take_ended(&mut self, attempt: AttemptId) -> Option<Ended> {
+        let its = |link: &&mut Link| {
+            let doing = link.doing.as_ref();
+            doing.is_some_and(|doing| doing.attempt == attempt)
+        };
+        let link = self.links.values_mut().find(its)?;
+        // Nobody is told of an end before its group is gone.
+        link.group = None;
+        link.capture(&mut self.scratch);
+        let mut doing = link.doing.take()?;
+        let ended = Ended {
+            pid: link.pid,
+            capture: doing.finish(),
+            doing,
+        };
+        self.links
+            .retain(|worker, link| link.pool.is_some() || worker.0 != attempt.0);
+        Some(ended)
     }
 
     fn gather_notes(&mut self) {
@@ -463,27 +503,9 @@ impl<'a> Driver<'a> {
     }
 
     fn look_for_cancellations(&mut self) {
-        if !self.links.is_empty() {
+        if self.links.values().any(|link| link.doing.is_some()) {
             self.clerk.look_for_cancellations();
         }
-    }
-}
-
-/// What follows for the job.
-fn fate(next: &Next) -> JobFate {
-    match next {
-        Next::Succeed
-        | Next::Fail
-        | Next::Cancel
-        | Next::Lost {
-            on_lost: OnLost::Fail,
-        } => JobFate::Ended,
-        Next::Retry { .. }
-        | Next::Snooze { .. }
-        | Next::Release
-        | Next::Lost {
-            on_lost: OnLost::Rerun,
-        } => JobFate::GoesOn,
     }
 }
 
@@ -495,13 +517,57 @@ fn is_loss(error: &io::Error) -> bool {
     )
 }
 
-fn interest((fd, write): (BorrowedFd<'_>, bool)) -> PollFd<'_> {
-    let flags = if write {
-        PollFlags::IN | PollFlags::OUT
-    } else {
-        PollFlags::IN
-    };
+fn interest((fd, read, write): (BorrowedFd<'_>, bool, bool)) -> PollFd<'_> {
+    let mut flags = PollFlags::empty();
+    flags.set(PollFlags::IN, read);
+    flags.set(PollFlags::OUT, write);
     PollFd::from_borrowed_fd(fd, flags)
+}
+
+/// Has the keeper make a process. That it is gone is no failure of what was to run: the loss is
+/// noticed where reports are read.
+fn ask_for_process(
+    keeper: &mut Keeper,
+    request: &KeeperRequest,
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    match keeper.send(request, fds) {
+        Err(error) if is_loss(&error) => {
+            tracing::debug!(%error, "the keeper takes no requests");
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+fn start_message(assignment: &Assignment, deadline_wall_ms: Option<i64>) -> SupervisorMessage {
+    SupervisorMessage::Start(Box::new(Start {
+        job: assignment.job,
+        attempt: assignment.counters.attempt,
+        dispatcher: assignment.dispatcher.clone(),
+        payload: assignment.payload.to_string(),
+        deadline: deadline_wall_ms.map(wall_time),
+        options: (*assignment.options).clone(),
+    }))
+}
+
+/// Who claims what: each pool its dispatchers, and the processes everything else.
+fn lanes(orders: &Orders, pools: &Pools, dispatchers: Vec<String>) -> BTreeMap<Lane, LanePost> {
+    let mut lanes = pools.lanes(&orders.queues);
+    let pooled = |name: &String| {
+        let mut pools = orders.pools.iter();
+        pools.any(|pool| pool.dispatchers.contains(name))
+    };
+    let post = LanePost {
+        serves: Serves {
+            dispatchers: dispatchers.into_iter().filter(|it| !pooled(it)).collect(),
+            queues: orders.queues.clone(),
+        },
+        worker_slots: orders.slots,
+        pool_slot: None,
+    };
+    lanes.insert(Lane::Process, post);
+    lanes
 }
 
 fn limits(options: &Options) -> Limits {

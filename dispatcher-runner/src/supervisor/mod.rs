@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pool::PoolConfig;
 use crate::process;
 use crate::store::{Build, StoreError};
 
@@ -56,6 +57,18 @@ pub(crate) struct Orders {
     pub(crate) keep_secs: u64,
     /// Finished jobs kept per dispatcher.
     pub(crate) keep_count: u64,
+    /// Pools of reused workers.
+    pub(crate) pools: Vec<PoolOrder>,
+}
+
+/// A pool of a supervisor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PoolOrder {
+    pub(crate) name: String,
+    pub(crate) config: PoolConfig,
+    /// Whose jobs run there.
+    pub(crate) dispatchers: Vec<String>,
 }
 
 /// How long a supervisor stays.

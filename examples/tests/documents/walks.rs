@@ -21,3 +21,8 @@ fn the_guide_leads_to_a_service_that_is_asked_and_backed_up() {
 fn the_guide_leads_to_dispatchers_that_work() {
     walk("shop", include_str!("../../../docs/guide/dispatcher.md"));
 }
+
+#[test]
+fn the_guide_leads_to_sources_that_work() {
+    walk("beacon", include_str!("../../../docs/guide/source.md"));
+}

@@ -11,7 +11,7 @@ use crate::code::line;
 use crate::source::{Finding, Realm, Source, is_for_tests};
 
 /// Modules of the runner, and what each of them may use.
-const RUNNER: [(&str, &[&str]); 22] = [
+const RUNNER: [(&str, &[&str]); 23] = [
     ("about", &[]),
     ("pool", &[]),
     ("config", &["pool"]),
@@ -88,6 +88,8 @@ const RUNNER: [(&str, &[&str]); 22] = [
             "supervisor",
         ],
     ),
+    // A worker of a foreign host knows nothing of our own supervisors.
+    ("worker", &["log", "process"]),
     // What brings work in sees the client handle only.
     ("http", &["client", "config"]),
     ("sources", &["client", "config", "log", "pool"]),

@@ -116,7 +116,9 @@ fn a_record_that_is_told_again_says_the_same() {
     });
     let first = desk.end(worker, ExitStatus::Exited(1));
     desk.tell(result(worker, WorkResult::Succeeded));
-    desk.tell(Event::RecordFailed { worker });
+    desk.tell(Event::RecordFailed {
+        attempt: of(worker),
+    });
     while !matches!(desk.effects.front(), Some(Effect::Record { .. })) {
         desk.absorb_claim();
         if desk.effects.is_empty() {
@@ -131,7 +133,9 @@ fn a_record_that_is_told_again_says_the_same() {
 fn nothing_is_due_while_a_claim_is_under_way() {
     let mut desk = Desk::new(1);
     assert!(matches!(desk.next(), Effect::Claim { .. }));
-    desk.tell(Event::ClaimFailed);
+    desk.tell(Event::ClaimFailed {
+        lane: Lane::Process,
+    });
     desk.quiet();
     desk.pass();
     assert!(matches!(desk.next(), Effect::Claim { .. }));
@@ -174,15 +178,15 @@ fn work_for_a_slot_that_is_not_free_is_given_back() {
     ];
     let now = desk.now();
     let next_due = None;
-    let unfit = desk.engine.handle(now, Event::Claimed { jobs, next_due });
+    let unfit = desk.engine.handle(now, claimed(jobs, next_due));
     unfit.expect_err("that is the driver's mistake");
     desk.collect();
     for _ in 0..2 {
-        let Effect::Record { worker, verdict } = desk.next() else {
+        let Effect::Record { attempt, verdict } = desk.next() else {
             panic!("a record")
         };
         assert_eq!(verdict.next, Next::Release);
-        desk.tell(Event::Recorded { worker });
+        desk.tell(Event::Recorded { attempt });
     }
     assert_eq!(desk.engine.snapshot().live.len(), 1);
     desk.absorb_claim();
@@ -210,7 +214,9 @@ fn events_that_nothing_waits_for_are_refused_and_change_nothing() {
     };
     let gone: Step = |desk, worker| {
         desk.tell(Event::KeeperLost);
-        desk.tell(Event::Recorded { worker });
+        desk.tell(Event::Recorded {
+            attempt: of(worker),
+        });
     };
     let lives = [starting, running, draining, recording, gone];
     let exited = || Event::Exited {
@@ -240,8 +246,18 @@ fn events_that_nothing_waits_for_are_refused_and_change_nothing() {
             },
             &[0, 1, 3, 4],
         ),
-        (Event::Recorded { worker }, &[0, 1, 2, 4]),
-        (Event::RecordFailed { worker }, &[0, 1, 2, 4]),
+        (
+            Event::Recorded {
+                attempt: of(worker),
+            },
+            &[0, 1, 2, 4],
+        ),
+        (
+            Event::RecordFailed {
+                attempt: of(worker),
+            },
+            &[0, 1, 2, 4],
+        ),
     ];
     for (event, odd) in &unfit {
         for life in *odd {
@@ -270,10 +286,13 @@ fn answers_to_what_was_not_asked_are_refused() {
     let next_due = None;
     for event in [
         Event::Claimed {
+            lane: Lane::Process,
             jobs: vec![],
             next_due,
         },
-        Event::ClaimFailed,
+        Event::ClaimFailed {
+            lane: Lane::Process,
+        },
         Event::CloseAnswered { closed: false },
     ] {
         desk.engine.handle(now, event).expect_err("nobody asked");
@@ -326,7 +345,7 @@ fn a_superseded_supervisor_takes_nothing_new_once_the_store_agrees() {
     // What was claimed before is run.
     let jobs = vec![assignment(1, &Options::default())];
     let next_due = None;
-    desk.tell(Event::Claimed { jobs, next_due });
+    desk.tell(claimed(jobs, next_due));
     let Effect::Spawn { worker: other, .. } = desk.next() else {
         panic!("a spawn")
     };
@@ -337,7 +356,9 @@ fn a_superseded_supervisor_takes_nothing_new_once_the_store_agrees() {
     for worker in [worker, other] {
         desk.end(worker, ExitStatus::Exited(0));
         desk.quiet();
-        desk.tell(Event::Recorded { worker });
+        desk.tell(Event::Recorded {
+            attempt: of(worker),
+        });
     }
     assert_eq!(desk.next(), Effect::Finish);
 }

@@ -50,6 +50,7 @@ impl World {
     fn new(mut dice: Dice) -> Self {
         let config = EngineConfig {
             slots: SLOTS,
+            pools: vec![],
             poll_interval: SECOND,
             linger: Some(5 * SECOND),
             hello_timeout: HELLO_TIMEOUT,
@@ -160,7 +161,7 @@ impl World {
     fn perform(&mut self, effect: Effect) {
         assert!(!self.finished, "nothing after the end: {effect:?}");
         match effect {
-            Effect::Claim { slots } => {
+            Effect::Claim { slots, .. } => {
                 // One may have been decided before the shutdown was.
                 self.late_claims += u32::from(self.shutdown.is_some());
                 assert!(self.late_claims <= 1, "it takes nothing new");
@@ -187,6 +188,12 @@ impl World {
                 self.check_kill(worker);
                 self.tell(Event::Signalled { worker });
             }
+            Effect::Boot { .. }
+            | Effect::Assign { .. }
+            | Effect::Hand { .. }
+            | Effect::Answer { .. }
+            | Effect::ResetOver { .. }
+            | Effect::Retire { .. } => panic!("there are no pools: {effect:?}"),
             Effect::Bury { worker, .. } => {
                 let dead = matches!(self.sim(worker).process, Process::Dead { strays: 1.. });
                 assert!(dead, "who is buried has ended and left somebody");
@@ -197,7 +204,9 @@ impl World {
                 assert!(dead, "it is drained after its end");
                 assert!(self.sim(worker).open.insert("drain"), "once");
             }
-            Effect::Record { worker, verdict } => self.check_record(worker, *verdict),
+            Effect::Record { attempt, verdict } => {
+                self.check_record(WorkerId(attempt.0), *verdict);
+            }
             Effect::CloseIfIdle => {
                 assert!(self.claim.is_none(), "no claim is under way");
                 assert!(self.sims.values().all(|sim| sim.recorded), "it is idle");
@@ -301,7 +310,9 @@ impl World {
             return;
         };
         if !self.calm && self.dice.one_in(5) {
-            return self.tell(Event::ClaimFailed);
+            return self.tell(Event::ClaimFailed {
+                lane: Lane::Process,
+            });
         }
         let given = if self.calm {
             0
@@ -323,7 +334,7 @@ impl World {
             }
         }
         let next_due = self.dice.one_in(3).then(|| self.dice.millis(2_000));
-        self.tell(Event::Claimed { jobs, next_due });
+        self.tell(claimed(jobs, next_due));
     }
 
     fn job(&mut self, slot: u32) -> Assignment {
@@ -390,10 +401,14 @@ impl World {
                 worker,
                 leaked: fails,
             },
-            _ if fails => Event::RecordFailed { worker },
+            _ if fails => Event::RecordFailed {
+                attempt: of(worker),
+            },
             _ => {
                 sim.recorded = true;
-                Event::Recorded { worker }
+                Event::Recorded {
+                    attempt: of(worker),
+                }
             }
         };
         self.tell(event);

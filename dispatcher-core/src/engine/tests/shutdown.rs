@@ -27,7 +27,9 @@ fn a_drain_stops_claiming_at_once_and_workers_at_its_deadline() {
         (Cause::Shutdown, Next::Release)
     );
     desk.quiet();
-    desk.tell(Event::Recorded { worker });
+    desk.tell(Event::Recorded {
+        attempt: of(worker),
+    });
     assert_eq!(desk.next(), Effect::Finish);
 }
 
@@ -106,7 +108,9 @@ fn a_second_request_finds_a_worker_in_every_part_of_its_life() {
                 None,
                 Some(exit),
                 Some(Event::Drained { worker, leaked }),
-                Some(Event::Recorded { worker }),
+                Some(Event::Recorded {
+                    attempt: of(worker),
+                }),
             ];
             pass_until(&mut desk, 2 * SECOND);
             for event in life.into_iter().take(steps).flatten() {

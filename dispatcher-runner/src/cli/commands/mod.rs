@@ -1,6 +1,7 @@
 //! One file for each group of commands.
 
 mod bench;
+mod config;
 mod control;
 mod doctor;
 mod jobs;
@@ -27,6 +28,7 @@ use super::{completions, grammar};
 pub use bench::{Bench, BenchForm, BenchOptions};
 
 pub(crate) use bench::bench;
+pub(crate) use config::{asks_for_defaults, config_default};
 
 /// Runs a command.
 pub(crate) fn run(name: CommandName, session: &mut Session<'_, '_>) -> Done {
@@ -48,6 +50,7 @@ pub(crate) fn run(name: CommandName, session: &mut Session<'_, '_>) -> Done {
         CommandName::Reset => service::reset(session),
         CommandName::Stop => service::stop(session),
         CommandName::Status => status::status(session),
+        CommandName::Config => config::config(session),
         CommandName::Doctor => doctor::doctor(session),
         CommandName::Completions => script(session),
         CommandName::Bench => bench(session.environment, &session.arguments),

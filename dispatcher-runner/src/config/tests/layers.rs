@@ -94,7 +94,7 @@ fn every_variable_is_read() {
         ("DISPATCHER_LOG_FORMAT", "json"),
     ];
     let named: Vec<_> = variables.iter().map(|(name, _)| *name).collect();
-    let known = reference::variables();
+    let known = crate::config::reference::variables();
     assert_eq!(known[..2], ["DISPATCHER_CONFIG", "DISPATCHER_ENV_FILE"]);
     assert_eq!(known[2..], named);
     let lines: Vec<_> = variables

@@ -115,96 +115,98 @@ fn a_command_begins_beside_the_file() {
     assert_eq!(pool("").working_directory, None);
 }
 
-#[test]
-fn mistakes_are_told_with_what_to_write() {
-    for (section, expected) in [
-        (
-            "command = \"php worker.php\"",
-            "line 3: `command` takes a list: program and arguments, each a text of its own, such as \
+const MISTAKES: &[(&str, &str)] = &[
+    (
+        "command = \"php worker.php\"",
+        "line 3: `command` takes a list: program and arguments, each a text of its own, such as \
              [\"php\", \"worker.php\"]; a text would need a shell, and there is none; write \
              [\"php\", \"worker.php\"]",
-        ),
-        ("command = []", "not []"),
-        (
-            "command = [\"\"]",
-            "line 3: `command` begins with an empty text",
-        ),
-        (
-            "command = [\"a\\u0000\"]",
-            "line 3: `command` has a zero byte",
-        ),
-        ("command = [1]", "line 3: `command` cannot be a list"),
-        (
-            "workers = 0",
-            "line 3: `workers` takes a whole number from 1 on, not 0",
-        ),
-        (
-            "workers = \"2\"",
-            "line 3: `workers` takes a whole number from 1 on, not \"2\"",
-        ),
-        (
-            "workers = 2\nmin_workers = 1",
-            "line 2: `workers` sets both ends, and `min_workers` and `max_workers` each one; keep \
+    ),
+    ("command = []", "not []"),
+    (
+        "command = [\"\"]",
+        "line 3: `command` begins with an empty text",
+    ),
+    (
+        "command = [\"a\\u0000\"]",
+        "line 3: `command` has a zero byte",
+    ),
+    ("command = [1]", "line 3: `command` cannot be a list"),
+    (
+        "workers = 0",
+        "line 3: `workers` takes a whole number from 1 on, not 0",
+    ),
+    (
+        "workers = \"2\"",
+        "line 3: `workers` takes a whole number from 1 on, not \"2\"",
+    ),
+    (
+        "workers = 2\nmin_workers = 1",
+        "line 2: `workers` sets both ends, and `min_workers` and `max_workers` each one; keep \
              `workers` for a fixed number, or the two others for one that changes",
-        ),
-        (
-            "workers = 2\nnum_workers = 2",
-            "line 4: `num_workers` and `workers` are two names of one key; keep one of them",
-        ),
-        (
-            "min_workers = 5\nmax_workers = 4",
-            "line 2: `min_workers` is 5 and `max_workers` is 4; the smaller one comes first",
-        ),
-        (
-            "max_workers = 0",
-            "line 3: `max_workers` takes a whole number from 1 on, not 0",
-        ),
-        (
-            "min_workers = -1",
-            "line 3: `min_workers` takes a whole number from 0 on, not -1",
-        ),
-        (
-            "max_jobs = 1.5",
-            "line 3: `max_jobs` cannot be a number with a fraction",
-        ),
-        (
-            "ttl = \"soon\"",
-            "line 3: `ttl` takes whole seconds or a duration",
-        ),
-        ("spawn_timeout = 0", "line 3: `spawn_timeout` cannot be 0"),
-        ("max_memory = \"64M\"", "line 3: `max_memory` takes bytes"),
-        ("max_frame = 1023", "line 3: `max_frame` is from 1KiB"),
-        ("max_frame = \"4GiB\"", "line 3: `max_frame` is from 1KiB"),
-        ("env = [\"A\"]", "line 3: `env` takes a table of texts"),
-        (
-            "env = { A = 1 }",
-            "line 3: `env` cannot be a table with anything but texts in it",
-        ),
-        (
-            "env = { \"A=B\" = \"1\" }",
-            "line 3: `env` cannot set \"A=B\"",
-        ),
-        (
-            "env = { A = \"\\u0000\" }",
-            "line 3: `env` cannot set \"A\"",
-        ),
-        (
-            "user = \"\"",
-            "line 3: `user` takes the name or number of a user",
-        ),
-        (
-            "working_directory = \"srv\"",
-            "line 3: `working_directory` takes an absolute path",
-        ),
-        (
-            "mode = 3",
-            "line 3: `mode` takes a text, not a number; put it in quotes",
-        ),
-        (
-            "wokers = 2",
-            "line 3: unknown key `wokers` in [pools.p]; did you mean `workers`?",
-        ),
-    ] {
+    ),
+    (
+        "workers = 2\nnum_workers = 2",
+        "line 4: `num_workers` and `workers` are two names of one key; keep one of them",
+    ),
+    (
+        "min_workers = 5\nmax_workers = 4",
+        "line 2: `min_workers` is 5 and `max_workers` is 4; the smaller one comes first",
+    ),
+    (
+        "max_workers = 0",
+        "line 3: `max_workers` takes a whole number from 1 on, not 0",
+    ),
+    (
+        "min_workers = -1",
+        "line 3: `min_workers` takes a whole number from 0 on, not -1",
+    ),
+    (
+        "max_jobs = 1.5",
+        "line 3: `max_jobs` cannot be a number with a fraction",
+    ),
+    (
+        "ttl = \"soon\"",
+        "line 3: `ttl` takes whole seconds or a duration",
+    ),
+    ("spawn_timeout = 0", "line 3: `spawn_timeout` cannot be 0"),
+    ("max_memory = \"64M\"", "line 3: `max_memory` takes bytes"),
+    ("max_frame = 1023", "line 3: `max_frame` is from 1KiB"),
+    ("max_frame = \"4GiB\"", "line 3: `max_frame` is from 1KiB"),
+    ("env = [\"A\"]", "line 3: `env` takes a table of texts"),
+    (
+        "env = { A = 1 }",
+        "line 3: `env` cannot be a table with anything but texts in it",
+    ),
+    (
+        "env = { \"A=B\" = \"1\" }",
+        "line 3: `env` cannot set \"A=B\"",
+    ),
+    (
+        "env = { A = \"\\u0000\" }",
+        "line 3: `env` cannot set \"A\"",
+    ),
+    (
+        "user = \"\"",
+        "line 3: `user` takes the name or number of a user",
+    ),
+    (
+        "working_directory = \"srv\"",
+        "line 3: `working_directory` takes an absolute path",
+    ),
+    (
+        "mode = 3",
+        "line 3: `mode` takes a text, not a number; put it in quotes",
+    ),
+    (
+        "wokers = 2",
+        "line 3: unknown key `wokers` in [pools.p]; did you mean `workers`?",
+    ),
+];
+
+#[test]
+fn mistakes_are_told_with_what_to_write() {
+    for (section, expected) in MISTAKES {
         let told = told(section);
         assert!(told.contains(expected), "{section}\n{told}");
         assert_eq!(told.lines().count(), 1, "{section}\n{told}");

@@ -7,18 +7,20 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::support::{Service, section, virtually};
+use super::support::{Service, pass, section, virtually};
 use crate::sources::board::Board;
 use crate::sources::conductor::{Order, conduct};
 use crate::sources::{
     Host, Prepared, Source, SourceError, SourceStage, SourceState, Sources, Stop,
 };
 
+type Diary = (Option<Instant>, Vec<(u64, String)>);
+
 thread_local! {
     /// What sources did, when, in seconds since the test began.
-    static DIARY: RefCell<(Option<Instant>, Vec<(u64, String)>)> = const { RefCell::new((None, Vec::new())) };
+    static DIARY: RefCell<Diary> = const { RefCell::new((None, Vec::new())) };
 }
 
 fn note(what: impl Into<String>) {
@@ -57,7 +59,7 @@ impl<const WEIGHT: i32> Source for Odd<WEIGHT> {
     async fn serve(&self, host: &Host, stop: Stop) -> Result<(), SourceError> {
         let name = host.name();
         note(format!("{name} serves"));
-        let time = sleep(Duration::from_secs(self.after));
+        let time = pass(Duration::from_secs(self.after));
         match self.does.as_str() {
             "fail" => {
                 time.await;
@@ -164,7 +166,7 @@ impl Show {
 
 async fn secs(seconds: u64) {
     // Never at the same instant as what is awaited.
-    sleep(Duration::from_millis(seconds * 1000 + 500)).await;
+    pass(Duration::from_millis(seconds * 1000 + 500)).await;
 }
 
 const SERVES: &str = "does = \"serve\"";
@@ -258,7 +260,7 @@ fn each_has_the_drain_time_and_no_more() {
         ]);
         secs(2).await;
         show.stop(20).await;
-        assert_eq!(times("ten is done"), [8]);
+        assert_eq!(times("ten is done"), [10]);
         assert_eq!(times("thirty is done"), [2]);
         note("all is over");
         assert_eq!(times("all is over"), [22], "the deaf one is dropped");

@@ -60,9 +60,11 @@ fn any_event(world: &mut World) -> Event {
             });
             let jobs = jobs.collect();
             let next_due = yes.then_some(Duration::ZERO);
-            Event::Claimed { jobs, next_due }
+            claimed(jobs, next_due)
         }
-        5 => Event::ClaimFailed,
+        5 => Event::ClaimFailed {
+            lane: Lane::Process,
+        },
         6 | 7 => Event::Spawned { worker },
         8 => Event::SpawnFailed {
             worker,
@@ -90,8 +92,12 @@ fn any_event(world: &mut World) -> Event {
             worker,
             leaked: yes,
         },
-        15 if yes => Event::Recorded { worker },
-        15 => Event::RecordFailed { worker },
+        15 if yes => Event::Recorded {
+            attempt: of(worker),
+        },
+        15 => Event::RecordFailed {
+            attempt: of(worker),
+        },
         16 => Event::LimitExceeded { worker },
         17 if number == 0 => Event::KeeperLost,
         17 => Event::Signalled { worker },
