@@ -9,7 +9,7 @@ use dispatcher_core::{Context, Dispatcher, Failure, Process};
 use dispatcher_runner::{Config, Dispatch as _, RunningService, Service};
 use serde::{Deserialize, Serialize};
 
-/// Waits for a file.
+/// Says that it has begun, and waits for a file.
 #[derive(Dispatcher, Serialize, Deserialize)]
 #[dispatcher(concurrency = 4)]
 struct Gate {
@@ -19,6 +19,7 @@ struct Gate {
 impl Process for Gate {
     fn process(&mut self, _: &mut Context) -> Result<(), Failure> {
         let file = std::path::Path::new(&self.file);
+        std::fs::write(file.with_extension("begun"), "")?;
         dispatcher_tests::eventually("the gate opens", dispatcher_tests::PATIENCE, || {
             file.exists()
         });
