@@ -52,6 +52,21 @@ impl Serving {
         Self::start(home, &["--config", file])
     }
 
+    /// Waits until a worker of it serves this job; a claim alone may be given back unstarted.
+    pub fn works_on(&self, home: &Home, job: &str) {
+        eventually("a worker serves the job", PATIENCE, || {
+            let output = home.output(["workers", "--json"], b"");
+            let seen: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+            let services = seen["services"].as_array()?;
+            let mut workers = services
+                .iter()
+                .filter_map(|it| it["workers"].as_array())
+                .flatten();
+            let is = workers.any(|it| it["job"]["id"] == job && it["pid"].is_u64());
+            is.then_some(())
+        });
+    }
+
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {

@@ -58,7 +58,7 @@ fn numbers_add_up_while_jobs_run() {
     let service = Serving::configured(&home, ADMIN);
     let address = service.admin(&home);
     let busy = home.submit("Act", &wait_for("gate"));
-    home.wait_running(&busy);
+    service.works_on(&home, &busy);
     let good = home.submit_many("Act", &json!({"deed": "succeed"}), 30);
     let bad = home.submit_many("Act", &json!({"deed": {"exit": 3}}), 6);
     // Asked while they run: a counter never goes back, and never tells more than there is.
@@ -121,7 +121,7 @@ fn fully_busy_is_ready_and_draining_is_not() {
         (Some(200), Some(200))
     );
     let job = home.submit("Act", &wait_for("gate"));
-    home.wait_running(&job);
+    service.works_on(&home, &job);
     home.submit("Act", &wait_for("gate"));
     assert_eq!(status("/readyz"), Some(200), "it is fully busy");
     terminate(service.pid());
