@@ -13,7 +13,7 @@ use crate::store::StoreClient;
 use crate::supervisor::desk::{Ask, Desk, Look, Shutdown};
 
 /// A supervisor that does not answer within this time hangs.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where a service is looked at and told things.
 pub(crate) struct Board {
@@ -61,12 +61,16 @@ impl Board {
         }
     }
 
-    /// What the supervisor does now.
-    pub(crate) fn look(&self) -> Result<Look, Unseen> {
+    /// Has the supervisor look at what it does; its thread calls `answer`, or drops it uncalled
+    /// when it has ended.
+    pub(crate) fn ask_to_look(&self, answer: impl FnOnce(Look) + Send + 'static) {
+        self.desk.ask(Ask::Look(Box::new(answer)));
+    }
+
+    /// What the supervisor does now; waits for it.
+    fn look(&self) -> Result<Look, Unseen> {
         let (answer, answers) = channel();
-        self.desk.ask(Ask::Look(Box::new(move |look| {
-            let _ = answer.send(look);
-        })));
+        self.ask_to_look(move |look| drop(answer.send(look)));
         answers
             .recv_timeout(LOOK_TIMEOUT)
             .map_err(|error| match error {

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use board::Board;
 #[cfg(feature = "service")]
-pub(crate) use board::Unseen;
+pub(crate) use board::{LOOK_TIMEOUT, Unseen};
 pub(crate) use client::{ControlError, ask, has_socket};
 pub(crate) use server::{Hatch, bind, serve};
 
