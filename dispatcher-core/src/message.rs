@@ -80,7 +80,40 @@ pub enum WorkResult {
         /// Names, with the loader's words where there are any.
         names: Vec<String>,
     },
+    /// Its command could not be started.
+    NotStarted {
+        /// The operating system's error number.
+        errno: i32,
+    },
 }
+
+/// A program that a job is, instead of code of this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandLine {
+    /// Program and arguments, as they are; no shell.
+    pub argv: Vec<String>,
+    /// How the payload reaches it.
+    pub payload: PayloadWay,
+    /// Added to its environment.
+    pub env: BTreeMap<String, String>,
+}
+
+/// How a payload reaches a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PayloadWay {
+    /// Not at all.
+    None,
+    /// In a new file of mode 0600 at this path; whoever sent the message removes it.
+    File(String),
+    /// On standard input.
+    Stdin,
+    /// In the variable [`PAYLOAD_VARIABLE`].
+    Environment,
+}
+
+/// Holds the payload of a command that wants it in its environment.
+pub const PAYLOAD_VARIABLE: &str = "DISPATCHER_PAYLOAD";
 
 /// From a supervisor to its worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -124,4 +157,7 @@ pub struct Start {
     pub deadline: Option<SystemTime>,
     /// Options of the job.
     pub options: Options,
+    /// The program that it is; absent for code of this program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandLine>,
 }

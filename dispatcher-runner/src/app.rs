@@ -64,6 +64,7 @@ pub fn init_with(registry: RegistryBuilder) {
         Err(error) => panic!("/proc/self/exe cannot be looked at: {error}"),
     }
     let _ = EARLY_THREADS.set(process::other_threads());
+    process::set_pool_main(crate::worker::serve_pool);
     process::become_role_if_asked();
     let mut arguments = std::env::args_os().skip(1);
     if arguments

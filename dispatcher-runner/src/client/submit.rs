@@ -4,19 +4,16 @@ use std::num::NonZero;
 use std::sync::OnceLock;
 
 use dispatcher_core::limits::PAYLOAD_BYTES_MAX;
-use dispatcher_core::{
-    Definition, Dispatcher, Isolation, JobId, Options, PayloadError, Registry, identity,
-};
+use dispatcher_core::{Definition, Dispatcher, JobId, Options, PayloadError, Registry, identity};
 
 use crate::about::About;
 use crate::client::SpawnError;
 use crate::config::{Config, StoreLocation, checked};
-use crate::pool::{DEFAULT_POOL, PoolConfig};
 use crate::store::{
     Accepted, Build, DispatcherRow, NewJob, StoreClient, StoreError, Submission, SupervisorRow,
 };
 use crate::supervisor::launch::{self, Work};
-use crate::supervisor::{self, Orders, PoolOrder, Stay};
+use crate::supervisor::{self, Orders, Staff, Stay};
 use crate::{app, ids, requirements, testing};
 
 /// Idle time after which a supervisor without a service leaves.
@@ -204,7 +201,7 @@ impl Sender<'_> {
     /// Makes sure that there is a supervisor of this program for the jobs of a dispatcher with this
     /// label.
     pub(crate) fn keep_served(&self, dispatcher: &str, queue: &str) {
-        let Ok(definition) = app::registry().resolve(dispatcher) else {
+        let Ok(definition) = self.find(dispatcher) else {
             return;
         };
         let work = Work {
@@ -222,7 +219,7 @@ impl Sender<'_> {
             orders: &self.orders(),
             build: self.build,
             work,
-            pools: &|| self.pools_on_demand(),
+            staff: &|| self.staff_on_demand(),
         };
         if let Err(error) = launch::ensure(&wanted, rows, &self.store) {
             tracing::error!(%error, "no supervisor could be started; the job waits for the next one");
@@ -242,37 +239,8 @@ impl Sender<'_> {
             queues: Vec::new(),
             keep_secs: self.config.retention_age().as_secs(),
             keep_count: self.config.retention_count(),
-            pools: Vec::new(),
+            staff: Staff::default(),
         }
-    }
-
-    /// The pools that a supervisor of these dispatchers needs.
-    pub(crate) fn pools(&self, registry: &Registry) -> Vec<PoolOrder> {
-        let pooled = registry.iter().filter(|definition| {
-            let mut options = (definition.options)();
-            let mut shared = (definition.dispatcher_options)();
-            self.config
-                .apply(definition.name, &mut options, &mut shared);
-            options.isolation == Isolation::Pool
-        });
-        let dispatchers: Vec<String> = pooled.map(|it| it.name.to_owned()).collect();
-        if dispatchers.is_empty() {
-            return Vec::new();
-        }
-        vec![PoolOrder {
-            name: DEFAULT_POOL.to_owned(),
-            config: PoolConfig::default(),
-            dispatchers,
-        }]
-    }
-
-    /// Those of a supervisor that nobody waits for: its workers come with the first job.
-    fn pools_on_demand(&self) -> Vec<PoolOrder> {
-        let mut pools = self.pools(app::registry());
-        for pool in &mut pools {
-            pool.config.min_workers = 0;
-        }
-        pools
     }
 
     /// Stores the rows of all dispatchers, so that what belongs to a dispatcher holds before its

@@ -26,7 +26,11 @@ pub(crate) struct Board {
     pub(crate) store: StoreClient,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) sources: Box<dyn Fn() -> Vec<SourceReport> + Send + Sync>,
+    pub(crate) reset_sources: ResetSources,
 }
+
+/// Resets the sources of a service and waits for them; `None` when it has none.
+pub(crate) type ResetSources = Box<dyn Fn() -> Option<Result<(), String>> + Send + Sync>;
 
 /// Why there is nothing to see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +49,8 @@ impl Board {
                 Ok(look) => Answer::Seen(Box::new(self.seen(look))),
                 Err(unseen) => refused(unseen),
             },
-            Request::Reset { pool } => self.reset(pool),
+            Request::Reset { pool: Some(pool) } => self.reset(Some(pool)),
+            Request::Reset { pool: None } => self.reset_all(),
             Request::Stop { now } => {
                 let shutdown = match now {
                     true => Shutdown::Now,
@@ -129,6 +134,19 @@ impl Board {
             SystemTime::now().duration_since(since).unwrap_or_default()
         });
         (rows.collect(), age)
+    }
+
+    /// Sources first: what they have renewed is there for the new workers.
+    fn reset_all(&self) -> Answer {
+        let pools = match self.look() {
+            Ok(look) => look.pools,
+            Err(unseen) => return refused(unseen),
+        };
+        match (self.reset_sources)() {
+            Some(Err(why)) => Answer::Refused { why },
+            Some(Ok(())) if pools.is_empty() => Answer::Done,
+            Some(Ok(())) | None => self.reset(None),
+        }
     }
 
     /// Waits until the new workers serve, however long that takes: the supervisor bounds it.

@@ -7,15 +7,16 @@
     reason = "socket calls, a signal handler and a fork handler"
 )]
 
-use std::cell::RefCell;
 use std::io;
-use std::os::fd::RawFd;
-use std::rc::Rc;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dispatcher_core::frame::{Decoder, Frame};
 use dispatcher_core::message::{PoolOrders, Start, SupervisorMessage, WorkerMessage};
 use dispatcher_core::{Link, LinkError};
+
+use super::sys::{self, OnExec};
 
 /// Largest frame accepted from the supervisor: a payload of full size, every byte escaped.
 const START_BYTES_MAX: usize = 2 * dispatcher_core::limits::PAYLOAD_BYTES_MAX + 1024 * 1024;
@@ -39,6 +40,17 @@ pub(super) fn prepare() {
 pub(super) fn adopt(control: RawFd, lock: RawFd) {
     CONTROL.store(control, Ordering::Relaxed);
     LOCK.store(lock, Ordering::Relaxed);
+}
+
+/// Has the slot's lock outlive the start of another image, out of its way.
+pub(super) fn keep_lock_over_exec(place: RawFd) -> io::Result<()> {
+    let lock = LOCK.load(Ordering::Relaxed);
+    if lock == NONE {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: the descriptor is this module's own, and stays open.
+    let lock = unsafe { BorrowedFd::borrow_raw(lock) };
+    sys::place(lock, place, OnExec::Keep)
 }
 
 /// Sends one message, waiting for room.
@@ -223,31 +235,54 @@ impl Link for WorkerLink {
 
 /// The link of a worker that goes on after a job.
 #[derive(Debug, Clone)]
-pub(super) struct SharedLink(Rc<RefCell<WorkerLink>>);
+pub(super) struct SharedLink(Arc<Mutex<WorkerLink>>);
 
 impl SharedLink {
     pub(super) fn new(link: WorkerLink) -> Self {
-        Self(Rc::new(RefCell::new(link)))
+        Self(Arc::new(Mutex::new(link)))
     }
 
     pub(super) fn order(&self) -> Result<Order, NoStart> {
-        self.0.borrow_mut().order()
+        self.lock().order()
+    }
+
+    /// The next frame that is for whoever serves direct requests, if it has come.
+    pub(super) fn arrived(&self) -> io::Result<Option<Frame>> {
+        let mut link = self.lock();
+        loop {
+            if let Some(frame) = link.decoder.next().map_err(io::Error::other)? {
+                if !frame.is_control() || frame.is_stop() {
+                    return Ok(Some(frame));
+                }
+                continue;
+            }
+            match link.read(Wait::No) {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Forgets what the job asked for. `false` when the worker was told to stop meanwhile.
     pub(super) fn put_back(&self) -> bool {
-        let state = std::mem::replace(&mut self.0.borrow_mut().state, Listening::NotAsked);
+        let state = std::mem::replace(&mut self.lock().state, Listening::NotAsked);
         if state != Listening::NotAsked {
             default_term();
         }
         let over = matches!(state, Listening::Over { .. });
         !over && !TERM_SEEN.swap(false, Ordering::Relaxed)
     }
+
+    fn lock(&self) -> MutexGuard<'_, WorkerLink> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Link for SharedLink {
     fn send(&mut self, message: WorkerMessage) -> Result<(), LinkError> {
-        self.0.borrow_mut().send(message)
+        self.lock().send(message)
     }
 
     #[cfg(feature = "tokio")]
@@ -256,7 +291,7 @@ impl Link for SharedLink {
     }
 
     fn cancelled(&mut self) -> bool {
-        self.0.borrow_mut().cancelled()
+        self.lock().cancelled()
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 mod build;
 mod capture;
 mod cgroup;
+mod command;
 mod detached;
 mod keeper;
 mod keeper_loop;
@@ -43,6 +44,7 @@ pub(crate) use detached::{detach, start_detached, take_own_name};
 pub(crate) use keeper::{Keeper, KeeperSpec, start_environment};
 pub(crate) use memory::{cpu_time, resident_bytes, tree_exceeds};
 pub(crate) use panics::{catch as catch_panic, prepare as note_panics};
+pub(crate) use pool_worker::{PoolChannel, set_pool_main};
 pub(crate) use programs::{
     Conversation, converse, find_program, find_program_on, is_this_image, succeeds,
 };

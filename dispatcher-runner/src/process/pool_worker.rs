@@ -6,52 +6,127 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use dispatcher_core::Usage;
 use dispatcher_core::frame::Frame;
 use dispatcher_core::message::{PoolOrders, Start, WorkResult, WorkerMessage};
 
-use super::link::{self, Order, SharedLink, WorkerLink};
+use super::link::{self, NoStart, Order, SharedLink, WorkerLink};
 use super::worker::{flush, run, say};
 use super::{sys, title};
 
+/// What serves the direct requests of a worker, until it is to end; answers with the exit code.
+pub(crate) type PoolMain = fn(PoolChannel) -> i32;
+
+static MAIN: OnceLock<PoolMain> = OnceLock::new();
+
+/// Says what serves the direct requests of workers, before this process may become one.
+pub(crate) fn set_pool_main(main: PoolMain) {
+    let _ = MAIN.set(main);
+}
+
+/// A worker's way to its pool. Jobs are run between two direct requests.
+#[derive(Debug)]
+pub(crate) struct PoolChannel {
+    link: SharedLink,
+    orders: PoolOrders,
+    /// Where every task begins.
+    home: PathBuf,
+    /// The supervisor waits to hear that it is ready.
+    owes_ready: bool,
+    over: bool,
+}
+
 /// Serves until it is told to end, or is not fit for another task; answers with the exit code.
-pub(super) fn serve(orders: &PoolOrders, mut link: WorkerLink) -> i32 {
+pub(super) fn serve(orders: PoolOrders, mut link: WorkerLink) -> i32 {
     link.widen(orders.max_frame);
-    let home = match enter(orders) {
+    let home = match enter(&orders) {
         Ok(home) => home,
         Err(error) => return say(&error),
     };
-    let name = title::process_name(&orders.pool);
-    let link = SharedLink::new(link);
-    loop {
-        title::name_process(&name);
-        let served = match link.order() {
-            Ok(Order::Start(start)) => {
-                title::name_process(&title::process_name(&start.dispatcher));
-                serve_job(start, &link)
+    let channel = PoolChannel {
+        link: SharedLink::new(link),
+        orders,
+        home,
+        owes_ready: false,
+        over: false,
+    };
+    match MAIN.get() {
+        Some(main) => main(channel),
+        None => say(&"nobody serves pools in this program"),
+    }
+}
+
+impl PoolChannel {
+    /// By which the program may choose what it serves direct requests with.
+    pub(crate) fn mode(&self) -> &str {
+        &self.orders.mode
+    }
+
+    /// Waits for a direct request, and runs the jobs that come before; `None` when it is to end.
+    ///
+    /// # Errors
+    /// When the channel cannot be used any more.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Frame>> {
+        loop {
+            self.get_ready(None)?;
+            if self.over {
+                return Ok(None);
             }
-            Ok(Order::Task(_)) => {
-                let refusal = Frame::error("this program serves no direct requests");
-                link::send_frame(&refusal).map(|()| None)
+            title::name_process(&title::process_name(&self.orders.pool));
+            match self.link.order() {
+                Ok(Order::Start(start)) => {
+                    title::name_process(&title::process_name(&start.dispatcher));
+                    let spoilt = serve_job(start, &self.link)?;
+                    self.owes_ready = true;
+                    self.get_ready(spoilt)?;
+                }
+                Ok(Order::Task(frame)) => return Ok(Some(frame)),
+                // What was to be cancelled is over already, or was never begun.
+                Err(NoStart::Cancelled) => {}
+                Ok(Order::End | Order::Serve(_)) | Err(NoStart::Gone) => self.over = true,
+                Err(error) => return Err(io::Error::other(error)),
             }
-            Ok(Order::End) => return 0,
-            Ok(Order::Serve(_)) => return say(&"it is in a pool already"),
-            Err(error) => return say(&error),
-        };
-        let told_to_stop = !link.put_back();
-        let failure = match served {
-            Ok(None) => put_back(&home),
-            Ok(spoilt) => spoilt,
-            Err(error) => return say(&error),
-        };
-        let over = told_to_stop || failure.is_some();
-        if let Err(error) = link::send(&WorkerMessage::Ready { failure }) {
-            return say(&error);
         }
-        if over {
-            return 0;
+    }
+
+    /// The next frame about the request in hand, if it has come.
+    ///
+    /// # Errors
+    /// When the channel cannot be used any more.
+    pub(crate) fn arrived(&self) -> io::Result<Option<Frame>> {
+        self.link.arrived()
+    }
+
+    /// Sends an answer, or a piece of one.
+    ///
+    /// # Errors
+    /// When the supervisor is gone.
+    pub(crate) fn send(&mut self, frame: &Frame) -> io::Result<()> {
+        link::send_frame(frame)?;
+        // A piece of a stream is no answer yet.
+        let more = frame.stream & (Frame::STREAM | Frame::PING | Frame::PONG) != 0;
+        self.owes_ready |= !more && !frame.is_control();
+        Ok(())
+    }
+
+    /// Says that nobody should come after what was served last.
+    pub(crate) fn give_up(&mut self, why: String) {
+        flush();
+        // The supervisor sees the end as well.
+        let _ = self.get_ready(Some(why));
+    }
+
+    fn get_ready(&mut self, spoilt: Option<String>) -> io::Result<()> {
+        if !std::mem::take(&mut self.owes_ready) {
+            return Ok(());
         }
+        flush();
+        let told_to_stop = !self.link.put_back();
+        let failure = spoilt.or_else(|| put_back(&self.home));
+        self.over |= told_to_stop || failure.is_some();
+        link::send(&WorkerMessage::Ready { failure })
     }
 }
 

@@ -15,6 +15,7 @@ use dispatcher_core::{
     Context, Definition, EnvPolicy, Failure, FailureKind, JobId, Library, Link, Options,
 };
 
+use super::command::become_command;
 use super::link::{self, Order, WorkerLink};
 use super::tag::TAG_VARIABLE;
 use super::{libraries, panics, pool_worker, spawn, sys, title};
@@ -68,7 +69,7 @@ fn serve(expected: Option<JobId>) -> i32 {
     let order = link::send(&hello).map_err(Into::into);
     let start = match order.and_then(|()| link.order()) {
         Ok(Order::Start(start)) => start,
-        Ok(Order::Serve(orders)) => return pool_worker::serve(&orders, link),
+        Ok(Order::Serve(orders)) => return pool_worker::serve(orders, link),
         Ok(Order::End) => return 0,
         Ok(Order::Task(_)) => return say(&"a task, and no word about a pool"),
         Err(error) => return say(&error),
@@ -90,6 +91,9 @@ pub(super) fn run(start: Start, link: Box<dyn Link>) -> WorkResult {
         Ok(libraries) => libraries,
         Err(result) => return result,
     };
+    if let Some(command) = &start.command {
+        return become_command(command, &start);
+    }
     let definition = match find(&start.dispatcher) {
         Ok(definition) => definition,
         Err(why) => return WorkResult::MissingRequirement { names: vec![why] },

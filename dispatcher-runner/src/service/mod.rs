@@ -231,8 +231,7 @@ impl Prepared {
             drain_ms: u64::try_from(drain).unwrap_or(u64::MAX),
         };
         orders.queues = self.config.queues().to_vec();
-        orders.pools = self.sender().pools(&self.registry);
-        self.sources.add_pools(&mut orders.pools);
+        orders.staff = self.sender().staff_of_service(&self.registry);
         orders
     }
 
@@ -271,6 +270,7 @@ impl Prepared {
             store: self.store.clone(),
             metrics: Arc::clone(&metrics),
             sources: self.sources.reports(),
+            reset_sources: self.sources.resets(),
         });
         let (listener, listeners) = channel();
         let hatch = control::Hatch::new().map_err(ServiceError::failed)?;

@@ -7,8 +7,8 @@ use dispatcher_core::Registry;
 use super::ServiceError;
 use super::stage::Stage;
 use crate::client::{Sender, SpawnError};
+use crate::control::ResetSources;
 use crate::metrics::SourceReport;
-use crate::supervisor::PoolOrder;
 use crate::supervisor::desk::Desk;
 
 /// No sources.
@@ -27,10 +27,12 @@ impl Bringing {
         true
     }
 
-    pub(super) fn add_pools(&self, _: &mut Vec<PoolOrder>) {}
-
     pub(super) fn reports(&self) -> Box<dyn Fn() -> Vec<SourceReport> + Send + Sync> {
         Box::new(Vec::new)
+    }
+
+    pub(super) fn resets(&self) -> ResetSources {
+        Box::new(|| None)
     }
 
     pub(super) fn follow(&self, _: &Stage) {}

@@ -3,7 +3,8 @@
 //! They begin when jobs are run, are told to end as soon as nothing new is to be started, and have
 //! the drain time; they never hold up a service that has ended for longer than a moment.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::Registry;
@@ -12,11 +13,13 @@ use super::ServiceError;
 use super::stage::{Phase, Stage};
 use crate::client::{Request, Sender, SpawnError};
 use crate::config::{Config, ConfigError, StoreLocation};
+use crate::control::ResetSources;
 use crate::metrics::SourceReport;
 use crate::pool::PoolRequest;
-use crate::sources::{Board, Dispatched, Job, Prepared, Section, SourceStage, Sources, Ways};
+use crate::sources::{
+    Board, Dispatched, Job, Prepared, Resetter, Section, SourceStage, Sources, Ways,
+};
 use crate::store::{Build, StoreClient};
-use crate::supervisor::PoolOrder;
 use crate::supervisor::desk::{Ask, Desk};
 
 /// Time for sources after the end of the supervisor, from which no answer comes any more.
@@ -38,6 +41,8 @@ pub(super) struct Bringing {
     prepared: Mutex<Option<Prepared>>,
     board: Board,
     drain: Duration,
+    /// While they serve.
+    resetter: Arc<Mutex<Option<Resetter>>>,
 }
 
 impl Bringing {
@@ -72,27 +77,13 @@ impl Bringing {
             board: prepared.board(),
             prepared: Mutex::new(Some(prepared)),
             drain: config.drain_timeout(),
+            resetter: Arc::default(),
         })
     }
 
     /// Whether none has a section.
     pub(super) fn is_empty(&self) -> bool {
-        let prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        prepared.as_ref().is_none_or(Prepared::is_empty)
-    }
-
-    /// Adds the pools that they ask, unless they are there.
-    pub(super) fn add_pools(&self, pools: &mut Vec<PoolOrder>) {
-        let prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        for own in prepared.iter().flat_map(Prepared::pools) {
-            if pools.iter().all(|pool| pool.name != own.name) {
-                pools.push(PoolOrder {
-                    name: own.name.clone(),
-                    config: own.config.clone(),
-                    dispatchers: Vec::new(),
-                });
-            }
-        }
+        lock(&self.prepared).as_ref().is_none_or(Prepared::is_empty)
     }
 
     /// What `status` and metrics show.
@@ -114,10 +105,30 @@ impl Bringing {
         })
     }
 
+    /// What the command `reset` does to them; `None` when there are none.
+    pub(super) fn resets(&self) -> ResetSources {
+        let resetter = Arc::clone(&self.resetter);
+        Box::new(move || {
+            let resetter = lock(&resetter).clone()?;
+            let (told, answer) = channel();
+            resetter.reset(Box::new(move |result| {
+                let _ = told.send(result);
+            }));
+            Some(
+                answer
+                    .recv()
+                    .unwrap_or_else(|_| Err("the sources have ended".to_owned())),
+            )
+        })
+    }
+
+    fn set_resetter(&self, resetter: Option<Resetter>) {
+        *lock(&self.resetter) = resetter;
+    }
+
     /// Runs them while the service serves.
     pub(super) fn follow(&self, stage: &Stage) {
-        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(prepared) = prepared.take() else {
+        let Some(prepared) = lock(&self.prepared).take() else {
             return;
         };
         prepared.report();
@@ -131,7 +142,9 @@ impl Bringing {
                 return;
             }
         };
+        self.set_resetter(Some(running.resetter()));
         stage.wait(Phase::Stopping);
+        self.set_resetter(None);
         running.stop(self.drain);
         let mut left = self.drain.saturating_add(MARGIN);
         while !left.is_zero() {
@@ -145,6 +158,11 @@ impl Bringing {
         }
         tracing::warn!("sources that did not end are left behind");
     }
+}
+
+/// Every change is whole before the lock is let go of.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn ways(means: Means, desk: &Desk) -> Ways {

@@ -140,10 +140,7 @@ impl Host {
     /// Tasks that the source's own pool serves at once, at most; 0 without one.
     #[must_use]
     pub fn pool_workers(&self) -> u32 {
-        self.0
-            .pool
-            .as_ref()
-            .map_or(0, |pool| pool.config.max_workers)
+        self.0.pool.as_ref().map_or(0, |pool| pool.workers)
     }
 
     /// The dispatcher of this name, or alias.

@@ -31,9 +31,10 @@ pub use stop::Stop;
 pub use ticker::{Overrun, Ticker};
 
 pub(crate) use board::Board;
+pub(crate) use conductor::Resetter;
 pub(crate) use host::{Job, Ways};
 pub use registry::Linked;
-pub(crate) use section::{OwnPool, Section};
+pub(crate) use section::Section;
 pub(crate) use setup::Prepared;
 
 /// Why a source failed: any error, through `?`, or a text, through `.into()`.

@@ -5,7 +5,7 @@
 use serde::de::DeserializeOwned;
 
 use crate::config::{Config, ConfigError, ConfigProblem, PoolOf, SourceSection};
-use crate::pool::PoolConfig;
+use crate::pool::pool_of_source;
 
 /// A section `[sources.NAME]`.
 #[derive(Debug, Clone)]
@@ -17,10 +17,11 @@ pub(crate) struct Section {
 
 /// The pool of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct OwnPool {
+pub(super) struct OwnPool {
     /// As the supervisor knows it.
-    pub(crate) name: String,
-    pub(crate) config: PoolConfig,
+    pub(super) name: String,
+    /// Tasks that it serves at once, at most.
+    pub(super) workers: u32,
 }
 
 impl Section {
@@ -31,12 +32,16 @@ impl Section {
             PoolOf::Named(name) => OwnPool {
                 name: name.clone(),
                 // The default pool is there without a section.
-                config: config.pools().get(name).cloned().unwrap_or_default(),
+                workers: config
+                    .pools()
+                    .get(name)
+                    .cloned()
+                    .unwrap_or_default()
+                    .max_workers,
             },
             PoolOf::Inline(pool) => OwnPool {
-                // No section of a pool can have this name.
-                name: format!("sources.{source}"),
-                config: pool.clone(),
+                name: pool_of_source(source),
+                workers: pool.max_workers,
             },
         });
         Some(Self { written, pool })

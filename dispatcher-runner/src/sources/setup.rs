@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::board::{Board, Seat, SourceStage};
 use super::registry::{Kind, Serve};
-use super::{Host, OwnPool, Section, Sources, Ways};
+use super::{Host, Section, Sources, Ways};
 use crate::config::ConfigProblem;
 
 /// The sources of a service, before it starts.
@@ -70,12 +70,6 @@ impl Prepared {
     /// Whether there is nothing to start.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
-    }
-
-    /// The pools that they ask.
-    pub(crate) fn pools(&self) -> impl Iterator<Item = &OwnPool> {
-        let sections = self.entries.iter().map(|entry| &entry.section);
-        sections.filter_map(|section| section.pool.as_ref())
     }
 
     /// What is known of the sources, from now on.

@@ -11,15 +11,15 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::engine::{
-    Assignment, AttemptId, Effect, Engine, EngineConfig, Event, Lane, Now, Strays, Verdict,
-    WorkerId,
+    Assignment, AttemptId, Effect, Engine, EngineConfig, Event, Lane, LinkKind, Now, Strays,
+    Verdict, WorkerId,
 };
-use dispatcher_core::message::{Start, SupervisorMessage};
+use dispatcher_core::message::{CommandLine, PayloadWay, Start, SupervisorMessage};
 use dispatcher_core::{Isolation, Options};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -34,12 +34,12 @@ use super::announce::Announcer;
 use super::clerk::{Clerk, LanePost, Post};
 use super::desk::Inbox;
 use super::hearing::Hearing;
-use super::link::{Doing, Link, READ_BYTES};
+use super::link::{Doing, Link, READ_BYTES, Temporary};
 use super::open::Home;
 use super::ties::{Standing, Ties};
 use super::upkeep::Newer;
 use super::work::Work;
-use super::{Orders, Stay, SupervisorError};
+use super::{Argument, CommandOrder, Orders, Stay, SupervisorError};
 use pools::Pools;
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -89,6 +89,7 @@ pub(super) struct Driver<'a> {
     /// Attempts whose end is being stored.
     ended: BTreeMap<AttemptId, Ended>,
     pools: Pools,
+    commands: BTreeMap<String, CommandOrder>,
     slots_of_processes: u32,
     elected: &'a mut Option<File>,
     newer: Newer,
@@ -109,6 +110,7 @@ struct Ended {
     pid: Option<u32>,
     doing: Doing,
     capture: store::Capture,
+    _payload_file: Option<Temporary>,
 }
 
 /// What the poller found.
@@ -124,7 +126,7 @@ struct Ready {
 impl<'a> Driver<'a> {
     pub(super) fn new(setup: Setup<'a>) -> Result<Self, SupervisorError> {
         let origin = Instant::now();
-        let pools = Pools::of(&setup.orders.pools, setup.orders.slots);
+        let pools = Pools::of(&setup.orders.staff.pools, setup.orders.slots);
         pools
             .mark_slots(&setup.slots)
             .map_err(SupervisorError::Poll)?;
@@ -149,7 +151,7 @@ impl<'a> Driver<'a> {
         let clerk = Clerk::new(Post {
             supervisor: setup.supervisor,
             lanes: lanes(setup.orders, &pools, setup.dispatchers),
-            commands: std::collections::BTreeSet::new(),
+            commands: setup.orders.staff.commands.keys().cloned().collect(),
             build: setup.build.id.clone(),
         });
         Ok(Self {
@@ -169,6 +171,7 @@ impl<'a> Driver<'a> {
             links: BTreeMap::new(),
             ended: BTreeMap::new(),
             pools,
+            commands: setup.orders.staff.commands.clone(),
             slots_of_processes: setup.orders.slots,
             elected: setup.elected,
             newer: setup.newer,
@@ -382,20 +385,27 @@ impl<'a> Driver<'a> {
             attempt: assignment.counters.attempt,
         };
         let (mut link, ends) = Link::to_ours(assignment.slot, Hearing::new())?;
+        let mut start = start_message(&assignment, deadline_wall_ms);
+        if let Some(order) = self.commands.get(&assignment.dispatcher) {
+            let (line, file) = command_line(order, &self.home.directory, &tag);
+            start.command = Some(line);
+            link.payload_file = file;
+        }
         link.begin(AttemptId(worker.0), &assignment, &self.live);
-        link.say(&start_message(&assignment, deadline_wall_ms))?;
+        link.say(&SupervisorMessage::Start(Box::new(start)))?;
         link.group = self.group_for(&assignment, &tag);
         let slot = &self.slots[assignment.slot as usize];
         let mut limits = limits(&assignment.options);
         limits.group = link.group.as_ref().map(Group::entrance);
         let request = match assignment.options.isolation {
-            Isolation::Exec => KeeperRequest::Exec {
+            // A command becomes a fresh image anyway.
+            Isolation::Exec if assignment.link == LinkKind::Framed => KeeperRequest::Exec {
                 worker: worker.0,
                 tag,
                 dispatcher: assignment.dispatcher.clone(),
                 limits,
             },
-            Isolation::Process | Isolation::Pool => KeeperRequest::Fork {
+            Isolation::Exec | Isolation::Process | Isolation::Pool => KeeperRequest::Fork {
                 worker: worker.0,
                 tag,
                 title: process::job_title(&self.program, &assignment.dispatcher, assignment.job),
@@ -490,6 +500,7 @@ impl<'a> Driver<'a> {
             pid: link.pid,
             capture: doing.finish(),
             doing,
+            _payload_file: link.payload_file.take(),
         };
         self.links
             .retain(|worker, link| link.pool.is_some() || worker.0 != attempt.0);
@@ -540,22 +551,42 @@ fn ask_for_process(
     }
 }
 
-fn start_message(assignment: &Assignment, deadline_wall_ms: Option<i64>) -> SupervisorMessage {
-    SupervisorMessage::Start(Box::new(Start {
+fn start_message(assignment: &Assignment, deadline_wall_ms: Option<i64>) -> Start {
+    Start {
         job: assignment.job,
         attempt: assignment.counters.attempt,
         dispatcher: assignment.dispatcher.clone(),
         payload: assignment.payload.to_string(),
         deadline: deadline_wall_ms.map(wall_time),
         options: (*assignment.options).clone(),
-    }))
+        command: None,
+    }
+}
+
+/// A command as its worker gets it, and the file that is to be removed afterwards.
+fn command_line(order: &CommandOrder, home: &Path, tag: &Tag) -> (CommandLine, Option<Temporary>) {
+    let path = home.join(format!("payload-{tag}"));
+    let shown = path.display().to_string();
+    let placed = |argument: &Argument| match argument {
+        Argument::Text(text) => text.clone(),
+        Argument::PayloadFile => shown.clone(),
+    };
+    let argv = order.argv.iter().map(placed).collect();
+    let (payload, file) = match &order.payload {
+        PayloadWay::File(_) => (PayloadWay::File(shown.clone()), Some(Temporary(path))),
+        way @ (PayloadWay::None | PayloadWay::Stdin | PayloadWay::Environment) => {
+            (way.clone(), None)
+        }
+    };
+    let env = order.env.clone();
+    (CommandLine { argv, payload, env }, file)
 }
 
 /// Who claims what: each pool its dispatchers, and the processes everything else.
 fn lanes(orders: &Orders, pools: &Pools, dispatchers: Vec<String>) -> BTreeMap<Lane, LanePost> {
     let mut lanes = pools.lanes(&orders.queues);
     let pooled = |name: &String| {
-        let mut pools = orders.pools.iter();
+        let mut pools = orders.staff.pools.iter();
         pools.any(|pool| pool.dispatchers.contains(name))
     };
     let post = LanePost {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::process;
 use crate::store::{Build, StoreClient, SupervisorRow};
 
-use super::{Orders, PoolOrder, ROLE, is_alive, wake};
+use super::{Orders, ROLE, Staff, is_alive, wake};
 
 /// Time for another supervisor of this build to come or go.
 const ELECTION_TIME_MAX: Duration = Duration::from_secs(10);
@@ -48,8 +48,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) orders: &'a Orders,
     pub(crate) build: &'a Build,
     pub(crate) work: &'a [Work],
-    /// The pools of one that has to be started.
-    pub(crate) pools: &'a dyn Fn() -> Vec<PoolOrder>,
+    /// Who runs what in one that has to be started.
+    pub(crate) staff: &'a dyn Fn() -> Staff,
 }
 
 /// Wakes a supervisor of this program that serves the work, or starts one.
@@ -113,7 +113,7 @@ impl Work {
 impl Wanted<'_> {
     fn start(&self, lock: File) -> io::Result<()> {
         let mut orders = self.orders.clone();
-        orders.pools = (self.pools)();
+        orders.staff = (self.staff)();
         // Without a log it says nothing, and works all the same.
         let log = open_log(&orders).or_else(|_| File::options().write(true).open("/dev/null"))?;
         let orders = serde_json::to_string(&orders).map_err(io::Error::other)?;

@@ -43,6 +43,8 @@ pub(super) struct Link {
     pub(super) reply: Option<Reply>,
     /// Removed with the link.
     pub(super) group: Option<Group>,
+    /// The payload of a command.
+    pub(super) payload_file: Option<Temporary>,
     pub(super) began: Instant,
     pub(super) pid: Option<u32>,
     /// Latest progress that the store does not know yet.
@@ -90,8 +92,16 @@ enum Channel {
         input: Option<OwnedFd>,
         output: Option<OwnedFd>,
     },
-    /// Standard input of a command, closed when everything is written.
-    Input(Option<OwnedFd>),
+}
+
+/// A file that is removed when nobody needs it any more.
+pub(super) struct Temporary(pub(super) PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // A job that never began has none.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 /// What is kept of one captured stream.
@@ -145,6 +155,7 @@ impl Link {
             request: None,
             reply: None,
             group: None,
+            payload_file: None,
             began: Instant::now(),
             pid: None,
             note: None,
@@ -224,9 +235,6 @@ impl Link {
         }
         self.outgoing = Vec::new();
         self.sent = 0;
-        if let Channel::Input(input) = &mut self.channel {
-            *input = None;
-        }
     }
 
     /// Reads what the worker has said, at most so many times: whoever talks without a pause must
@@ -329,14 +337,13 @@ impl Channel {
         match self {
             Self::Socket(socket) => socket.as_ref().map(AsFd::as_fd),
             Self::Pipes { output, .. } => output.as_ref().map(AsFd::as_fd),
-            Self::Input(_) => None,
         }
     }
 
     fn writer(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Socket(socket) => socket.as_ref().map(AsFd::as_fd),
-            Self::Pipes { input, .. } | Self::Input(input) => input.as_ref().map(AsFd::as_fd),
+            Self::Pipes { input, .. } => input.as_ref().map(AsFd::as_fd),
         }
     }
 
@@ -345,7 +352,6 @@ impl Channel {
         match self {
             Self::Socket(socket) => *socket = None,
             Self::Pipes { output, .. } => *output = None,
-            Self::Input(_) => {}
         }
     }
 }

@@ -49,6 +49,7 @@
 mod environment;
 mod error;
 mod finalizers;
+mod pool;
 mod relay;
 mod serve;
 mod stream;
@@ -65,6 +66,7 @@ use dispatcher_core::limits::MESSAGE_BYTES_MAX;
 pub use environment::Environment;
 pub use error::{ServeError, WorkerError};
 use finalizers::{Finalizers, Round};
+pub(crate) use pool::serve_pool;
 pub(crate) use relay::Relay;
 use relay::{Pipes, Streams};
 pub use serve::{Kernel, KernelError, Serve};

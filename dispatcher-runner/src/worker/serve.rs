@@ -158,15 +158,23 @@ impl Kernel {
         served.and(ended)
     }
 
+    /// Why a worker in this environment can be served by nobody.
+    pub(super) fn refusal(&self, environment: &Environment) -> Option<KernelError> {
+        let served = self.offered.iter().any(|one| one.can_serve(environment));
+        (!served).then(|| KernelError::Nobody {
+            mode: environment.mode.clone(),
+            offered: self.names(),
+        })
+    }
+
     fn choose_and_serve(&mut self, worker: &mut Worker) -> Result<(), KernelError> {
         let environment = worker.environment();
+        if let Some(refusal) = self.refusal(environment) {
+            return Err(refusal);
+        }
         let mut offered = self.offered.iter_mut();
-        let Some(chosen) = offered.find(|one| one.can_serve(environment)) else {
-            return Err(KernelError::Nobody {
-                mode: environment.mode.clone(),
-                offered: self.names(),
-            });
-        };
+        let chosen = offered.find(|one| one.can_serve(environment));
+        let chosen = chosen.expect("invariant: whoever can serve is still there");
         chosen.serve(worker).map_err(failed)
     }
 

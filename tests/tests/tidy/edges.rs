@@ -41,6 +41,7 @@ const RUNNER: [(&str, &[&str]); 23] = [
             "app",
             "config",
             "ids",
+            "pool",
             "requirements",
             "store",
             "supervisor",
@@ -64,6 +65,7 @@ const RUNNER: [(&str, &[&str]); 23] = [
             "store",
             "supervisor",
             "testing",
+            "worker",
         ],
     ),
     (

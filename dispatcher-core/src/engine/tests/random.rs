@@ -6,6 +6,7 @@
 
 mod dice;
 mod hostile;
+mod pools;
 mod sim;
 
 use std::collections::{BTreeMap, BTreeSet};

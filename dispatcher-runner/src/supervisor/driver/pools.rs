@@ -270,8 +270,8 @@ impl Driver<'_> {
             tell_chatter(link);
             link.begin(attempt, assignment, live);
             if link.is_ours() {
-                let start = start_message(assignment, deadline_wall_ms);
-                if let Err(error) = link.say(&start) {
+                let start = Box::new(start_message(assignment, deadline_wall_ms));
+                if let Err(error) = link.say(&SupervisorMessage::Start(start)) {
                     tracing::error!(%error, job = %assignment.job, "a start message cannot be made");
                 }
             } else {

@@ -20,6 +20,12 @@ impl Dice {
         self.below(sides) == 0
     }
 
+    /// From 0 to this.
+    pub(super) fn count(&mut self, most: usize) -> usize {
+        let sides = u64::try_from(most).unwrap() + 1;
+        usize::try_from(self.below(sides)).unwrap()
+    }
+
     pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
         let count = u64::try_from(from.len()).unwrap();
         let index = (count > 0).then(|| self.below(count))?;

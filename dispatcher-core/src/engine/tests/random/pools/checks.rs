@@ -1,0 +1,250 @@
+//! What must hold of pools, after every event and for every effect.
+
+use super::crew::Work;
+use super::*;
+
+impl Yard {
+    /// What was decided just now, from the `first` of the open effects on.
+    pub(super) fn check_decided(&self, first: usize) {
+        let now = self.monotonic;
+        for effect in self.engine.effects.iter().skip(first) {
+            match effect {
+                Effect::Boot { worker, pool } => {
+                    let pool = &self.engine.pools[pool.0 as usize];
+                    let known = pool.workers.get(worker);
+                    let replacement = known.is_none_or(|worker| worker.replacement);
+                    assert!(
+                        replacement || pool.health.not_before <= now,
+                        "no boot while it backs off: {pool:?}"
+                    );
+                }
+                Effect::Claim {
+                    lane: Lane::Pool(pool),
+                    slots,
+                } => {
+                    let pool = &self.engine.pools[pool.0 as usize];
+                    assert!(pool.spec.claims && !pool.closed);
+                    assert!(!pool.is_down(self.now()), "{pool:?}");
+                    assert!((1..=pool.spec.max_workers as usize).contains(&slots.len()));
+                    assert!(slots.iter().all(|slot| *slot == pool.spec.slot));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn check(&self) {
+        for pool in &self.engine.pools {
+            let max = pool.spec.max_workers as usize;
+            let fresh = pool.workers.values().filter(|it| it.replacement).count();
+            assert!(pool.live() <= max, "{pool:?}");
+            assert!(fresh <= max * 3, "{pool:?}");
+            assert!(pool.workers.len() <= max * CROWD_MAX, "{pool:?}");
+        }
+        self.check_requests();
+        self.check_attempts();
+    }
+
+    /// Every request that is not answered is in one place, and every other in none.
+    fn check_requests(&self) {
+        let mut places: Vec<RequestId> = Vec::new();
+        for pool in &self.engine.pools {
+            places.extend(tasks(pool).filter_map(|task| match task {
+                Task::Request(request) => Some(request),
+                Task::Attempt(_) => None,
+            }));
+        }
+        places.extend(
+            self.engine
+                .effects
+                .iter()
+                .filter_map(|effect| match effect {
+                    Effect::Answer { request, .. } => Some(*request),
+                    _ => None,
+                }),
+        );
+        places.sort_unstable();
+        let open = self.requests.iter().filter(|(_, it)| !it.answered);
+        let open: Vec<RequestId> = open.map(|(id, _)| *id).collect();
+        assert_eq!(places, open, "{:?}", self.engine);
+    }
+
+    /// An attempt is where its life says, and nowhere else.
+    fn check_attempts(&self) {
+        for (id, attempt) in &self.engine.attempts {
+            let here = |task: &Task| *task == Task::Attempt(*id);
+            let mut waits = 0;
+            let mut works = Vec::new();
+            let mut dead = Vec::new();
+            for pool in &self.engine.pools {
+                waits += pool.waiting.iter().filter(|it| here(&it.task)).count();
+                for (worker, it) in &pool.workers {
+                    match it.life {
+                        WorkerLife::Dead {
+                            attempt: Some(attempt),
+                        } if attempt == *id => dead.push(*worker),
+                        life if life.task().is_some_and(|task| here(&task)) => works.push(*worker),
+                        _ => {}
+                    }
+                }
+            }
+            let its: Vec<WorkerId> = attempt.worker.into_iter().collect();
+            let places = (waits, works, dead);
+            match attempt.life {
+                Life::Starting { .. } => assert_eq!(places, (1, vec![], vec![]), "{id:?}"),
+                Life::Running | Life::Terminating { .. } => {
+                    assert_eq!(places, (0, its, vec![]), "{id:?}");
+                }
+                Life::Draining { .. } => assert_eq!(places, (0, vec![], its), "{id:?}"),
+                Life::Recording { .. } => assert_eq!(places, (0, vec![], vec![]), "{id:?}"),
+                Life::Waiting { .. } => panic!("no process is made for it: {attempt:?}"),
+            }
+        }
+    }
+
+    pub(super) fn perform(&mut self, effect: Effect) {
+        assert!(!self.finished, "nothing after the end: {effect:?}");
+        match effect {
+            Effect::Claim { lane, slots } => {
+                // One may have been decided before the shutdown was.
+                self.late_claims += u32::from(self.shut_down);
+                assert!(self.late_claims <= 4, "it takes nothing new");
+                let one = self.claims.insert(lane, slots.len());
+                assert_eq!(one, None, "one claim of a lane at a time");
+            }
+            Effect::Boot { worker, .. } => {
+                let twice = self.crew.insert(worker, Crewman::new());
+                assert!(twice.is_none(), "once");
+            }
+            Effect::Assign {
+                worker, assignment, ..
+            } => {
+                let job = self.jobs.get_mut(&assignment.job).expect("it was claimed");
+                assert_eq!(job.verdict, None, "it is over");
+                if let Some(before) = job.worker.replace(worker) {
+                    let before = &self.crew[&before];
+                    assert!(before.broken, "it did not want it: {before:?}");
+                }
+                self.give(worker, Work::Job(assignment.job));
+            }
+            Effect::Hand { worker, request } => {
+                let asked = self.requests.get_mut(&request).expect("it was asked");
+                assert!(!asked.answered);
+                if let Some(before) = asked.worker.replace(worker) {
+                    let before = &self.crew[&before];
+                    assert!(before.broken, "it did not want it: {before:?}");
+                }
+                self.give(worker, Work::Request(request));
+            }
+            Effect::Answer { request, answer } => self.check_answer(request, &answer),
+            Effect::ResetOver { pool, .. } => {
+                let owed = &mut self.resets[pool.0 as usize];
+                *owed = owed.checked_sub(1).expect("somebody asked");
+            }
+            Effect::Retire { worker } | Effect::Stop { worker } | Effect::Kill { worker } => {
+                let crewman = self.crew.get_mut(&worker).expect("it was made");
+                let there = matches!(crewman.process, Process::Alive | Process::Dead);
+                assert!(there, "{effect:?} to nobody: {crewman:?}");
+                let idle = crewman.task.is_none() || crewman.broken || crewman.told_to_end;
+                let dead = crewman.process == Process::Dead;
+                let polite = matches!(effect, Effect::Retire { .. });
+                assert!(idle || dead || !polite, "whoever works is not retired");
+                crewman.told_to_end = true;
+                self.tell(Event::Signalled { worker });
+            }
+            Effect::Bury { worker, strays } => {
+                let crewman = self.crew.get_mut(&worker).expect("it was made");
+                assert_eq!(crewman.process, Process::Dead);
+                assert!(crewman.strays > 0 && strays == Strays::Kill);
+                assert!(crewman.open.insert("bury"), "once");
+            }
+            Effect::Drain { worker, .. } => {
+                let crewman = self.crew.get_mut(&worker).expect("it was made");
+                assert_eq!(crewman.process, Process::Dead);
+                assert!(crewman.open.insert("drain"), "once");
+            }
+            Effect::Record { attempt, verdict } => self.check_record(attempt, *verdict),
+            Effect::CloseIfIdle | Effect::HandOver | Effect::Close => {
+                assert!(self.close.replace(effect).is_none(), "once");
+            }
+            Effect::Finish => self.check_finish(),
+            Effect::Spawn { .. } => panic!("there are only pools: {effect:?}"),
+        }
+    }
+
+    fn give(&mut self, worker: WorkerId, work: Work) {
+        let crewman = self.crew.get_mut(&worker).expect("it was made");
+        if crewman.process != Process::Dead {
+            assert_eq!(crewman.process, Process::Alive, "it is there");
+            assert!(crewman.hello && !crewman.settling, "it is ready");
+            assert_eq!(crewman.task, None, "it is idle");
+            assert!(!crewman.told_to_end, "it stays");
+        }
+        crewman.task = Some(work);
+        self.tell(Event::Handed { worker });
+    }
+
+    fn check_answer(&mut self, id: RequestId, answer: &Answer) {
+        let now = self.monotonic;
+        let request = self.requests.get_mut(&id).expect("it was asked");
+        assert!(!std::mem::replace(&mut request.answered, true), "once");
+        let spec = &self.engine.pools[request.pool].spec;
+        match answer {
+            Answer::Replied | Answer::Refused(_) => {
+                assert!(request.said.contains(answer), "nobody said so");
+            }
+            Answer::QueueTimeout => {
+                let limit = spec.queue_timeout.expect("there is a limit");
+                assert!(request.asked_at + limit <= now, "not before");
+            }
+            Answer::ExecTimeout => assert!(spec.exec_timeout.is_some()),
+            // Perhaps before the driver could hand it over.
+            Answer::Died(_) => {}
+            Answer::Unwanted(count) => assert_eq!((*count, request.unwanted), (4, 4)),
+            Answer::Degraded(why) => assert!(!why.is_empty()),
+            Answer::Stopping => assert!(self.shut_down),
+        }
+    }
+
+    fn check_record(&mut self, attempt: AttemptId, verdict: Verdict) {
+        let job = self.jobs.get_mut(&verdict.job).expect("it was claimed");
+        assert!(!job.recorded, "once");
+        if let Some(before) = job.verdict.take() {
+            assert_eq!(before, verdict, "it is told again as it was");
+        }
+        let twice = self.records.insert(attempt, verdict.job);
+        assert_eq!(twice, None, "once at a time");
+        let by_result = matches!(
+            verdict.outcome.cause,
+            Cause::Succeeded | Cause::Failed { .. }
+        );
+        if by_result {
+            assert!(job.result.is_some(), "nobody said so");
+        } else if let Some(worker) = job.worker {
+            let crewman = &self.crew[&worker];
+            let gone = crewman.is_over() || crewman.broken;
+            assert!(gone, "it is recorded when it is dead: {crewman:?}");
+        }
+        match &verdict.outcome.cause {
+            Cause::Cancelled { .. } => assert!(job.stopped),
+            Cause::Shutdown => assert_eq!(verdict.next, Next::Release),
+            _ => {}
+        }
+        job.verdict = Some(verdict);
+    }
+
+    fn check_finish(&mut self) {
+        assert!(self.requests.values().all(|request| request.answered));
+        assert!(self.jobs.values().all(|job| job.recorded));
+        assert!(self.crew.values().all(Crewman::is_over), "{:?}", self.crew);
+        assert!(self.resets.iter().all(|owed| *owed == 0));
+        assert!(self.claims.is_empty());
+        self.finished = true;
+    }
+}
+
+fn tasks(pool: &Pool) -> impl Iterator<Item = Task> {
+    let waiting = pool.waiting.iter().map(|waiting| waiting.task);
+    let workers = pool.workers.values();
+    waiting.chain(workers.filter_map(|worker| worker.life.task()))
+}
