@@ -93,7 +93,7 @@ fn stop_returns_when_what_ran_has_finished() {
     let home = Home::new(FIXTURE);
     let service = Serving::start(&home, &["--workers", "1"]);
     let running = home.submit("Act", &wait_for("gate"));
-    home.wait_running(&running);
+    service.works_on(&home, &running);
     let waiting = home.submit("Act", &wait_for("gate"));
     let mut stop = home.command(["stop"]).spawn().expect("it starts");
     eventually("it drains", PATIENCE, || {
@@ -116,7 +116,7 @@ fn stop_now_does_not_wait_for_what_runs() {
     let home = Home::new(FIXTURE);
     let service = Serving::start(&home, &[]);
     let job = home.submit("Act", &wait_for("never"));
-    home.wait_running(&job);
+    service.works_on(&home, &job);
     let stopped = ask(&home, &["stop", "--now"]);
     assert_eq!(stopped.status.code(), Some(0), "{}", said(&stopped.stderr));
     assert_eq!(home.stands(&job).0, JobState::Queued);

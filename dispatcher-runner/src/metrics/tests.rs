@@ -2,9 +2,8 @@
 
 use super::*;
 
-fn end(dispatcher: &str, outcome: &'static str, ms: u64, job: JobFate) -> End {
+fn end(outcome: &'static str, ms: u64, job: JobFate) -> End {
     End {
-        dispatcher: dispatcher.to_owned(),
         outcome,
         run_time: Duration::from_millis(ms),
         job,
@@ -18,14 +17,16 @@ fn has(page: &str, line: &str) {
 #[test]
 fn an_end_counts_once_it_is_on_record_and_once_only() {
     let metrics = Metrics::new();
+    metrics.assigned(1, "A");
+    metrics.assigned(2, "A");
     // The store refused the first time.
-    metrics.deciding(1, end("A", "failed", 3, JobFate::GoesOn));
-    metrics.deciding(1, end("A", "failed", 3, JobFate::GoesOn));
+    metrics.deciding(1, end("failed", 3, JobFate::GoesOn));
+    metrics.deciding(1, end("failed", 3, JobFate::GoesOn));
     let page = metrics.exposition(&Gauges::default());
     assert!(!page.contains("outcome="), "{page}");
     metrics.recorded(1);
     metrics.recorded(1);
-    metrics.deciding(2, end("A", "succeeded", 2_000, JobFate::Ended));
+    metrics.deciding(2, end("succeeded", 2_000, JobFate::Ended));
     metrics.recorded(2);
     metrics.claimed("A", Duration::from_secs(7_200));
     let page = metrics.exposition(&Gauges::default());

@@ -262,6 +262,7 @@ impl Driver<'_> {
         deadline_wall_ms: Option<i64>,
     ) {
         self.tell_start(assignment);
+        self.count_start(attempt, assignment);
         let live = &self.live;
         if let Some(link) = self.links.get_mut(&worker) {
             // What it wrote while idle is nobody's.
