@@ -211,3 +211,39 @@ fn a_log_line_of_a_service_is_one_line_of_text() {
         assert!(level.is_some_and(|it| levels.contains(&it)), "{line}");
     }
 }
+
+#[test]
+fn a_reset_gives_a_pool_new_workers() {
+    let home = Home::new(FIXTURE);
+    let service = Serving::configured(&home, "[dispatchers.Act]\nisolation = \"pool\"");
+    let pids = || {
+        let seen = asked(&home, &["workers", "--json"]);
+        let workers = seen["services"][0]["workers"].as_array().cloned();
+        let ready = |it: &&Value| it["pool"] == "default" && it["state"] == "ready";
+        let pids = workers.iter().flatten().filter(ready);
+        let pids = pids.filter_map(|it| it["pid"].as_u64());
+        pids.collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = eventually("workers are ready", PATIENCE, || {
+        Some(pids()).filter(|pids| !pids.is_empty())
+    });
+    let reset = ask(&home, &["reset", "default"]);
+    assert!(reset.status.success(), "{}", said(&reset.stderr));
+    let told = format!(
+        "pool default of service {} has new workers\n",
+        service.pid()
+    );
+    assert_eq!(said(&reset.stdout), told);
+    let after = eventually("the new ones are ready", PATIENCE, || {
+        Some(pids()).filter(|pids| pids.len() >= before.len() && pids.is_disjoint(&before))
+    });
+    assert!(!after.is_empty());
+    assert_eq!(
+        home.run("Act", &json!({"deed": "succeed"})).state,
+        JobState::Succeeded
+    );
+    let unknown = ask(&home, &["reset", "defualt"]);
+    assert_eq!(unknown.status.code(), Some(64));
+    let text = said(&unknown.stderr);
+    assert!(text.contains("did you mean `default`?"), "{text}");
+}

@@ -1,5 +1,7 @@
 //! An exposition is what was counted, and can be read whatever names there are.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 fn end(outcome: &'static str, ms: u64, job: JobFate) -> End {
@@ -111,4 +113,22 @@ fn the_number_of_labels_is_bounded() {
         &page,
         r#"dispatcher_attempt_wait_seconds_count{dispatcher="other"} 5"#,
     );
+}
+
+/// Where every metric is explained.
+const GUIDE: &str = include_str!("../../../docs/guide/service.md");
+
+#[test]
+fn the_guide_explains_every_metric_and_no_other() {
+    let page = Metrics::new().exposition(&Gauges::default());
+    let families = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let told: BTreeSet<_> = families.filter_map(|it| it.split(' ').next()).collect();
+    let rows = GUIDE
+        .lines()
+        .filter(|line| line.starts_with("| `dispatcher_"));
+    let names = rows.filter_map(|row| row.split(" | ").next());
+    let explained: BTreeSet<_> = names
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    assert_eq!(told, explained);
 }
