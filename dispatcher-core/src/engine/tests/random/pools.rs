@@ -4,16 +4,15 @@
 //! Faults stop in the end, and then everything must be answered, every pool must be staffed, and
 //! the supervisor must leave.
 
-mod checks;
+pub(super) mod checks;
 mod crew;
 
 use self::crew::{Crewman, Process};
 use super::*;
-use crate::engine::attempt::Life;
 use crate::engine::pool::{Pool, Task, WorkerLife};
 
 const STEPS: u32 = 200;
-const SLOT: u32 = 100;
+pub(super) const SLOT: u32 = 100;
 /// Workers on their way out counted, an engine has at most so many for each that it may have.
 const CROWD_MAX: usize = 6;
 
@@ -403,7 +402,7 @@ impl Yard {
     }
 }
 
-fn any_spec(dice: &mut Dice, id: usize) -> PoolSpec {
+pub(super) fn any_spec(dice: &mut Dice, id: usize) -> PoolSpec {
     let max_workers = 1 + u32::try_from(dice.count(2)).unwrap();
     PoolSpec {
         slot: SLOT + u32::try_from(id).unwrap(),
