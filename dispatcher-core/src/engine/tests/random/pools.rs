@@ -34,7 +34,10 @@ struct Yard {
     engine: Engine,
     monotonic: Duration,
     crew: BTreeMap<WorkerId, Crewman>,
+    gone: BTreeMap<WorkerId, Crewman>,
     requests: BTreeMap<RequestId, Request>,
+    /// Requests that are not answered.
+    open: BTreeSet<RequestId>,
     jobs: BTreeMap<JobId, Job>,
     /// Open claims: how many are asked for.
     claims: BTreeMap<Lane, usize>,
@@ -58,7 +61,6 @@ struct Request {
     /// What workers have answered, too late or not.
     said: Vec<Answer>,
     unwanted: u32,
-    answered: bool,
 }
 
 /// A claimed job, as its store sees it.
@@ -98,7 +100,9 @@ impl Yard {
             dice,
             monotonic: Duration::ZERO,
             crew: BTreeMap::new(),
+            gone: BTreeMap::new(),
             requests: BTreeMap::new(),
+            open: BTreeSet::new(),
             jobs: BTreeMap::new(),
             claims: BTreeMap::new(),
             records: BTreeMap::new(),
@@ -149,6 +153,7 @@ impl Yard {
             14 => self.interfere(),
             _ => {}
         }
+        self.let_go();
         self.check();
     }
 
@@ -164,6 +169,7 @@ impl Yard {
         } else {
             self.pass();
         }
+        self.let_go();
         self.check();
     }
 
@@ -301,9 +307,9 @@ impl Yard {
             worker: None,
             said: Vec::new(),
             unwanted: 0,
-            answered: false,
         };
         self.requests.insert(request, asked);
+        self.open.insert(request);
         let pool = PoolId(u32::try_from(pool).unwrap());
         self.tell(Event::Requested { request, pool });
     }
@@ -374,7 +380,7 @@ impl Yard {
     }
 
     fn is_well(&self) -> bool {
-        let answered = self.requests.values().all(|request| request.answered);
+        let answered = self.open.is_empty();
         let recorded = self.jobs.values().all(|job| job.recorded);
         let staffed = self.engine.pools.iter().all(|pool| {
             let ready = pool.workers.values();

@@ -65,9 +65,7 @@ impl Yard {
                 }),
         );
         places.sort_unstable();
-        let open = self.requests.iter().filter(|(_, it)| !it.answered);
-        let open: Vec<RequestId> = open.map(|(id, _)| *id).collect();
-        assert_eq!(places, open, "{:?}", self.engine);
+        assert!(places.iter().eq(&self.open), "{places:?} {:?}", self.open);
     }
 
     pub(super) fn perform(&mut self, effect: Effect) {
@@ -90,17 +88,15 @@ impl Yard {
                 let job = self.jobs.get_mut(&assignment.job).expect("it was claimed");
                 assert_eq!(job.verdict, None, "it is over");
                 if let Some(before) = job.worker.replace(worker) {
-                    let before = &self.crew[&before];
-                    assert!(before.broken, "it did not want it: {before:?}");
+                    assert!(self.crewman(before).broken, "it did not want it");
                 }
                 self.give(worker, Work::Job(assignment.job));
             }
             Effect::Hand { worker, request } => {
                 let asked = self.requests.get_mut(&request).expect("it was asked");
-                assert!(!asked.answered);
+                assert!(self.open.contains(&request));
                 if let Some(before) = asked.worker.replace(worker) {
-                    let before = &self.crew[&before];
-                    assert!(before.broken, "it did not want it: {before:?}");
+                    assert!(self.crewman(before).broken, "it did not want it");
                 }
                 self.give(worker, Work::Request(request));
             }
@@ -110,7 +106,7 @@ impl Yard {
                 *owed = owed.checked_sub(1).expect("somebody asked");
             }
             Effect::Retire { worker } | Effect::Stop { worker } | Effect::Kill { worker } => {
-                let crewman = self.crew.get_mut(&worker).expect("it was made");
+                let crewman = self.crewman(worker);
                 let there = matches!(crewman.process, Process::Alive | Process::Dead);
                 assert!(there, "{effect:?} to nobody: {crewman:?}");
                 let idle = crewman.task.is_none() || crewman.broken || crewman.told_to_end;
@@ -121,14 +117,12 @@ impl Yard {
                 self.tell(Event::Signalled { worker });
             }
             Effect::Bury { worker, strays } => {
-                let crewman = self.crew.get_mut(&worker).expect("it was made");
-                assert_eq!(crewman.process, Process::Dead);
+                let crewman = self.corpse(worker);
                 assert!(crewman.strays > 0 && strays == Strays::Kill);
                 assert!(crewman.open.insert("bury"), "once");
             }
             Effect::Drain { worker, .. } => {
-                let crewman = self.crew.get_mut(&worker).expect("it was made");
-                assert_eq!(crewman.process, Process::Dead);
+                let crewman = self.corpse(worker);
                 assert!(crewman.open.insert("drain"), "once");
             }
             Effect::Record { attempt, verdict } => self.check_record(attempt, *verdict),
@@ -141,7 +135,7 @@ impl Yard {
     }
 
     fn give(&mut self, worker: WorkerId, work: Work) {
-        let crewman = self.crew.get_mut(&worker).expect("it was made");
+        let crewman = self.crewman(worker);
         if crewman.process != Process::Dead {
             assert_eq!(crewman.process, Process::Alive, "it is there");
             assert!(crewman.hello && !crewman.settling, "it is ready");
@@ -155,7 +149,7 @@ impl Yard {
     fn check_answer(&mut self, id: RequestId, answer: &Answer) {
         let now = self.monotonic;
         let request = self.requests.get_mut(&id).expect("it was asked");
-        assert!(!std::mem::replace(&mut request.answered, true), "once");
+        assert!(self.open.remove(&id), "once");
         let spec = &self.engine.pools[request.pool].spec;
         match answer {
             Answer::Replied | Answer::Refused(_) => {
@@ -189,9 +183,10 @@ impl Yard {
         if by_result {
             assert!(job.result.is_some(), "nobody said so");
         } else if let Some(worker) = job.worker {
-            let crewman = &self.crew[&worker];
-            let gone = crewman.is_over() || crewman.broken;
-            assert!(gone, "it is recorded when it is dead: {crewman:?}");
+            // Those that nobody asks about any more are dead.
+            let living = self.crew.get(&worker);
+            let gone = living.is_none_or(|it| it.is_over() || it.broken);
+            assert!(gone, "it is recorded when it is dead: {living:?}");
         }
         match &verdict.outcome.cause {
             Cause::Cancelled { .. } => assert!(job.stopped),
@@ -202,7 +197,7 @@ impl Yard {
     }
 
     fn check_finish(&mut self) {
-        assert!(self.requests.values().all(|request| request.answered));
+        assert!(self.open.is_empty());
         assert!(self.jobs.values().all(|job| job.recorded));
         assert!(self.crew.values().all(Crewman::is_over), "{:?}", self.crew);
         assert!(self.resets.iter().all(|owed| *owed == 0));
@@ -217,37 +212,50 @@ pub(in super::super) fn tasks(pool: &Pool) -> impl Iterator<Item = Task> {
     waiting.chain(workers.filter_map(|worker| worker.life.task()))
 }
 
+/// Where an attempt is found.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    Waits,
+    In(WorkerId),
+    DiedIn(WorkerId),
+}
+
 /// An attempt is where its life says, and nowhere else.
 pub(in super::super) fn check_attempts(engine: &Engine) {
-    let pooled = |attempt: &Attempt| matches!(attempt.lane, Lane::Pool(_));
-    let pooled = engine.attempts.iter().filter(|(_, it)| pooled(it));
-    for (id, attempt) in pooled {
-        let here = |task: &Task| *task == Task::Attempt(*id);
-        let mut waits = 0;
-        let mut works = Vec::new();
-        let mut dead = Vec::new();
-        for pool in &engine.pools {
-            waits += pool.waiting.iter().filter(|it| here(&it.task)).count();
-            for (worker, it) in &pool.workers {
-                match it.life {
-                    WorkerLife::Dead {
-                        attempt: Some(attempt),
-                    } if attempt == *id => dead.push(*worker),
-                    life if life.task().is_some_and(|task| here(&task)) => works.push(*worker),
-                    _ => {}
-                }
-            }
+    let mut places: BTreeMap<AttemptId, Vec<Place>> = BTreeMap::new();
+    let mut note = |task, place| {
+        if let Task::Attempt(attempt) = task {
+            places.entry(attempt).or_default().push(place);
         }
-        let its: Vec<WorkerId> = attempt.worker.into_iter().collect();
-        let places = (waits, works, dead);
-        match attempt.life {
-            Life::Starting { .. } => assert_eq!(places, (1, vec![], vec![]), "{id:?}"),
-            Life::Running | Life::Terminating { .. } => {
-                assert_eq!(places, (0, its, vec![]), "{id:?}");
+    };
+    for pool in &engine.pools {
+        for waiting in &pool.waiting {
+            note(waiting.task, Place::Waits);
+        }
+        for (worker, it) in &pool.workers {
+            if let Some(task) = it.life.task() {
+                note(task, Place::In(*worker));
             }
-            Life::Draining { .. } => assert_eq!(places, (0, vec![], its), "{id:?}"),
-            Life::Recording { .. } => assert_eq!(places, (0, vec![], vec![]), "{id:?}"),
-            Life::Waiting { .. } => panic!("no process is made for it: {attempt:?}"),
+            if let WorkerLife::Dead {
+                attempt: Some(attempt),
+            } = it.life
+            {
+                note(Task::Attempt(attempt), Place::DiedIn(*worker));
+            }
         }
     }
+    let pooled = |attempt: &Attempt| matches!(attempt.lane, Lane::Pool(_));
+    for (id, attempt) in engine.attempts.iter().filter(|(_, it)| pooled(it)) {
+        let its = attempt.worker;
+        let expected = match attempt.life {
+            Life::Starting { .. } => Some(Place::Waits),
+            Life::Running | Life::Terminating { .. } => its.map(Place::In),
+            Life::Draining { .. } => its.map(Place::DiedIn),
+            Life::Recording { .. } => None,
+            Life::Waiting { .. } => panic!("no process is made for it: {attempt:?}"),
+        };
+        let found = places.remove(id).unwrap_or_default();
+        assert_eq!(found, Vec::from_iter(expected), "{id:?}: {attempt:?}");
+    }
+    assert!(places.is_empty(), "of no attempt: {places:?}");
 }
