@@ -133,7 +133,7 @@ impl Engine {
         }
     }
 
-    /// Direct requests of a pool have had their time.
+    /// What waits and runs in a pool has had its time.
     pub(in super::super) fn stop_pool(&mut self, now: Now, pool: usize, at_once: bool) {
         self.pools[pool].stop_at = None;
         let lane = Lane::Pool(self.pools[pool].id);
@@ -153,6 +153,15 @@ impl Engine {
         for (worker, request) in self.requests_in(pool) {
             self.answer(request, Answer::Stopping);
             self.end(now, (pool, worker), EndReason::Shutdown, how);
+        }
+        if at_once {
+            // Those that have an attempt are ended by it.
+            let idle = self.pools[pool].workers.iter();
+            let idle = idle.filter(|(_, worker)| worker.life.task().is_none());
+            let idle: Vec<WorkerId> = idle.map(|(id, _)| *id).collect();
+            for id in idle {
+                self.end(now, (pool, id), EndReason::Shutdown, How::Kill);
+            }
         }
     }
 
