@@ -13,7 +13,7 @@ pub use serde_json;
 
 pub use crate::{
     Backoff, Definition, Dispatcher, DispatcherOptions, EnvPolicy, Field, Isolation, Leftovers,
-    Missed, OnDuplicate, OnLost, Options, Overlap, Place, ScheduleOptions,
+    Missed, OnDuplicate, OnLost, Options, Overlap, PayloadKind, Place, ScheduleOptions,
 };
 
 use crate::definition::EMPTY_PAYLOADS;

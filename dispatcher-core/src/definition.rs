@@ -16,6 +16,8 @@ pub struct Definition {
     pub aliases: &'static [&'static str],
     /// Documentation comment, lines joined by newlines; empty if there is none.
     pub documentation: &'static str,
+    /// What its payloads are.
+    pub payload: PayloadKind,
     /// Fields in the order of the source.
     pub fields: &'static [Field],
     /// Where it stands in the source.
@@ -80,7 +82,8 @@ impl Definition {
     /// Whether a payload says no more than that the struct has no fields.
     pub(crate) fn is_empty_payload(&self, payload: &str) -> bool {
         let empty = |text: String| EMPTY_PAYLOADS.contains(&text.as_str());
-        self.fields.is_empty() && canonical(payload).is_ok_and(empty)
+        let is_struct = self.payload == PayloadKind::Fields;
+        is_struct && self.fields.is_empty() && canonical(payload).is_ok_and(empty)
     }
 }
 
@@ -119,6 +122,15 @@ fn without_values(error: &serde_json::Error) -> String {
         (Some(kind), Some(expected)) => format!("{kind}: ***, expected {expected}{place}"),
         (Some(_) | None, _) => format!("a value is refused by its type: ***{place}"),
     }
+}
+
+/// What the payloads of a dispatcher are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayloadKind {
+    /// The fields of a struct.
+    Fields,
+    /// Any JSON, which stays as it was sent: the dispatcher is no type of the program.
+    Any,
 }
 
 /// Runs one job; the outer error says that the payload does not fit.

@@ -308,6 +308,11 @@ impl Decoder {
         }
     }
 
+    /// Accepts payloads of up to so many bytes from now on.
+    pub fn accept(&mut self, payload_max: usize) {
+        self.payload_max = payload_max;
+    }
+
     /// Takes bytes in. Call [`Decoder::next`] until it answers `None` after each piece.
     pub fn push(&mut self, bytes: &[u8]) {
         let bytes = if self.failed {

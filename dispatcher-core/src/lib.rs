@@ -30,7 +30,7 @@ mod suggest;
 pub use async_process::{AsyncProcess, Driver};
 pub use canonical::{CanonicalError, canonical, identity};
 pub use context::{Context, Library, Link, LinkError};
-pub use definition::{Definition, Field, Place, Run};
+pub use definition::{Definition, Field, PayloadKind, Place, Run};
 pub use failure::{Failure, FailureKind};
 pub use job::{Counters, JobId, JobIdError, JobState, RefusedTransition, Transition};
 pub use options::{

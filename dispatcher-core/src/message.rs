@@ -1,12 +1,15 @@
 //! What supervisors and workers of ours say to each other, inside CONTROL frames as JSON.
 //!
-//! A worker of ours serves: hello → start → (progress | output)* → result.
+//! A worker of ours serves: hello → start → (progress | output)* → result. One of a pool goes on:
+//! hello → serve → (start → (progress | output)* → used → result → ready)*, and a direct request
+//! between two jobs is a plain frame, as to a foreign worker; `ready` follows its answer too.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{JobId, Options, Panic};
+use crate::{JobId, Options, Panic, Usage};
 
 /// Version of this conversation; both sides must name the same.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -34,8 +37,15 @@ pub enum WorkerMessage {
         /// JSON text, at most 1 MiB.
         value: String,
     },
-    /// How `process()` ended; the last message.
+    /// What the job has used, of a worker that lives on.
+    Used(Usage),
+    /// How `process()` ended; the last message of a worker that serves one job.
     Result(WorkResult),
+    /// A worker of a pool waits for its next task.
+    Ready {
+        /// Why what puts shared state back between tasks did not work: it is to be replaced.
+        failure: Option<String>,
+    },
 }
 
 /// How `process()` ended.
@@ -70,7 +80,40 @@ pub enum WorkResult {
         /// Names, with the loader's words where there are any.
         names: Vec<String>,
     },
+    /// Its command could not be started.
+    NotStarted {
+        /// The operating system's error number.
+        errno: i32,
+    },
 }
+
+/// A program that a job is, instead of code of this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandLine {
+    /// Program and arguments, as they are; no shell.
+    pub argv: Vec<String>,
+    /// How the payload reaches it.
+    pub payload: PayloadWay,
+    /// Added to its environment.
+    pub env: BTreeMap<String, String>,
+}
+
+/// How a payload reaches a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PayloadWay {
+    /// Not at all.
+    None,
+    /// In a new file of mode 0600 at this path; whoever sent the message removes it.
+    File(String),
+    /// On standard input.
+    Stdin,
+    /// In the variable [`PAYLOAD_VARIABLE`].
+    Environment,
+}
+
+/// Holds the payload of a command that wants it in its environment.
+pub const PAYLOAD_VARIABLE: &str = "DISPATCHER_PAYLOAD";
 
 /// From a supervisor to its worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,8 +121,25 @@ pub enum WorkResult {
 pub enum SupervisorMessage {
     /// Run this.
     Start(Box<Start>),
+    /// You belong to a pool: serve one task after another.
+    Serve(PoolOrders),
     /// Stop, cooperatively if the job asks [`Context::cancelled`](crate::Context::cancelled).
     Cancel,
+}
+
+/// What a worker of a pool must know before its first task.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PoolOrders {
+    /// Name of the pool.
+    pub pool: String,
+    /// By which the program may choose what it serves direct requests with.
+    pub mode: String,
+    /// Added to its environment.
+    pub env: BTreeMap<String, String>,
+    /// Where it begins; `/` when absent.
+    pub working_directory: Option<String>,
+    /// Longest payload of a task, in bytes.
+    pub max_frame: u64,
 }
 
 /// Everything that a worker must know to run one attempt.
@@ -97,4 +157,7 @@ pub struct Start {
     pub deadline: Option<SystemTime>,
     /// Options of the job.
     pub options: Options,
+    /// The program that it is; absent for code of this program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandLine>,
 }

@@ -121,6 +121,30 @@ impl Registry {
         Ok(self)
     }
 
+    /// Adds dispatchers that are made at run time; those that are there already change nothing.
+    ///
+    /// # Errors
+    /// When a name is taken: all of them at once.
+    pub fn with_definitions(
+        mut self,
+        definitions: impl IntoIterator<Item = &'static Definition>,
+    ) -> Result<Self, RegistryError> {
+        let mut problems = Vec::new();
+        for definition in definitions {
+            let role = Role::Name;
+            match self.claim(definition.name, Word { definition, role }) {
+                Some(problem) => problems.push(problem),
+                None => {
+                    self.definitions
+                        .entry(definition.name)
+                        .or_insert(definition);
+                }
+            }
+        }
+        RegistryError::unless_none(problems)?;
+        Ok(self)
+    }
+
     /// Gives a word to a definition, unless another one has it.
     fn claim(&mut self, text: &str, word: Word) -> Option<RegistryProblem> {
         let Some(holder) = self.words.get(text) else {

@@ -76,6 +76,7 @@ fn definition(input: &Input, checked: &Checked) -> TokenStream {
             name: #name,
             aliases: &[#(#aliases),*],
             documentation: #documentation,
+            payload: __dispatcher::PayloadKind::Fields,
             fields: &[#(#payload),*],
             place: #place,
             options: #job,

@@ -64,6 +64,7 @@ pub fn init_with(registry: RegistryBuilder) {
         Err(error) => panic!("/proc/self/exe cannot be looked at: {error}"),
     }
     let _ = EARLY_THREADS.set(process::other_threads());
+    process::set_pool_main(crate::worker::serve_pool);
     process::become_role_if_asked();
     let mut arguments = std::env::args_os().skip(1);
     if arguments
@@ -207,7 +208,7 @@ fn become_supervisor(orders: &str) -> i32 {
         );
         return 64;
     };
-    crate::log::to_stderr();
+    crate::log::to_stderr(crate::log::Settings::default());
     if let Err(error) = build() {
         let advice = error.advice();
         tracing::error!(%error, advice, "this program cannot have a supervisor");

@@ -12,6 +12,7 @@ use crate::cli::{
 };
 use crate::client::{Request, Sender, SpawnError, TickReport};
 use crate::config::{Config, StoreLocation, Surroundings};
+use crate::control::{self, Answer, ControlError, Request as ControlRequest};
 use crate::process::{self, KillingUnit};
 use crate::service::{Service, ServiceError};
 use crate::store::{SqliteStore, Store, StoreClient, StoreError, SupervisorRow};
@@ -45,6 +46,7 @@ fn command_line(registry: Registry, bench: Option<Bench>) -> ExitCode {
     let environment = Environment {
         program: app::program_name(),
         bench,
+        sources: sources(),
         config: app::given_config().cloned(),
         terminal: Terminal::of_process(&surroundings),
         surroundings,
@@ -59,6 +61,18 @@ fn command_line(registry: Registry, bench: Option<Bench>) -> ExitCode {
         registry,
     };
     cli::run(std::env::args_os().skip(1), environment)
+}
+
+/// Sources that share a name are no reason to refuse every command: a service does.
+#[cfg(feature = "service")]
+fn sources() -> Vec<(&'static str, i32)> {
+    let sources = crate::sources::Sources::of_process();
+    sources.map_or_else(|_| Vec::new(), |sources| sources.names())
+}
+
+#[cfg(not(feature = "service"))]
+fn sources() -> Vec<(&'static str, i32)> {
+    Vec::new()
 }
 
 fn now() -> i64 {
@@ -151,6 +165,18 @@ impl Host for ThisProgram {
         supervisor::is_alive(&supervisor.directory)
     }
 
+    fn is_service(&mut self, supervisor: &SupervisorRow) -> bool {
+        control::has_socket(&supervisor.directory)
+    }
+
+    fn control(
+        &mut self,
+        supervisor: &SupervisorRow,
+        request: ControlRequest,
+    ) -> Result<Answer, ControlError> {
+        control::ask(&supervisor.directory, request)
+    }
+
     fn killing_unit(&mut self, supervisor: &SupervisorRow) -> Option<KillingUnit> {
         process::killing_unit(supervisor.pid, supervisor::ROLE)
     }
@@ -178,26 +204,36 @@ impl Host for ThisProgram {
 
     fn serve(&mut self, config: Config) -> Result<(), CliError> {
         let state = config.store().map(|location| location.to_string());
-        Service::new(config).run().map_err(|error| {
-            let (exit, why, todo) = match &error {
-                ServiceError::NothingToServe => (
-                    cli::exit::USAGE,
-                    "a service runs the dispatchers that are linked into its program".to_owned(),
-                    "add one, or see the guide on registration".to_owned(),
+        Service::new(config)
+            .with_registry(self.served.clone())
+            .run()
+            .map_err(|error| {
+                let (exit, why, todo) = match &error {
+                    ServiceError::NothingToServe => (
+                        cli::exit::USAGE,
+                        "a service runs the dispatchers that are linked into its program"
+                            .to_owned(),
+                        "add one, or see the guide on registration".to_owned(),
+                    ),
+                    ServiceError::Setup(setup) => {
+                        let state = state.unwrap_or_else(|error| error.to_string());
+                        let why = format!("nothing was started; the state is {state}");
+                        (exit_of(setup), why, setup.advice())
+                    }
+                    ServiceError::Admin { source, .. } => (
+                    cli::exit::CONFIGURATION,
+                    source.to_string(),
+                    "choose a free loopback address, as in [service] admin = \"127.0.0.1:9090\""
+                        .to_owned(),
                 ),
-                ServiceError::Setup(setup) => {
-                    let state = state.unwrap_or_else(|error| error.to_string());
-                    let why = format!("nothing was started; the state is {state}");
-                    (exit_of(setup), why, setup.advice())
-                }
                 ServiceError::Failed(cause) => (
-                    cli::exit::STORE,
-                    crate::log::chain(cause.as_ref()),
-                    "what it ran is taken over by the next supervisor; see its log".to_owned(),
-                ),
-            };
-            CliError::new(exit, error.to_string(), why, todo)
-        })
+                        cli::exit::STORE,
+                        crate::log::chain(cause.as_ref()),
+                        "what it ran is taken over by the next supervisor; see its log".to_owned(),
+                    ),
+                };
+                CliError::new(exit, error.to_string(), why, todo)
+            })
     }
 
     fn wait(&mut self, timeout: Duration) {

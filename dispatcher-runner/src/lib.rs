@@ -4,7 +4,8 @@
 //! [`main()`] and it is a command line of its own. Every job runs in its own process.
 //!
 //! Features: `bundled` (default) compiles SQLite from source; `tokio` runs jobs that are futures
-//! (`dispatcher_core::AsyncProcess`, which it brings along) on tokio, in the worker's one thread.
+//! (`dispatcher_core::AsyncProcess`, which it brings along) on tokio, in the worker's one thread;
+//! `service` has sources, plug-ins that bring work to a service, and `ticker` is one of them.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!(
@@ -12,16 +13,20 @@ compile_error!(
 );
 
 mod about;
+#[cfg(feature = "service")]
+mod admin;
 mod app;
 mod cli;
 mod client;
 mod config;
+mod control;
 #[cfg(test)]
 #[path = "../../tests/tests/fuzz/driver.rs"]
 mod fuzzing;
 mod host;
 mod ids;
 mod log;
+mod metrics;
 mod pinned;
 mod pool;
 mod process;
@@ -31,20 +36,43 @@ mod service;
 #[doc(hidden)]
 #[path = "../../tests/simulator/mod.rs"]
 pub mod simulator;
+#[cfg(feature = "service")]
+mod sources;
 mod store;
 mod supervisor;
 pub mod testing;
 mod timer;
+pub mod worker;
 
 pub use app::{SetupError, init, init_with, setup};
 pub use client::{
     Attempt, Captured, Dispatch, Ended, JobBuilder, JobHandle, JobStatus, Mode, SpawnError,
     Started, StoreFailure, latest_job, latest_output, spawn_all,
 };
-pub use config::{Config, ConfigError, ConfigProblem, OptionValue, StoreLocation, StoreOrigin};
+pub use config::{
+    CommandConfig, Config, ConfigError, ConfigProblem, Configured, LogFormat, LogLevel,
+    OptionValue, Origin, PAYLOAD_FILE, PayloadBy, PoolOf, SourceSection, StoreLocation,
+    UnknownLogWord, WorkOf,
+};
 pub use host::main;
 pub use pool::{DEFAULT_POOL, ExecError, PoolConfig, Reply};
-pub use service::{Service, ServiceError};
+pub use service::{RunningService, Service, ServiceError};
+#[cfg(feature = "service")]
+pub use sources::{
+    Chunks, DispatchOptions, Dispatched, Host, Interval, PoolTask, Source, SourceError,
+    SourceStage, SourceState, Sources, SourcesBuilder, SourcesError, Stop,
+};
+#[cfg(feature = "ticker")]
+pub use sources::{Overrun, Ticker};
+
+/// For the output of [`register_source!`]. Not part of the public interface; may change in any
+/// version.
+#[cfg(feature = "service")]
+#[doc(hidden)]
+pub mod __sources {
+    pub use crate::sources::Linked;
+    pub use dispatcher_core::__private::inventory;
+}
 
 /// For the binary of this package, which is not the library but lives on it. Not part of the
 /// public interface; may change in any version.

@@ -11,6 +11,11 @@ use serde::{Deserialize, Serialize};
 /// Name of the pool that `isolation = "pool"` means; it is there without a section.
 pub const DEFAULT_POOL: &str = "default";
 
+/// Name of the pool that the section of a source holds; no section of a pool can have it.
+pub(crate) fn pool_of_source(source: &str) -> String {
+    format!("sources.{source}")
+}
+
 /// A pool of worker processes that are reused.
 ///
 /// ```

@@ -246,7 +246,10 @@ impl Link for Notebook {
                 Err(error) => unreachable!("invariant: an output is JSON: {error}"),
             },
             // A job in earnest has no way to say these through its context either.
-            WorkerMessage::Hello { .. } | WorkerMessage::Result(_) => {}
+            WorkerMessage::Hello { .. }
+            | WorkerMessage::Used(_)
+            | WorkerMessage::Result(_)
+            | WorkerMessage::Ready { .. } => {}
         }
         Ok(())
     }

@@ -113,7 +113,7 @@ impl World {
     pub(super) fn perform(&mut self, id: RunnerId, effect: Effect) {
         let now_ms = self.store_ms();
         match effect {
-            Effect::Claim { slots } => self.with_clerk(id, |clerk| clerk.claim(slots)),
+            Effect::Claim { lane, slots } => self.with_clerk(id, |clerk| clerk.claim(lane, slots)),
             Effect::Spawn {
                 worker, assignment, ..
             } => self.spawn(id, worker, &assignment),
@@ -121,7 +121,13 @@ impl World {
             Effect::Kill { worker } => self.send_signal(id, worker, SIGKILL),
             Effect::Bury { worker, strays } => self.ask(id, Request::Bury(worker, strays)),
             Effect::Drain { worker, until } => self.drain(id, worker, until),
-            Effect::Record { worker, verdict } => self.record(id, worker, *verdict),
+            Effect::Record { attempt, verdict } => self.record(id, attempt, *verdict),
+            Effect::Boot { .. }
+            | Effect::Assign { .. }
+            | Effect::Hand { .. }
+            | Effect::Answer { .. }
+            | Effect::ResetOver { .. }
+            | Effect::Retire { .. } => unreachable!("no runner here has pools"),
             Effect::CloseIfIdle => self.with_clerk(id, |clerk| clerk.close_if_idle(now_ms)),
             Effect::HandOver => self.with_clerk(id, |clerk| clerk.hand_over(now_ms)),
             Effect::Close => self.with_clerk(id, |clerk| clerk.close(now_ms)),
@@ -210,8 +216,8 @@ impl World {
             self.let_go(id);
         }
         for event in told.events {
-            if let Event::Recorded { worker } = &event {
-                let worker = *worker;
+            if let Event::Recorded { attempt } = &event {
+                let worker = WorkerId(attempt.0);
                 if let Some(desk) = self.desk(id) {
                     desk.links.remove(&worker);
                 }
@@ -268,7 +274,7 @@ struct Brief<'a, T>(&'a T);
 impl fmt::Display for Brief<'_, Event> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Event::Claimed { jobs, next_due } => {
+            Event::Claimed { jobs, next_due, .. } => {
                 let jobs: Vec<_> = jobs
                     .iter()
                     .map(|it| (it.job, it.counters, it.slot))
@@ -286,9 +292,9 @@ impl fmt::Display for Brief<'_, Effect> {
             Effect::Spawn {
                 worker, assignment, ..
             } => write!(f, "Spawn {worker:?} {}", assignment.job),
-            Effect::Record { worker, verdict } => write!(
+            Effect::Record { attempt, verdict } => write!(
                 f,
-                "Record {worker:?} {}.{} {:?} {:?}",
+                "Record {attempt:?} {}.{} {:?} {:?}",
                 verdict.job, verdict.attempt, verdict.outcome.cause, verdict.next
             ),
             other => write!(f, "{other:?}"),

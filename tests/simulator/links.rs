@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dispatcher_core::JobId;
-use dispatcher_core::engine::{Assignment, Event, Verdict, Word, WorkerId};
+use dispatcher_core::engine::{Assignment, AttemptId, Event, Verdict, Word, WorkerId};
 
 use crate::process::CaptureBuffer;
 use crate::store::{Capture, ProgressNote, Stream};
@@ -96,6 +96,8 @@ impl World {
                     self.tell(id, Event::Said { worker, word });
                 }
                 Heard::Broken(what) => self.tell(id, Event::LinkBroken { worker, what }),
+                // Only workers of pools say that.
+                Heard::Chunk { .. } | Heard::Reply(_) => {}
                 Heard::Progress { fraction, text } => {
                     let Some(link) = self.link(id, worker) else {
                         continue;
@@ -119,7 +121,12 @@ impl World {
         };
         match word {
             Word::Hello => link.limits.hello = true,
-            Word::Output(_) => {}
+            Word::Output(_)
+            | Word::Used(_)
+            | Word::Replied
+            | Word::Refused(_)
+            | Word::Unwanted
+            | Word::Ready { .. } => {}
             Word::Result(_) => {
                 link.limits.result.get_or_insert(now);
             }
@@ -185,7 +192,8 @@ impl World {
         self.pump(id);
     }
 
-    pub(super) fn record(&mut self, id: RunnerId, worker: WorkerId, verdict: Verdict) {
+    pub(super) fn record(&mut self, id: RunnerId, attempt: AttemptId, verdict: Verdict) {
+        let worker = WorkerId(attempt.0);
         let Some(desk) = self.desk(id) else { return };
         let mut capture = Capture::default();
         if let Some(link) = desk.links.get_mut(&worker) {
@@ -198,6 +206,6 @@ impl World {
             });
             capture = captured.clone();
         }
-        desk.clerk.record(worker, verdict, None, capture);
+        desk.clerk.record(attempt, verdict, None, capture);
     }
 }

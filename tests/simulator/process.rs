@@ -172,7 +172,10 @@ impl World {
         match message {
             WorkerMessage::Hello { .. } => deeds.said_hello = true,
             WorkerMessage::Result(result) => deeds.results.push(result.clone()),
-            WorkerMessage::Progress { .. } | WorkerMessage::Output { .. } => {}
+            WorkerMessage::Progress { .. }
+            | WorkerMessage::Output { .. }
+            | WorkerMessage::Used(_)
+            | WorkerMessage::Ready { .. } => {}
         }
         self.send(pid, encoded(message));
     }

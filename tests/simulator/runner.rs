@@ -1,13 +1,13 @@
 //! One supervisor: the real engine, clerk, hearing and capture, with a made-up driver around them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use dispatcher_core::engine::{Engine, EngineConfig, Event, Now, WorkerId};
+use dispatcher_core::engine::{Engine, EngineConfig, Event, Lane, Now, WorkerId};
 
 use crate::store::{Build, NewSupervisor, Serves, Store, SupervisorId};
-use crate::supervisor::clerk::{Clerk, Post};
+use crate::supervisor::clerk::{Clerk, LanePost, Post};
 
 use super::faults::Fault;
 use super::invariants::Open;
@@ -207,19 +207,25 @@ impl World {
         };
         let config = EngineConfig {
             slots,
+            pools: Vec::new(),
             poll_interval: SECOND,
             linger: Some(5 * SECOND),
             hello_timeout: HELLO_TIMEOUT,
             drain_timeout: Duration::from_millis(200),
             seed,
         };
-        let clerk = Clerk::new(Post {
-            supervisor: row,
+        let lane = LanePost {
             serves: Serves {
                 dispatchers: serves,
                 queues: Vec::new(),
             },
             worker_slots: slots,
+            pool_slot: None,
+        };
+        let clerk = Clerk::new(Post {
+            supervisor: row,
+            lanes: BTreeMap::from([(Lane::Process, lane)]),
+            commands: BTreeSet::new(),
             build: build_of(build).id,
         });
         runner.row = Some(row);

@@ -11,6 +11,7 @@ mod network;
 mod processes;
 mod random;
 mod record;
+mod service;
 
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,7 @@ pub use processes::{
 };
 pub use random::Random;
 pub use record::{Attempt, Job};
+pub use service::{Serving, control_sockets, page, sample};
 
 /// Long enough for anything that is going to happen at all, on a machine that is busy.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -122,6 +122,7 @@ fn from_result(result: &WorkResult) -> Cause {
         WorkResult::MissingRequirement { names } => Cause::MissingRequirement {
             names: names.clone(),
         },
+        WorkResult::NotStarted { errno } => Cause::SpawnFailed { errno: *errno },
     }
 }
 

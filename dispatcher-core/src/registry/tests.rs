@@ -17,6 +17,7 @@ const fn definition(name: &'static str, aliases: &'static [&'static str], line: 
         },
         options: Options::default,
         dispatcher_options: DispatcherOptions::default,
+        payload: crate::PayloadKind::Fields,
         default_payload: None,
         schema: None,
         check: |_, _| Ok(()),

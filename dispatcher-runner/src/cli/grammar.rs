@@ -19,7 +19,11 @@ pub(crate) enum CommandName {
     Prune,
     Schedule,
     Serve,
+    Workers,
+    Reset,
+    Stop,
     Status,
+    Config,
     Doctor,
     Completions,
     Bench,
@@ -83,6 +87,9 @@ pub(crate) const STATES: &[&str] = &["queued", "running", "succeeded", "failed",
 
 /// What `schedule` can do.
 pub(crate) const SCHEDULE_WORDS: &[&str] = &["list", "install", "remove", "tick"];
+
+/// What `config` can do.
+pub(crate) const CONFIG_WORDS: &[&str] = &["check", "show", "default"];
 
 /// Which program is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,6 +166,14 @@ const fn between(min: usize, max: usize, words: Words) -> Positional {
     Positional { min, max, words }
 }
 
+/// For commands that ask services.
+const SERVICE: Flag = valued(
+    "service",
+    "PID",
+    Words::Nothing,
+    "of this service only, instead of all",
+);
+
 /// Options of every command.
 pub(crate) const GLOBAL: &[Flag] = &[
     valued(
@@ -166,6 +181,12 @@ pub(crate) const GLOBAL: &[Flag] = &[
         "PATH",
         Words::Files,
         "read this configuration file",
+    ),
+    valued(
+        "env-file",
+        "PATH",
+        Words::Files,
+        "read variables of Dispatcher from this file",
     ),
     valued(
         "app",
@@ -408,13 +429,69 @@ pub(crate) const COMMANDS: &[Command] = &[
         ],
     },
     Command {
+        id: CommandName::Workers,
+        name: "workers",
+        arguments: "",
+        summary: "show the workers and pools of a running service",
+        details: "Exit code 1: no service is running, or it does not answer.",
+        positional: none(),
+        flags: &[SERVICE],
+    },
+    Command {
+        id: CommandName::Reset,
+        name: "reset",
+        arguments: "[POOL]",
+        summary: "give a pool of a running service, or all, new workers",
+        details: "New workers are started first, then the old ones are stopped. It is waited for;\n\
+            when the new ones fail, the old ones stay, and the exit code is 1.",
+        positional: between(0, 1, Words::Nothing),
+        flags: &[SERVICE],
+    },
+    Command {
+        id: CommandName::Stop,
+        name: "stop",
+        arguments: "",
+        summary: "end a running service, and wait until it is gone",
+        details: "Nothing new is started; what runs has drain_timeout (60s) of [service] to\n\
+            end, and is queued again after that. Exit code 0: the service has ended.\n\
+            Of several services on one state all end, unless --service names one.",
+        positional: none(),
+        flags: &[
+            switch("now", None, "do not wait for what runs; it is queued again"),
+            SERVICE,
+        ],
+    },
+    Command {
         id: CommandName::Status,
         name: "status",
         arguments: "",
-        summary: "show the state file, supervisors and queues",
-        details: "",
+        summary: "show the state file, supervisors, services and queues",
+        details: "--metrics writes what one service counts, as Prometheus reads it (text 0.0.4).",
         positional: none(),
-        flags: &[],
+        flags: &[
+            switch("metrics", None, "write a service's metrics instead"),
+            SERVICE,
+        ],
+    },
+    Command {
+        id: CommandName::Config,
+        name: "config",
+        arguments: "<check | show | default>",
+        summary: "check the configuration, show it, or write one of defaults",
+        details: "check    every problem at once, with its line; exit code 78 when there is one\n\
+            show     every value, and where it came from: default, file, env file,\n         \
+                     environment, flag or the program; secrets are masked\n\
+            default  a file with every key as a comment",
+        positional: between(1, 1, Words::These(CONFIG_WORDS)),
+        flags: &[
+            valued(
+                "write",
+                "PATH",
+                Words::Files,
+                "default: write it to this file, which must be new",
+            ),
+            switch("markdown", None, "default: the reference as a page"),
+        ],
     },
     Command {
         id: CommandName::Doctor,

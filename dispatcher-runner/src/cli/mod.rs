@@ -12,6 +12,7 @@ use dispatcher_core::{Definition, JobId, Options, Registry};
 
 use crate::client::TickReport;
 use crate::config::{Config, Overrides, Search, StoreLocation, Surroundings, WorkingDirectory};
+use crate::control::{Answer, ControlError, Request};
 use crate::process::KillingUnit;
 use crate::store::{Build, Store, StoreError, SupervisorRow, UnixMs};
 
@@ -27,6 +28,7 @@ mod ids;
 mod interrupts;
 mod layout;
 mod live;
+mod services;
 mod session;
 mod terminal;
 
@@ -51,6 +53,8 @@ pub(crate) struct Environment<'a> {
     pub(crate) registry: Registry,
     /// What only the generic binary can do.
     pub(crate) bench: Option<Bench>,
+    /// Names and weights of the sources that are linked in, the heavier first.
+    pub(crate) sources: Vec<(&'static str, i32)>,
     /// A configuration made in code; files and variables are not asked then.
     pub(crate) config: Option<Config>,
     pub(crate) surroundings: Surroundings,
@@ -91,6 +95,16 @@ pub(crate) trait Host {
 
     /// Whether the supervisor of a row still lives.
     fn is_alive(&mut self, supervisor: &SupervisorRow) -> bool;
+
+    /// Whether a living supervisor is a service, which answers at its control socket.
+    fn is_service(&mut self, supervisor: &SupervisorRow) -> bool;
+
+    /// Asks a service, and waits for the answer.
+    fn control(
+        &mut self,
+        supervisor: &SupervisorRow,
+        request: Request,
+    ) -> Result<Answer, ControlError>;
 
     /// The systemd service that kills a living supervisor, or its jobs; none when that is safe.
     fn killing_unit(&mut self, supervisor: &SupervisorRow) -> Option<KillingUnit>;
@@ -193,6 +207,12 @@ fn dispatch(arguments: Vec<OsString>, environment: &mut Environment<'_>) -> Done
     if is_bench && parsed.path("app").is_none() {
         return commands::bench(environment, &parsed);
     }
+    let is_config = parsed
+        .command
+        .is_some_and(|it| it.id == CommandName::Config);
+    if is_config && commands::asks_for_defaults(&parsed) {
+        return commands::config_default(environment, &parsed);
+    }
     let config = load_config(&parsed, environment)?;
     generic::hand_over(&arguments, &parsed, &config, environment)?;
     let Some(command) = parsed.command else {
@@ -201,7 +221,9 @@ fn dispatch(arguments: Vec<OsString>, environment: &mut Environment<'_>) -> Done
             .note(help::overview(&program, binary).trim_end());
         return Ok(exit::USAGE);
     };
-    let registry = match environment.registry.is_empty() {
+    // The generic binary alone knows none of the dispatchers that sections and aliases name.
+    let is_alone = environment.registry.is_empty() && !config.makes_dispatchers();
+    let registry = match is_alone {
         true => environment.registry.clone(),
         false => config.resolve(environment.registry.clone())?,
     };
@@ -218,11 +240,13 @@ fn dispatch(arguments: Vec<OsString>, environment: &mut Environment<'_>) -> Done
 
 fn load_config(parsed: &Arguments, environment: &Environment<'_>) -> Result<Config, CliError> {
     let explicit = parsed.path("config");
-    if let (None, Some(config)) = (&explicit, &environment.config) {
+    let env_file = parsed.path("env-file");
+    if let (None, None, Some(config)) = (&explicit, &env_file, &environment.config) {
         return Ok(config.clone());
     }
     let search = Search {
         explicit: explicit.as_deref(),
+        env_file: env_file.as_deref(),
         working_directory: if environment.registry.is_empty() {
             WorkingDirectory::Searched
         } else {

@@ -4,6 +4,7 @@ mod commands;
 mod fuzz;
 mod notify;
 mod schedules;
+mod services;
 mod surroundings;
 
 use std::cell::RefCell;
@@ -22,7 +23,8 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::about::About;
-use crate::config::StoreOrigin;
+use crate::config::Origin;
+use crate::control::{Answer, ControlError, Request, Seen};
 use crate::process::KillingUnit;
 use crate::store::{
     Build, Capture, ClaimRequest, Claimed, DispatcherRow, MemoryStore, NewJob, NewSupervisor, Next,
@@ -130,6 +132,10 @@ struct TestHost {
     broken: bool,
     lost: bool,
     fresh: bool,
+    services: Vec<Seen>,
+    asked: Vec<(u32, Request)>,
+    /// Looks after which a service that was told to end is gone.
+    ends_after: u32,
     ticked: TickReport,
 }
 
@@ -163,6 +169,9 @@ fn program() -> Program {
             broken: false,
             lost: false,
             fresh: false,
+            services: Vec::new(),
+            asked: Vec::new(),
+            ends_after: u32::MAX,
             ticked: TickReport::default(),
         },
         registry,
@@ -202,6 +211,7 @@ impl Program {
             program: "app".to_owned(),
             registry: self.registry.clone(),
             bench: self.bench,
+            sources: vec![("heavy", 20), ("ticker", 10)],
             config: None,
             surroundings,
             terminal,
@@ -324,7 +334,32 @@ impl Host for TestHost {
     }
 
     fn is_alive(&mut self, _: &SupervisorRow) -> bool {
-        !self.lost
+        let told = |(_, request): &(u32, Request)| matches!(request, Request::Stop { .. });
+        !self.lost && !(self.asked.iter().any(told) && self.waits >= self.ends_after)
+    }
+
+    fn is_service(&mut self, supervisor: &SupervisorRow) -> bool {
+        self.services.iter().any(|it| it.pid == supervisor.pid)
+    }
+
+    fn control(
+        &mut self,
+        supervisor: &SupervisorRow,
+        request: Request,
+    ) -> Result<Answer, ControlError> {
+        self.asked.push((supervisor.pid, request.clone()));
+        let service = self.services.iter_mut().find(|it| it.pid == supervisor.pid);
+        let service = service.ok_or(ControlError::Nobody)?;
+        match request {
+            Request::Look => Ok(Answer::Seen(Box::new(service.clone()))),
+            Request::Reset { pool } if pool.as_deref() == Some("broken") => Err(
+                ControlError::Refused("the new workers end at once".to_owned()),
+            ),
+            Request::Reset { .. } | Request::Stop { .. } => Ok(Answer::Done),
+            Request::Metrics => Ok(Answer::Metrics {
+                text: "# of a service\n".to_owned(),
+            }),
+        }
     }
 
     fn killing_unit(&mut self, _: &SupervisorRow) -> Option<KillingUnit> {
@@ -480,7 +515,7 @@ fn the_state_location_follows_the_environment() {
          because: it is set so in the environment\n\
          try: write sqlite:/path/state.db\n"
     );
-    let location = StoreLocation::new("/x".into(), StoreOrigin::Default);
+    let location = StoreLocation::new("/x".into(), Origin::Default);
     assert_eq!(location.to_string(), "/x (default)");
 }
 

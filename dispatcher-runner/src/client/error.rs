@@ -78,11 +78,13 @@ pub enum SpawnError {
 impl SpawnError {
     pub(crate) fn config(error: ConfigError) -> Self {
         Self::Config(match &error {
-            ConfigError::Unreadable { .. } | ConfigError::Problems { .. } => {
+            ConfigError::Unreadable { .. }
+            | ConfigError::UnreadableEnvFile { .. }
+            | ConfigError::Problems { .. } => {
                 format!("{error}: {}", error.why().replace('\n', "; "))
             }
             ConfigError::Code { .. }
-            | ConfigError::Url { .. }
+            | ConfigError::Variable { .. }
             | ConfigError::NoHome { .. }
             | ConfigError::AppName { .. } => error.to_string(),
         })

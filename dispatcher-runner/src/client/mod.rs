@@ -5,6 +5,7 @@ mod builder;
 mod error;
 mod handle;
 mod schedule;
+mod staff;
 mod submit;
 
 use dispatcher_core::Dispatcher;

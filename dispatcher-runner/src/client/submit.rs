@@ -13,7 +13,7 @@ use crate::store::{
     Accepted, Build, DispatcherRow, NewJob, StoreClient, StoreError, Submission, SupervisorRow,
 };
 use crate::supervisor::launch::{self, Work};
-use crate::supervisor::{self, Orders, Stay};
+use crate::supervisor::{self, Orders, Staff, Stay};
 use crate::{app, ids, requirements, testing};
 
 /// Idle time after which a supervisor without a service leaves.
@@ -63,7 +63,10 @@ impl Request {
         let mut options = (definition.options)();
         let mut shared = (definition.dispatcher_options)();
         config.apply(definition.name, &mut options, &mut shared);
-        (definition.check)(&payload, &mut options)?;
+        (definition.check)(&payload, &mut options).map_err(|error| PayloadError {
+            dispatcher: definition.name,
+            ..error
+        })?;
         let payload = definition.stored_payload(payload);
         let origin = format!("pid {} ({})", std::process::id(), app::program_name());
         Ok(Self {
@@ -198,7 +201,7 @@ impl Sender<'_> {
     /// Makes sure that there is a supervisor of this program for the jobs of a dispatcher with this
     /// label.
     pub(crate) fn keep_served(&self, dispatcher: &str, queue: &str) {
-        let Ok(definition) = app::registry().resolve(dispatcher) else {
+        let Ok(definition) = self.find(dispatcher) else {
             return;
         };
         let work = Work {
@@ -216,6 +219,7 @@ impl Sender<'_> {
             orders: &self.orders(),
             build: self.build,
             work,
+            staff: &|| self.staff_on_demand(),
         };
         if let Err(error) = launch::ensure(&wanted, rows, &self.store) {
             tracing::error!(%error, "no supervisor could be started; the job waits for the next one");
@@ -235,6 +239,7 @@ impl Sender<'_> {
             queues: Vec::new(),
             keep_secs: self.config.retention_age().as_secs(),
             keep_count: self.config.retention_count(),
+            staff: Staff::default(),
         }
     }
 

@@ -15,6 +15,15 @@ pub enum ConfigError {
         #[source]
         source: std::io::Error,
     },
+    /// An env file that was asked for cannot be read.
+    #[error("cannot read the env file {}", path.display())]
+    UnreadableEnvFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// Everything that is wrong in a file, or with aliases and sections given in code.
     #[error("{}", headline(path.as_ref(), problems))]
     Problems {
@@ -31,9 +40,11 @@ pub enum ConfigError {
         /// What is wrong with it.
         what: String,
     },
-    /// `$DISPATCHER_DATABASE_URL` cannot be used.
-    #[error("DISPATCHER_DATABASE_URL cannot be used: {}", problem.what)]
-    Url {
+    /// A variable of the environment cannot be used.
+    #[error("{name} cannot be used: {}", problem.what)]
+    Variable {
+        /// Its name.
+        name: &'static str,
         /// What is wrong with it.
         problem: ConfigProblem,
     },
@@ -84,13 +95,15 @@ impl ConfigError {
     #[must_use]
     pub fn why(&self) -> String {
         match self {
-            Self::Unreadable { source, .. } => source.to_string(),
+            Self::Unreadable { source, .. } | Self::UnreadableEnvFile { source, .. } => {
+                source.to_string()
+            }
             Self::Problems { problems, .. } => {
                 let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
                 lines.join("\n")
             }
             Self::Code { .. } => "the program sets it so itself".to_owned(),
-            Self::Url { .. } => "it is set so in the environment".to_owned(),
+            Self::Variable { .. } => "it is set so in the environment".to_owned(),
             Self::NoHome { .. } => "the default place is under the home folder".to_owned(),
             Self::AppName { .. } => {
                 "a slash, a leading dot, a control character or nothing at all is no folder's name"
@@ -106,11 +119,21 @@ impl ConfigError {
             Self::Unreadable { .. } => {
                 "name a readable file with --config or DISPATCHER_CONFIG, or unset them".to_owned()
             }
+            Self::UnreadableEnvFile { .. } => {
+                "name a readable file with --env-file or DISPATCHER_ENV_FILE, or unset them"
+                    .to_owned()
+            }
+            Self::Problems { problems, .. } if problems.iter().any(is_elsewhere) => {
+                "correct these lines and variables".to_owned()
+            }
             Self::Problems { path: Some(_), .. } => "correct these lines".to_owned(),
             Self::Problems { path: None, .. } | Self::Code { .. } => {
                 "correct the program's `Config`".to_owned()
             }
-            Self::Url { problem } => problem.todo.clone(),
+            Self::Variable { problem, .. } if problem.todo.is_empty() => {
+                "correct it, or unset it".to_owned()
+            }
+            Self::Variable { problem, .. } => problem.todo.clone(),
             Self::NoHome { .. } => {
                 "set HOME, XDG_STATE_HOME or DISPATCHER_DATABASE_URL=sqlite:/path/state.db"
                     .to_owned()
@@ -131,6 +154,11 @@ pub(super) fn one_line(text: &str) -> String {
         }
     }
     line
+}
+
+/// Whether a problem is that of a variable.
+fn is_elsewhere(problem: &ConfigProblem) -> bool {
+    problem.line.is_none() && problem.what.starts_with("DISPATCHER_")
 }
 
 fn headline(path: Option<&PathBuf>, problems: &[ConfigProblem]) -> String {

@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::error::one_line;
+use super::origin::Origin;
 use super::{ConfigError, ConfigProblem};
 
 /// Name of the state file in an application's folder.
@@ -15,29 +16,11 @@ pub(super) const STATE_FILE: &str = "state.db";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreLocation {
     file: PathBuf,
-    origin: StoreOrigin,
-}
-
-/// Who decided where the state lies.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoreOrigin {
-    /// The program.
-    Code,
-    /// `$DISPATCHER_DATABASE_URL`.
-    Environment,
-    /// `[store] url` in a configuration file.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Line in it, from 1.
-        line: usize,
-    },
-    /// Nobody.
-    Default,
+    origin: Origin,
 }
 
 impl StoreLocation {
-    pub(crate) fn new(file: PathBuf, origin: StoreOrigin) -> Self {
+    pub(crate) fn new(file: PathBuf, origin: Origin) -> Self {
         Self { file, origin }
     }
 
@@ -64,7 +47,7 @@ impl StoreLocation {
 
     /// Who decided it.
     #[must_use]
-    pub fn origin(&self) -> &StoreOrigin {
+    pub fn origin(&self) -> &Origin {
         &self.origin
     }
 }
@@ -72,19 +55,6 @@ impl StoreLocation {
 impl fmt::Display for StoreLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.file.display(), self.origin)
-    }
-}
-
-impl fmt::Display for StoreOrigin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Code => f.write_str("set by the program"),
-            Self::Environment => f.write_str("DISPATCHER_DATABASE_URL"),
-            Self::File { path, line } => {
-                write!(f, "config file {} line {line}", path.display())
-            }
-            Self::Default => f.write_str("default"),
-        }
     }
 }
 

@@ -4,32 +4,55 @@
 //! configuration file is either taken whole or refused with every problem it has.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dispatcher_core::limits::{FINISHED_AGE_MAX, FINISHED_COUNT_MAX};
-use dispatcher_core::{Definition, DispatcherOptions, Options, Registry, RegistryProblem, suggest};
+use dispatcher_core::{DispatcherOptions, Isolation, Options, Registry};
 
 mod checked;
+mod definitions;
+mod env_file;
 mod error;
 mod file;
+mod given;
+mod keys;
+mod layers;
 mod location;
+mod log;
 mod options;
+mod origin;
+mod pools;
+mod reference;
+mod resolve;
+mod shown;
+mod sources;
 mod surroundings;
 mod values;
+mod work;
 
 #[cfg(test)]
 mod tests;
 
+use crate::pool::PoolConfig;
+
 pub use error::{ConfigError, ConfigProblem};
-pub use location::{StoreLocation, StoreOrigin};
+pub use location::StoreLocation;
+pub use log::{LogFormat, LogLevel, UnknownLogWord};
+pub use origin::Origin;
+pub use sources::{PoolOf, SourceSection};
 pub use values::OptionValue;
+pub use work::{CommandConfig, Configured, PAYLOAD_FILE, PayloadBy, WorkOf};
 
 pub(crate) use checked::{checked, label_mistake};
-use error::one_line;
 
 pub(crate) use options::Overrides;
+pub(crate) use reference::{default_file, page};
+pub(crate) use shown::Shown;
 pub(crate) use surroundings::{CONFIG_VARIABLE, STORE_VARIABLE, Surroundings};
+
+use origin::Origins;
 
 /// Time for running jobs when a service is told to end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -52,28 +75,22 @@ pub struct Config {
     app: String,
     program: Option<PathBuf>,
     file: Option<PathBuf>,
+    env_file: Option<PathBuf>,
     store: Option<StoreLocation>,
-    aliases: BTreeMap<String, Alias>,
-    overrides: BTreeMap<String, Section>,
+    aliases: BTreeMap<String, String>,
+    overrides: BTreeMap<String, Overrides>,
+    configured: BTreeMap<String, Configured>,
+    pools: BTreeMap<String, PoolConfig>,
+    sources: BTreeMap<String, SourceSection>,
     retention_age: Duration,
     retention_count: u64,
     workers: Option<u32>,
     queues: Vec<String>,
     drain_timeout: Duration,
-}
-
-/// A configured alias.
-#[derive(Debug, Clone)]
-struct Alias {
-    target: String,
-    line: Option<usize>,
-}
-
-/// Overrides of one dispatcher.
-#[derive(Debug, Clone, Default)]
-struct Section {
-    overrides: Overrides,
-    line: Option<usize>,
+    admin: Option<SocketAddr>,
+    log_level: LogLevel,
+    log_format: LogFormat,
+    origins: Origins,
 }
 
 /// Where to look for a configuration file.
@@ -81,6 +98,8 @@ struct Section {
 pub(crate) struct Search<'a> {
     /// `--config`.
     pub(crate) explicit: Option<&'a Path>,
+    /// `--env-file`.
+    pub(crate) env_file: Option<&'a Path>,
     /// Whether the working directory is searched as well.
     pub(crate) working_directory: WorkingDirectory,
 }
@@ -103,14 +122,22 @@ impl Config {
             app: app.into(),
             program: None,
             file: None,
+            env_file: None,
             store: None,
             aliases: BTreeMap::new(),
             overrides: BTreeMap::new(),
+            configured: BTreeMap::new(),
+            pools: BTreeMap::new(),
+            sources: BTreeMap::new(),
             retention_age: FINISHED_AGE_MAX,
             retention_count: FINISHED_COUNT_MAX,
             workers: None,
             queues: Vec::new(),
             drain_timeout: DRAIN_TIMEOUT,
+            admin: None,
+            log_level: LogLevel::default(),
+            log_format: LogFormat::default(),
+            origins: Origins::default(),
         }
     }
 
@@ -123,75 +150,6 @@ impl Config {
     /// When a file cannot be read or is wrong, or when the state location is.
     pub fn from_environment(app: impl Into<String>) -> Result<Self, ConfigError> {
         Self::load(app, &Surroundings::of_process(), Search::default())
-    }
-
-    /// Reads the configuration as `search` and `surroundings` say.
-    pub(crate) fn load(
-        app: impl Into<String>,
-        surroundings: &Surroundings,
-        search: Search<'_>,
-    ) -> Result<Self, ConfigError> {
-        let mut config = Self::new(app);
-        location::check_app(&config.app)?;
-        if let Some(path) = surroundings.config_file(&config.app, search) {
-            config.read_file(&path, &surroundings.directory)?;
-        }
-        if let Some(location) = surroundings.store_from_variable()? {
-            config.store = Some(location);
-        }
-        Ok(config)
-    }
-
-    /// Puts the state file at `file`; its folder holds everything else that belongs to the state.
-    #[must_use]
-    pub fn with_store(mut self, file: impl Into<PathBuf>) -> Self {
-        self.store = Some(StoreLocation::new(file.into(), StoreOrigin::Code));
-        self
-    }
-
-    /// Makes `alias` another exact name of the dispatcher `target`.
-    #[must_use]
-    pub fn with_alias(mut self, alias: impl Into<String>, target: impl Into<String>) -> Self {
-        let target = target.into();
-        self.aliases
-            .insert(alias.into(), Alias { target, line: None });
-        self
-    }
-
-    /// Overrides one option of a dispatcher; option and value as in `#[dispatcher(...)]`.
-    ///
-    /// # Errors
-    /// When there is no such option, or the value does not fit it.
-    pub fn with_option(
-        mut self,
-        dispatcher: &str,
-        option: &str,
-        value: impl Into<OptionValue>,
-    ) -> Result<Self, ConfigError> {
-        let section = self.overrides.entry(dispatcher.to_owned()).or_default();
-        section
-            .overrides
-            .set(option, value.into())
-            .map_err(|what| ConfigError::Code {
-                dispatcher: dispatcher.to_owned(),
-                what,
-            })?;
-        Ok(self)
-    }
-
-    /// Keeps finished jobs for `age`, and at most `count` of them per dispatcher.
-    #[must_use]
-    pub fn with_retention(mut self, age: Duration, count: u64) -> Self {
-        self.retention_age = age;
-        self.retention_count = count;
-        self
-    }
-
-    /// Sets the number of worker slots of a supervisor; at least one.
-    #[must_use]
-    pub fn with_workers(mut self, workers: u32) -> Self {
-        self.workers = Some(workers.max(1));
-        self
     }
 
     /// Name of the application; its state lies in a folder of this name.
@@ -210,6 +168,12 @@ impl Config {
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
+    }
+
+    /// The env file that was read.
+    #[must_use]
+    pub fn env_file(&self) -> Option<&Path> {
+        self.env_file.as_deref()
     }
 
     /// Where the state lies: as configured, or the default place for this user.
@@ -254,26 +218,65 @@ impl Config {
         self.drain_timeout
     }
 
-    /// Time that a service gives its running jobs when it is told to end; then they are stopped and
-    /// queued again.
-    #[must_use]
-    pub fn with_drain_timeout(mut self, time: Duration) -> Self {
-        self.drain_timeout = time;
-        self
-    }
-
-    /// Queue labels that a service claims; none is all. [`resolve`](Self::resolve) refuses what is
-    /// no label.
-    #[must_use]
-    pub fn with_queues<Q: Into<String>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
-        self.queues = queues.into_iter().map(Into::into).collect();
-        self
-    }
-
     /// Queue labels that the service claims; empty is all.
     #[must_use]
     pub fn queues(&self) -> &[String] {
         &self.queues
+    }
+
+    /// Where metrics and health are answered: a loopback address, or nowhere.
+    #[must_use]
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// The least severe level that is written.
+    #[must_use]
+    pub fn log_level(&self) -> LogLevel {
+        self.log_level
+    }
+
+    /// How a line of the log looks.
+    #[must_use]
+    pub fn log_format(&self) -> LogFormat {
+        self.log_format
+    }
+
+    /// The pools that have a section, by name. [`DEFAULT_POOL`](crate::DEFAULT_POOL) is there
+    /// without one.
+    #[must_use]
+    pub fn pools(&self) -> &BTreeMap<String, PoolConfig> {
+        &self.pools
+    }
+
+    /// The section of a source; without one it is not wanted.
+    #[must_use]
+    pub fn source(&self, name: &str) -> Option<&SourceSection> {
+        self.sources.get(name)
+    }
+
+    /// The sections of sources, by name.
+    pub fn sources(&self) -> impl Iterator<Item = (&str, &SourceSection)> {
+        self.sources
+            .iter()
+            .map(|(name, section)| (name.as_str(), section))
+    }
+
+    /// The sections of dispatchers that name a command or a pool. One whose name is that of a
+    /// compiled-in dispatcher says in which pool this runs, and makes no other; see
+    /// [`pool_of`](Self::pool_of).
+    #[must_use]
+    pub fn configured(&self) -> &BTreeMap<String, Configured> {
+        &self.configured
+    }
+
+    /// The pool that the section of a dispatcher names.
+    #[must_use]
+    pub fn pool_of(&self, name: &str) -> Option<&str> {
+        match &self.configured.get(name)?.work {
+            WorkOf::Pool(pool) => Some(pool),
+            WorkOf::Command(_) => None,
+        }
     }
 
     /// Every label of a queue that somebody has declared: the default one, those of dispatchers,
@@ -292,110 +295,13 @@ impl Config {
 
     /// Applies the overrides of the dispatcher `name` on its declared options.
     pub fn apply(&self, name: &str, job: &mut Options, dispatcher: &mut DispatcherOptions) {
-        if let Some(section) = self.overrides.get(name) {
-            section.overrides.apply(job, dispatcher);
+        match self.configured.get(name).map(|configured| &configured.work) {
+            Some(WorkOf::Pool(_)) => job.isolation = Isolation::Pool,
+            Some(WorkOf::Command(_)) => job.isolation = Isolation::Exec,
+            None => {}
+        }
+        if let Some(overrides) = self.overrides.get(name) {
+            overrides.apply(job, dispatcher);
         }
     }
-
-    /// Adds the configured aliases to a registry, and checks that every section of a dispatcher
-    /// names one, and that labels of the service are labels.
-    ///
-    /// # Errors
-    /// All aliases, sections and labels that do not fit, at once.
-    pub fn resolve(&self, registry: Registry) -> Result<Registry, ConfigError> {
-        let mut problems: Vec<_> = self
-            .overrides
-            .iter()
-            .filter_map(|(name, section)| {
-                match registry.iter().find(|known| known.name == name.as_str()) {
-                    Some(definition) => schedule_problem(definition, section),
-                    None => Some(unknown_section(&registry, name, section)),
-                }
-            })
-            .chain(self.queues.iter().filter_map(|label| odd_label(label)))
-            .collect();
-        let aliases = self
-            .aliases
-            .iter()
-            .map(|(alias, to)| (alias.clone(), to.target.clone()))
-            .collect();
-        let resolved = match registry.with_aliases(aliases) {
-            Ok(registry) => registry,
-            Err(error) => {
-                problems.extend(error.problems().iter().map(|it| self.alias_problem(it)));
-                Registry::default()
-            }
-        };
-        if problems.is_empty() {
-            return Ok(resolved);
-        }
-        problems.sort_by_key(|problem| problem.line);
-        Err(ConfigError::Problems {
-            path: self.file.clone(),
-            problems,
-        })
-    }
-
-    fn alias_problem(&self, problem: &RegistryProblem) -> ConfigProblem {
-        let word = match problem {
-            RegistryProblem::Empty => "",
-            RegistryProblem::Taken { word, .. } => word,
-            RegistryProblem::UnknownTarget { alias, .. } => alias,
-        };
-        ConfigProblem {
-            line: self.aliases.get(word).and_then(|alias| alias.line),
-            what: one_line(&problem.to_string().replace('\n', "; ")),
-            todo: one_line(&problem.advice()),
-        }
-    }
-}
-
-fn unknown_section(registry: &Registry, name: &str, section: &Section) -> ConfigProblem {
-    let meant = suggest(name, registry.iter().map(|known| known.name));
-    ConfigProblem {
-        line: section.line,
-        what: one_line(&format!(
-            "[dispatchers.{name}] names no dispatcher of this program"
-        )),
-        todo: match meant {
-            Some(meant) => format!("did you mean [dispatchers.{meant}]?"),
-            None => "the command `list` shows every dispatcher".to_owned(),
-        },
-    }
-}
-
-/// A label that code gave the service, and that is none.
-fn odd_label(label: &str) -> Option<ConfigProblem> {
-    label_mistake(label).map(|mistake| ConfigProblem {
-        line: None,
-        what: one_line(&format!("the service cannot claim {label:?}: {mistake}")),
-        todo: "correct the labels given to `with_queues`".to_owned(),
-    })
-}
-
-/// What does not fit between the overrides of a schedule and what was declared.
-fn schedule_problem(definition: &Definition, section: &Section) -> Option<ConfigProblem> {
-    let (mut job, mut dispatcher) = ((definition.options)(), (definition.dispatcher_options)());
-    section.overrides.apply(&mut job, &mut dispatcher);
-    let name = definition.name;
-    let line = section.line;
-    let lonely = section.overrides.of_schedule();
-    if dispatcher.schedule.is_none()
-        && !section.overrides.has("schedule")
-        && let [first, ..] = lonely[..]
-    {
-        return Some(ConfigProblem {
-            line,
-            what: format!("[dispatchers.{name}] sets `{first}`, but {name} has no schedule"),
-            todo: "set `schedule` as well".to_owned(),
-        });
-    }
-    if dispatcher.schedule.is_some() && definition.default_payload.is_none() {
-        return Some(ConfigProblem {
-            line,
-            what: format!("[dispatchers.{name}] schedules {name}, which has no default payload"),
-            todo: "derive `Default` for it, so that a tick knows what to run".to_owned(),
-        });
-    }
-    None
 }

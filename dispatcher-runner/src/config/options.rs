@@ -12,12 +12,22 @@ use jiff::tz::TimeZone;
 use super::OptionValue;
 use super::checked::{directory_mistake, is_name, is_variable, label_mistake};
 use super::error::one_line;
+use super::keys::Preset;
+use super::work::WORK;
+
+#[cfg(test)]
+mod tests;
 
 /// One option.
 #[derive(Debug)]
 pub(crate) struct OptionSpec {
     /// As written.
     pub(crate) name: &'static str,
+    /// What may be written, in words.
+    pub(super) takes: &'static str,
+    pub(super) preset: Preset,
+    /// One sentence.
+    pub(super) meaning: &'static str,
     set: fn(&OptionValue, &mut Target<'_>) -> Result<(), String>,
 }
 
@@ -70,7 +80,6 @@ impl Overrides {
     }
 
     /// What is set here, in the order of the table.
-    #[cfg(test)]
     pub(super) fn given(&self) -> impl Iterator<Item = (&'static str, &OptionValue)> {
         let given = self.0.iter();
         given.map(|(index, value)| (OPTIONS[*index].name, value))
@@ -110,7 +119,9 @@ fn unknown_option(name: &str) -> String {
         "unique_key" => "it is given with each job",
         "schema" | "crate" => "it can stand in the source only",
         _ => {
-            let meant = suggest(name, OPTIONS.iter().map(|spec| spec.name));
+            let of_work = WORK.iter().map(|key| key.name);
+            let all = OPTIONS.iter().map(|spec| spec.name).chain(of_work);
+            let meant = suggest(name, all);
             let name = one_line(name);
             return match meant {
                 Some(meant) => format!("unknown option `{name}`; did you mean `{meant}`?"),
@@ -125,9 +136,30 @@ fn unknown_option(name: &str) -> String {
 
 const fn option(
     name: &'static str,
+    takes: &'static str,
+    preset: Preset,
+    meaning: &'static str,
     set: fn(&OptionValue, &mut Target<'_>) -> Result<(), String>,
 ) -> OptionSpec {
-    OptionSpec { name, set }
+    OptionSpec {
+        name,
+        takes,
+        preset,
+        meaning,
+        set,
+    }
+}
+
+const fn is(value: &'static str) -> Preset {
+    Preset::Is(value)
+}
+
+const fn words_for(words: &'static str, example: &'static str) -> Preset {
+    Preset::Words { words, example }
+}
+
+const fn none(example: &'static str) -> Preset {
+    words_for("none", example)
 }
 
 /// Assigns the parsed value to a field.
@@ -154,86 +186,206 @@ macro_rules! assign_schedule {
 }
 
 const COUNT: &str = "a whole number from 0 on";
+const DURATION: &str = "a duration";
+const DURATION_OR_NONE: &str = "a duration; `0` is none";
+const TEXTS: &str = "a text or a list of them";
 const POSITIVE: &str = "a whole number from 1 on";
 
-static OPTIONS: &[OptionSpec] = &[
-    option("timeout", assign!(job.timeout = |it| it.duration_or_none())),
-    option("grace", assign!(job.grace = |it| it.duration())),
+pub(super) static OPTIONS: &[OptionSpec] = &[
+    option(
+        "timeout",
+        DURATION_OR_NONE,
+        is("\"5m\""),
+        "longest run time of one attempt, waiting not included",
+        assign!(job.timeout = |it| it.duration_or_none()),
+    ),
+    option(
+        "grace",
+        DURATION,
+        is("\"10s\""),
+        "time between TERM and KILL",
+        assign!(job.grace = |it| it.duration()),
+    ),
     option(
         "max_queue",
+        COUNT,
+        is("10"),
+        "unfinished jobs, waiting or running; one more is refused; `0` is unbounded",
         assign!(dispatcher.max_queue = |it| it.integer(COUNT)),
     ),
     option(
         "concurrency",
+        COUNT,
+        is("1"),
+        "attempts running at once, over all supervisors; `0` is as many as there are worker slots",
         assign!(dispatcher.concurrency = |it| it.integer(COUNT)),
     ),
-    option("queue", assign!(job.queue = |it| label(it))),
-    option("expires", assign!(job.expires = |it| it.duration_or_none())),
-    option("schedule", set_schedule),
-    option("timezone", assign_schedule!(timezone = |it| zone(it))),
+    option(
+        "queue",
+        "a label",
+        is("\"default\""),
+        "a label by which a supervisor can be told what to serve",
+        assign!(job.queue = |it| label(it)),
+    ),
+    option(
+        "expires",
+        DURATION_OR_NONE,
+        none("\"1d\""),
+        "a job that has waited longer ends as `expired`",
+        assign!(job.expires = |it| it.duration_or_none()),
+    ),
+    option(
+        "schedule",
+        "`hourly`, `daily`, `weekly`, a cron expression of five fields, or false",
+        words_for("as declared", "\"0 3 * * *\""),
+        "when jobs with the default payload are submitted; `false` takes a declared schedule away",
+        set_schedule,
+    ),
+    option(
+        "timezone",
+        "the IANA name of a zone",
+        is("\"UTC\""),
+        "zone of the schedule",
+        assign_schedule!(timezone = |it| zone(it)),
+    ),
     option(
         "missed",
+        "`skip`, `once` or `all`",
+        is("\"once\""),
+        "ticks missed while nobody ran: none of them, one run for all, or each",
         assign_schedule!(missed = |it| it.word(&words(Missed::ALL, |it| it.as_str()))),
     ),
     option(
         "overlap",
+        "`skip` or `queue`",
+        is("\"skip\""),
+        "a tick while the last scheduled run is unfinished",
         assign_schedule!(overlap = |it| it.word(&words(Overlap::ALL, |it| it.as_str()))),
     ),
-    option("jitter", assign_schedule!(jitter = |it| it.duration())),
+    option(
+        "jitter",
+        DURATION,
+        is("0"),
+        "spread of scheduled starts: each waits a time up to this, by chance",
+        assign_schedule!(jitter = |it| it.duration()),
+    ),
     option(
         "on_duplicate",
+        "`parallel`, `serial`, `discard` or `queue_one`",
+        is("\"parallel\""),
+        "an unfinished job has the same payload: accept, hold until it ends, drop, or accept one more",
         assign!(dispatcher.on_duplicate = |it| it.word(&words(OnDuplicate::ALL, |it| it.as_str()))),
     ),
-    option("retries", assign!(job.retries = |it| it.integer(COUNT))),
-    option("backoff", assign!(job.backoff = |it| it.backoff())),
+    option(
+        "retries",
+        COUNT,
+        is("0"),
+        "further attempts after a failure, crash or timeout",
+        assign!(job.retries = |it| it.integer(COUNT)),
+    ),
+    option(
+        "backoff",
+        "`constant(…)`, `linear(…, …)` or `exponential(…, …)`",
+        is("\"exponential(1s, 1h)\""),
+        "waiting time before them, the longest last; with jitter",
+        assign!(job.backoff = |it| it.backoff()),
+    ),
     option(
         "on_lost",
+        "`rerun` or `fail`",
+        is("\"rerun\""),
+        "the supervisor was lost while it ran: again, at most 3 times, or a failure",
         assign!(job.on_lost = |it| it.word(&words(OnLost::ALL, |it| it.as_str()))),
     ),
     option(
         "priority",
+        "a whole number",
+        is("0"),
+        "higher first; in order of submission inside one priority",
         assign!(job.priority = |it| it.integer("a whole number")),
     ),
-    option("delay", assign!(job.delay = |it| it.duration_or_none())),
+    option(
+        "delay",
+        DURATION_OR_NONE,
+        none("\"10s\""),
+        "waiting time before a job may start",
+        assign!(job.delay = |it| it.duration_or_none()),
+    ),
     option(
         "required_packages",
+        TEXTS,
+        none("[\"curl\"]"),
+        "packages of the operating system that must be installed",
         assign!(job.required_packages = |it| names_in(it)),
     ),
     option(
         "required_commands",
+        TEXTS,
+        none("[\"jq\"]"),
+        "programs that must be on `PATH`",
         assign!(job.required_commands = |it| names_in(it)),
     ),
     option(
         "package_includes",
+        TEXTS,
+        none("[\"libm.so.6\"]"),
+        "shared libraries that are loaded before the job begins",
         assign!(job.package_includes = |it| names_in(it)),
     ),
     option(
         "isolation",
+        "`process`, `exec` or `pool`",
+        is("\"process\""),
+        "forked by the keeper, a fresh image of the program, or a worker that is reused",
         assign!(job.isolation = |it| it.word(&words(Isolation::ALL, |it| it.as_str()))),
     ),
     option(
         "memory_limit",
+        "a size",
+        none("\"512MiB\""),
+        "memory of the whole process tree",
         assign!(job.memory_limit = |it| it.bytes().map(Some)),
     ),
     option(
         "cpu_limit",
+        DURATION_OR_NONE,
+        none("\"1m\""),
+        "CPU time of each of its processes",
         assign!(job.cpu_limit = |it| it.duration_or_none()),
     ),
     option(
         "open_files",
+        POSITIVE,
+        none("1024"),
+        "open descriptors of each of its processes",
         assign!(job.open_files = |it| positive(it).map(Some)),
     ),
-    option("nice", assign!(job.nice = |it| niceness(it).map(Some))),
+    option(
+        "nice",
+        "a whole number from -20 to 19",
+        none("10"),
+        "niceness",
+        assign!(job.nice = |it| niceness(it).map(Some)),
+    ),
     option(
         "env",
+        TEXTS,
+        words_for("all", "[\"PATH\", \"LANG\"]"),
+        "variables of the supervisor's start environment that the job sees",
         assign!(job.env = |it| variables(it).map(EnvPolicy::Only)),
     ),
     option(
         "working_directory",
+        "an absolute path",
+        words_for("`/`", "\"/srv/myapp\""),
+        "where the job starts",
         assign!(job.working_directory = |it| directory(it).map(Some)),
     ),
     option(
         "leftovers",
+        "`leave` or `kill`",
+        is("\"leave\""),
+        "processes that a successful job leaves behind: leave and record, or kill",
         assign!(job.leftovers = |it| it.word(&words(Leftovers::ALL, |it| it.as_str()))),
     ),
 ];
@@ -326,110 +478,5 @@ fn variables(value: &OptionValue) -> Result<Vec<String>, String> {
     match names.iter().find(|name| !is_variable(name)) {
         None => Ok(names),
         Some(odd) => Err(format!("takes names of variables, not {odd:?}")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn set(name: &str, value: impl Into<OptionValue>) -> Result<Overrides, String> {
-        let mut overrides = Overrides::default();
-        overrides.set(name, value.into()).map(|()| overrides)
-    }
-
-    fn list(items: &[&str]) -> OptionValue {
-        OptionValue::List(items.iter().map(|item| (*item).to_owned()).collect())
-    }
-
-    #[test]
-    fn the_ends_of_each_option_are_taken() {
-        let whole_century = 36_500 * 86_400;
-        for (name, value) in [
-            ("timeout", OptionValue::from(0)),
-            ("timeout", OptionValue::from(whole_century)),
-            ("timeout", OptionValue::from("36500d")),
-            ("grace", OptionValue::from(0)),
-            ("max_queue", OptionValue::from(0)),
-            ("max_queue", OptionValue::from(i64::from(u32::MAX))),
-            ("concurrency", OptionValue::from(i64::from(u32::MAX))),
-            ("retries", OptionValue::from(i64::from(u32::MAX))),
-            ("priority", OptionValue::from(i64::from(i32::MIN))),
-            ("priority", OptionValue::from(i64::from(i32::MAX))),
-            ("nice", OptionValue::from(-20)),
-            ("nice", OptionValue::from(19)),
-            ("open_files", OptionValue::from(i64::MAX)),
-            ("memory_limit", OptionValue::from(1)),
-            ("memory_limit", OptionValue::from(i64::MAX)),
-            ("cpu_limit", OptionValue::from("1ms")),
-            ("queue", OptionValue::from(7)),
-            ("queue", OptionValue::from("é-1/x")),
-            ("backoff", OptionValue::from("constant(0s)")),
-            ("backoff", OptionValue::from("exponential(36500d, 36500d)")),
-            ("env", list(&[])),
-            ("required_packages", list(&[])),
-            ("working_directory", OptionValue::from("/")),
-        ] {
-            let shown = format!("{name} = {value:?}");
-            if let Err(why) = set(name, value) {
-                panic!("{shown}: {why}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_lies_beyond_is_refused() {
-        for (name, value) in [
-            ("timeout", OptionValue::from(36_500 * 86_400 + 1)),
-            ("timeout", OptionValue::from(i64::MAX)),
-            ("timeout", OptionValue::from("36501d")),
-            ("timeout", OptionValue::from(-1)),
-            ("grace", OptionValue::from("")),
-            ("max_queue", OptionValue::from(i64::from(u32::MAX) + 1)),
-            ("concurrency", OptionValue::from(-1)),
-            ("concurrency", OptionValue::from("2")),
-            ("retries", OptionValue::from(i64::from(u32::MAX) + 1)),
-            ("priority", OptionValue::from(i64::from(i32::MAX) + 1)),
-            ("priority", OptionValue::from(i64::from(i32::MIN) - 1)),
-            ("nice", OptionValue::from(20)),
-            ("nice", OptionValue::from(-21)),
-            ("open_files", OptionValue::from(0)),
-            ("memory_limit", OptionValue::from(0)),
-            ("memory_limit", OptionValue::from("512M")),
-            ("queue", OptionValue::from("")),
-            ("queue", OptionValue::from("a,b")),
-            ("queue", OptionValue::from("a b")),
-            ("backoff", OptionValue::from("linear(2s, 1s)")),
-            ("backoff", OptionValue::from("constant(36501d)")),
-            ("on_duplicate", OptionValue::from("Serial")),
-            ("on_lost", OptionValue::from("")),
-            ("leftovers", OptionValue::from(true)),
-            ("env", list(&["A=1"])),
-            ("env", list(&[""])),
-            ("required_packages", list(&["a", " "])),
-            ("required_commands", OptionValue::from("a\0b")),
-            ("package_includes", list(&["\0"])),
-            ("working_directory", OptionValue::from("srv")),
-            ("working_directory", OptionValue::from("/a\0b")),
-        ] {
-            let shown = format!("{name} = {value:?}");
-            let why = set(name, value).map(drop).expect_err(&shown);
-            assert!(
-                why.starts_with(&format!("`{name}` takes ")),
-                "{shown}: {why}"
-            );
-        }
-    }
-
-    /// Whatever a configuration takes, a job may have: nothing is refused only when it is sent.
-    #[test]
-    fn what_is_taken_can_be_sent() {
-        let zero = OptionValue::from(0);
-        for name in ["timeout", "grace", "expires", "delay", "cpu_limit"] {
-            let overrides = set(name, zero.clone()).unwrap();
-            let mut job = Options::default();
-            overrides.apply(&mut job, &mut DispatcherOptions::default());
-            assert_eq!(super::super::checked(job.clone()), Ok(job), "{name}");
-        }
     }
 }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::location::{self, StoreLocation, StoreOrigin};
+use super::location::{self, StoreLocation};
+use super::origin::Origin;
 use super::{ConfigError, FILE_NAME, Search, WorkingDirectory};
 
 /// Variable that says where the state lies.
@@ -69,16 +70,6 @@ impl Surroundings {
         places.into_iter().find(|place| place.exists())
     }
 
-    /// What `$DISPATCHER_DATABASE_URL` says.
-    pub(super) fn store_from_variable(&self) -> Result<Option<StoreLocation>, ConfigError> {
-        let Some(url) = self.variable(STORE_VARIABLE) else {
-            return Ok(None);
-        };
-        let file = location::parse_url(&url.to_string_lossy(), &self.directory)
-            .map_err(|problem| ConfigError::Url { problem })?;
-        Ok(Some(StoreLocation::new(file, StoreOrigin::Environment)))
-    }
-
     /// The place of an application's state when nobody said otherwise.
     pub(super) fn default_store(&self, app: &str) -> Result<StoreLocation, ConfigError> {
         location::check_app(app)?;
@@ -93,7 +84,7 @@ impl Surroundings {
             return Err(ConfigError::NoHome { app, uid: self.uid });
         };
         let file = base.join(app).join(location::STATE_FILE);
-        Ok(StoreLocation::new(file, StoreOrigin::Default))
+        Ok(StoreLocation::new(file, Origin::Default))
     }
 
     /// The variables that another process of this user needs to come to the same places; not those

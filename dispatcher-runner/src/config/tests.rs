@@ -1,6 +1,11 @@
 //! The configuration: places, precedence, and the words of every kind of error.
 
 mod fuzz;
+mod layers;
+mod pools;
+mod reference;
+mod sources;
+mod work;
 
 use std::ffi::OsString;
 use std::fs;
@@ -63,7 +68,7 @@ fn the_state_lies_where_the_environment_says() {
         around.uid = uid;
         let location = Config::new("app").store_in(&around).unwrap();
         assert_eq!(location.file(), Path::new(expected), "{variables:?}");
-        assert_eq!(location.origin(), &StoreOrigin::Default);
+        assert_eq!(location.origin(), &Origin::Default);
         assert_eq!(location.directory(), Path::new(expected).parent().unwrap());
     }
 }
@@ -118,7 +123,8 @@ fn urls_are_understood_or_refused_with_advice() {
         ("sqlite:b%20c.db", "/srv/here/b c.db"),
     ] {
         let around = surroundings(&[("DISPATCHER_DATABASE_URL", url)]);
-        let location = around.store_from_variable().unwrap().unwrap();
+        let config = Config::load("app", &around, Search::default()).unwrap();
+        let location = config.store_in(&around).unwrap();
         assert_eq!(location.file(), Path::new(expected), "{url}");
     }
     for (url, expected) in [
@@ -138,7 +144,7 @@ fn urls_are_understood_or_refused_with_advice() {
         ("sqlite:/a%zz", "`sqlite:/a%zz` has a bad % escape"),
     ] {
         let around = surroundings(&[("DISPATCHER_DATABASE_URL", url)]);
-        let error = around.store_from_variable().unwrap_err();
+        let error = Config::load("app", &around, Search::default()).unwrap_err();
         assert!(error.to_string().ends_with(&format!("used: {expected}")));
         assert!(!error.advice().is_empty());
         assert!(!format!("{error} {}", error.why()).contains("secret"));
@@ -154,6 +160,7 @@ fn files_are_searched_in_order() {
     around.system_config = root.join("etc");
     let generic = Search {
         explicit: None,
+        env_file: None,
         working_directory: WorkingDirectory::Searched,
     };
     assert_eq!(around.config_file("app", generic), None);
@@ -304,7 +311,7 @@ backoff = \"exponential(1h, 1s)\"
 ";
     let expected = "\
 line 1: `version` is not 1, the only one that this program reads; write `version = 1`, or run a newer program
-line 2: unknown key `top` at the top; known are version, app, store, aliases, service, dispatchers
+line 2: unknown key `top` at the top; known are version, app, store, aliases, service, log, pools, dispatchers, sources
 line 4: unknown key `ulr` in [store]; did you mean `url`?
 line 5: a PostgreSQL store is not in this build; write sqlite:/path/state.db
 line 7: `age` takes whole seconds or a duration such as \"5m\" (w, d, h, m, s, ms), not \"7 weeks\"

@@ -2,6 +2,7 @@
 //!
 //! The spellings are those of `#[dispatcher(...)]`.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ pub enum OptionValue {
     Boolean(bool),
     /// `["curl", "jq"]`.
     List(Vec<String>),
+    /// `{ LANG = "C" }`.
+    Table(BTreeMap<String, String>),
 }
 
 impl From<&str> for OptionValue {
@@ -60,11 +63,18 @@ impl OptionValue {
             Self::Integer(number) => number.to_string(),
             Self::Boolean(value) => value.to_string(),
             Self::List(items) => format!("{items:?}"),
+            // Values of variables may be secrets, and stand in messages that are logged.
+            Self::Table(_) => "a table".to_owned(),
         }
     }
 
     fn refused<T>(&self, takes: &str) -> Result<T, String> {
-        Err(format!("takes {takes}, not {}", self.shown()))
+        Err(self.misfit(takes))
+    }
+
+    /// That it is not what is taken.
+    pub(super) fn misfit(&self, takes: &str) -> String {
+        format!("takes {takes}, not {}", self.shown())
     }
 
     /// A duration; whole seconds or a text with units.
@@ -72,7 +82,7 @@ impl OptionValue {
         let parsed = match self {
             Self::Integer(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
             Self::Text(text) => parse_duration(text).ok(),
-            Self::Boolean(_) | Self::List(_) => None,
+            Self::Boolean(_) | Self::List(_) | Self::Table(_) => None,
         };
         match parsed.filter(|duration| *duration <= DURATION_MAX) {
             Some(duration) => Ok(duration),
@@ -98,7 +108,7 @@ impl OptionValue {
         let parsed = match self {
             Self::Integer(number) => u64::try_from(*number).ok(),
             Self::Text(text) => parse_bytes(text).ok(),
-            Self::Boolean(_) | Self::List(_) => None,
+            Self::Boolean(_) | Self::List(_) | Self::Table(_) => None,
         };
         match parsed.filter(|bytes| *bytes > 0) {
             Some(bytes) => Ok(bytes),
@@ -111,8 +121,24 @@ impl OptionValue {
         match self {
             Self::Text(text) if !text.is_empty() => Ok(text.clone()),
             Self::Integer(number) => Ok(number.to_string()),
-            Self::Text(_) | Self::Boolean(_) | Self::List(_) => self.refused(takes),
+            Self::Text(_) | Self::Boolean(_) | Self::List(_) | Self::Table(_) => {
+                self.refused(takes)
+            }
         }
+    }
+
+    /// A text in quotes that is not empty.
+    pub(super) fn quoted_text(&self) -> Result<String, String> {
+        let kind = match self {
+            Self::Text(text) if text.contains('\0') => "one with a zero byte",
+            Self::Text(text) if !text.is_empty() => return Ok(text.clone()),
+            Self::Text(_) => "an empty text",
+            Self::Integer(_) => "a number",
+            Self::Boolean(_) => "true or false",
+            Self::List(_) => "a list",
+            Self::Table(_) => "a table",
+        };
+        Err(format!("takes a text, not {kind}; put it in quotes"))
     }
 
     /// One text or a list of them.
@@ -120,9 +146,11 @@ impl OptionValue {
         match self {
             Self::Text(text) if !text.is_empty() => Ok(vec![text.clone()]),
             Self::List(items) if items.iter().all(|item| !item.is_empty()) => Ok(items.clone()),
-            Self::Text(_) | Self::Integer(_) | Self::Boolean(_) | Self::List(_) => {
-                self.refused("a text or a list of texts")
-            }
+            Self::Text(_)
+            | Self::Integer(_)
+            | Self::Boolean(_)
+            | Self::List(_)
+            | Self::Table(_) => self.refused("a text or a list of texts"),
         }
     }
 
@@ -133,6 +161,11 @@ impl OptionValue {
         {
             return Ok(value);
         }
+        Err(self.no_word(words))
+    }
+
+    /// That it is none of these words.
+    pub(super) fn no_word(&self, words: &[&str]) -> String {
         let list: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
         let mut message = format!("takes {}, not {}", list.join(", "), self.shown());
         if let Self::Text(text) = self
@@ -140,14 +173,14 @@ impl OptionValue {
         {
             message.push_str(&format!("; did you mean \"{meant}\"?"));
         }
-        Err(message)
+        message
     }
 
     /// A back-off.
     pub(crate) fn backoff(&self) -> Result<Backoff, String> {
         let parsed = match self {
             Self::Text(text) => parse_backoff(text),
-            Self::Integer(_) | Self::Boolean(_) | Self::List(_) => None,
+            Self::Integer(_) | Self::Boolean(_) | Self::List(_) | Self::Table(_) => None,
         };
         parsed.map_or_else(
             || {

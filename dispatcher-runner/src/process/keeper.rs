@@ -51,11 +51,14 @@ impl KeeperSpec {
     pub(crate) fn of_this_program() -> Self {
         Self {
             name: std::env::args_os().next().unwrap_or_default(),
-            environment: std::env::vars_os()
-                .filter(|(name, _)| !OF_A_SERVICE.iter().any(|own| name == own))
-                .collect(),
+            environment: start_environment().collect(),
         }
     }
+}
+
+/// The environment of this process, as jobs and workers may see it.
+pub(crate) fn start_environment() -> impl Iterator<Item = (OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| !OF_A_SERVICE.iter().any(|own| name == own))
 }
 
 impl Keeper {

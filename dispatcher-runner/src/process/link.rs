@@ -8,12 +8,15 @@
 )]
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dispatcher_core::frame::{Decoder, Frame};
-use dispatcher_core::message::{Start, SupervisorMessage, WorkerMessage};
+use dispatcher_core::message::{PoolOrders, Start, SupervisorMessage, WorkerMessage};
 use dispatcher_core::{Link, LinkError};
+
+use super::sys::{self, OnExec};
 
 /// Largest frame accepted from the supervisor: a payload of full size, every byte escaped.
 const START_BYTES_MAX: usize = 2 * dispatcher_core::limits::PAYLOAD_BYTES_MAX + 1024 * 1024;
@@ -39,10 +42,26 @@ pub(super) fn adopt(control: RawFd, lock: RawFd) {
     LOCK.store(lock, Ordering::Relaxed);
 }
 
+/// Has the slot's lock outlive the start of another image, out of its way.
+pub(super) fn keep_lock_over_exec(place: RawFd) -> io::Result<()> {
+    let lock = LOCK.load(Ordering::Relaxed);
+    if lock == NONE {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: the descriptor is this module's own, and stays open.
+    let lock = unsafe { BorrowedFd::borrow_raw(lock) };
+    sys::place(lock, place, OnExec::Keep)
+}
+
 /// Sends one message, waiting for room.
 pub(super) fn send(message: &WorkerMessage) -> io::Result<()> {
+    send_frame(&Frame::control(serde_json::to_vec(message)?))
+}
+
+/// Sends one frame, waiting for room.
+pub(super) fn send_frame(frame: &Frame) -> io::Result<()> {
     let mut bytes = Vec::new();
-    Frame::control(serde_json::to_vec(message)?).encode(&mut bytes);
+    frame.encode(&mut bytes);
     let mut rest = bytes.as_slice();
     while !rest.is_empty() {
         let fd = CONTROL.load(Ordering::Relaxed);
@@ -74,6 +93,19 @@ pub(super) enum NoStart {
     /// Cancelled before it began.
     #[error("the job was cancelled before it began")]
     Cancelled,
+}
+
+/// What a worker is to do.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Run this job.
+    Start(Start),
+    /// Be a worker of a pool.
+    Serve(PoolOrders),
+    /// Answer this direct request.
+    Task(Frame),
+    /// End.
+    End,
 }
 
 /// A job's way to its supervisor.
@@ -109,12 +141,25 @@ impl WorkerLink {
         }
     }
 
-    /// Waits for the job.
-    pub(super) fn start(&mut self) -> Result<Start, NoStart> {
+    /// Accepts frames of up to so many bytes from now on.
+    pub(super) fn widen(&mut self, frame_bytes_max: u64) {
+        let max = usize::try_from(frame_bytes_max).unwrap_or(usize::MAX);
+        self.decoder.accept(max.max(START_BYTES_MAX));
+    }
+
+    /// Waits for what is to be done.
+    pub(super) fn order(&mut self) -> Result<Order, NoStart> {
         loop {
             if let Some(frame) = self.decoder.next()? {
+                if !frame.is_control() {
+                    return Ok(Order::Task(frame));
+                }
+                if frame.is_stop() {
+                    return Ok(Order::End);
+                }
                 match serde_json::from_slice(&frame.payload)? {
-                    SupervisorMessage::Start(start) => return Ok(*start),
+                    SupervisorMessage::Start(start) => return Ok(Order::Start(*start)),
+                    SupervisorMessage::Serve(orders) => return Ok(Order::Serve(orders)),
                     SupervisorMessage::Cancel => return Err(NoStart::Cancelled),
                 }
             }
@@ -130,7 +175,7 @@ impl WorkerLink {
             match self.decoder.next() {
                 Ok(Some(frame)) => match serde_json::from_slice(&frame.payload) {
                     Ok(SupervisorMessage::Cancel) => return true,
-                    Ok(SupervisorMessage::Start(_)) | Err(_) => {}
+                    Ok(SupervisorMessage::Start(_) | SupervisorMessage::Serve(_)) | Err(_) => {}
                 },
                 Ok(None) => match self.read(Wait::No) {
                     Ok(0) => return true,
@@ -188,6 +233,68 @@ impl Link for WorkerLink {
     }
 }
 
+/// The link of a worker that goes on after a job.
+#[derive(Debug, Clone)]
+pub(super) struct SharedLink(Arc<Mutex<WorkerLink>>);
+
+impl SharedLink {
+    pub(super) fn new(link: WorkerLink) -> Self {
+        Self(Arc::new(Mutex::new(link)))
+    }
+
+    pub(super) fn order(&self) -> Result<Order, NoStart> {
+        self.lock().order()
+    }
+
+    /// The next frame that is for whoever serves direct requests, if it has come.
+    pub(super) fn arrived(&self) -> io::Result<Option<Frame>> {
+        let mut link = self.lock();
+        loop {
+            if let Some(frame) = link.decoder.next().map_err(io::Error::other)? {
+                if !frame.is_control() || frame.is_stop() {
+                    return Ok(Some(frame));
+                }
+                continue;
+            }
+            match link.read(Wait::No) {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Forgets what the job asked for. `false` when the worker was told to stop meanwhile.
+    pub(super) fn put_back(&self) -> bool {
+        let state = std::mem::replace(&mut self.lock().state, Listening::NotAsked);
+        if state != Listening::NotAsked {
+            default_term();
+        }
+        let over = matches!(state, Listening::Over { .. });
+        !over && !TERM_SEEN.swap(false, Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, WorkerLink> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Link for SharedLink {
+    fn send(&mut self, message: WorkerMessage) -> Result<(), LinkError> {
+        self.lock().send(message)
+    }
+
+    #[cfg(feature = "tokio")]
+    fn driver(&self) -> dispatcher_core::Driver {
+        super::runtime::drive
+    }
+
+    fn cancelled(&mut self) -> bool {
+        self.lock().cancelled()
+    }
+}
+
 fn interrupted_or(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::Interrupted {
         Ok(())
@@ -203,6 +310,14 @@ fn catch_term() {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler as libc::sighandler_t;
         action.sa_flags = libc::SA_RESTART;
+        libc::sigaction(libc::SIGTERM, &raw const action, std::ptr::null_mut());
+    }
+}
+
+fn default_term() {
+    // SAFETY: all-zero bytes are a valid sigaction, with the default action.
+    unsafe {
+        let action: libc::sigaction = std::mem::zeroed();
         libc::sigaction(libc::SIGTERM, &raw const action, std::ptr::null_mut());
     }
 }

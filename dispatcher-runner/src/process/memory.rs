@@ -4,6 +4,7 @@
 //! too much is looked at more closely before it is believed.
 
 use std::fs;
+use std::time::Duration;
 
 /// Deeper trees than this are cut: a bound for hostile ones.
 const PROCESSES_MAX: usize = 4096;
@@ -14,6 +15,24 @@ pub(crate) fn tree_exceeds(pid: u32, limit: u64) -> bool {
     let resident: u64 = tree.iter().map(|process| process.resident).sum();
     // The kernel's exact share of each is dear, and asked for only where it matters.
     resident > limit && tree.iter().map(share).sum::<u64>() > limit
+}
+
+/// Resident bytes of one process; `None` when it has ended.
+pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    Some(resident_pages(&statm)? * rustix::param::page_size() as u64)
+}
+
+/// CPU time that a process has used, its waited-for children not counted.
+pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name may hold anything, parentheses included (`proc_pid_stat(5)`).
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    let per_second = rustix::param::clock_ticks_per_second();
+    Some(Duration::from_millis((user + system) * 1000 / per_second))
 }
 
 struct Process {

@@ -9,6 +9,7 @@ use std::time::Duration;
 mod build;
 mod capture;
 mod cgroup;
+mod command;
 mod detached;
 mod keeper;
 mod keeper_loop;
@@ -16,7 +17,9 @@ mod libraries;
 mod link;
 mod memory;
 mod panics;
+mod pool_worker;
 mod programs;
+mod relay;
 mod replace;
 mod role;
 #[cfg(feature = "tokio")]
@@ -38,20 +41,23 @@ pub(crate) use build::{build_id, runs};
 pub(crate) use capture::{CaptureBuffer, LIVE_BYTES_MAX, live_path};
 pub(crate) use cgroup::{Group, NoSubtree, Subtree, oom_kills};
 pub(crate) use detached::{detach, start_detached, take_own_name};
-pub(crate) use keeper::{Keeper, KeeperSpec};
-pub(crate) use memory::tree_exceeds;
+pub(crate) use keeper::{Keeper, KeeperSpec, start_environment};
+pub(crate) use memory::{cpu_time, resident_bytes, tree_exceeds};
+pub(crate) use panics::{catch as catch_panic, prepare as note_panics};
+pub(crate) use pool_worker::{PoolChannel, set_pool_main};
 pub(crate) use programs::{
     Conversation, converse, find_program, find_program_on, is_this_image, succeeds,
 };
+pub(crate) use relay::{is_readable, take_standard_streams};
 pub(crate) use replace::replace_with;
 pub(crate) use role::{become_role_if_asked, other_threads};
 #[cfg(feature = "tokio")]
 pub(crate) use runtime::drive;
 pub(crate) use scope::{KillingUnit, killing_unit};
 pub(crate) use signals::StopSignals;
-pub(crate) use slot::{lock_slot, renew_slot, try_take_slot};
-pub(crate) use tag::{NO_ATTEMPT, TAG_VARIABLE, Tag, count_tagged, kill_tagged};
-pub(crate) use title::job_title;
+pub(crate) use slot::{lock_slot, name_pool, renew_slot, slots};
+pub(crate) use tag::{Carriers, NO_ATTEMPT, TAG_VARIABLE, Tag, count_tagged, kill_tagged};
+pub(crate) use title::{job_title, pool_title};
 pub(crate) use wire::{KeeperReport, KeeperRequest};
 
 /// Limits of one worker, set before its code runs. A limit above what the system allows is

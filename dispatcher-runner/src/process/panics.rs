@@ -19,7 +19,7 @@ static LAST: Mutex<Option<Panic>> = Mutex::new(None);
 
 /// Has panics of this thread, and of those forked from it, noted; once, before [`catch`].
 /// `before_abort` is called with the panic where the program is built to abort.
-pub(super) fn prepare(before_abort: fn(Panic)) {
+pub(crate) fn prepare(before_abort: fn(Panic)) {
     let worker = thread::current().id();
     let previous = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
@@ -36,7 +36,7 @@ pub(super) fn prepare(before_abort: fn(Panic)) {
 }
 
 /// Runs the job.
-pub(super) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, Panic> {
+pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, Panic> {
     panic::catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
         let last = LAST.lock().ok().and_then(|mut last| last.take());
         last.unwrap_or_else(|| Panic {

@@ -17,6 +17,8 @@ pub(crate) struct StopSignals {
     drain: Duration,
     /// Signals end this process again.
     over: Arc<AtomicBool>,
+    /// Keeps the pipe of signals that are left alone from ending.
+    _sender: UnixStream,
 }
 
 impl StopSignals {
@@ -38,6 +40,23 @@ impl StopSignals {
             seen: 0,
             drain,
             over,
+            _sender: sender,
+        })
+    }
+
+    /// None ever comes: the signals are the business of the program around.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn left_alone(drain: Duration) -> io::Result<Self> {
+        let (pipe, sender) = UnixStream::pair()?;
+        pipe.set_nonblocking(true)?;
+        Ok(Self {
+            pipe,
+            seen: 0,
+            drain,
+            over: Arc::default(),
+            _sender: sender,
         })
     }
 

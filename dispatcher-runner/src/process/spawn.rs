@@ -153,7 +153,7 @@ impl Spawner {
         let others = program.env.iter().filter(|(name, _)| name != TAG_VARIABLE);
         env.extend(others.map(|(name, value)| format!("{name}={value}")));
         let env = c_strings(env.iter().map(String::as_str))?;
-        let lock_place = COMMAND_LOCK.min(sys::descriptors_max()).max(FIRST_FREE);
+        let lock_place = command_lock_place();
         let limits = self.prepared(limits);
         start(|| {
             self.settle(fds, (lock_place, OnExec::Keep), &limits)?;
@@ -226,6 +226,11 @@ impl Spawner {
             entrance: entrance.and_then(|path| CString::new(path.as_os_str().as_bytes()).ok()),
         }
     }
+}
+
+/// Where a command finds its slot's lock.
+pub(super) fn command_lock_place() -> RawFd {
+    COMMAND_LOCK.min(sys::descriptors_max()).max(FIRST_FREE)
 }
 
 /// How a worker is shown; made before the fork, where it costs a worker no memory of its own.

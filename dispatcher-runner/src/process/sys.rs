@@ -465,6 +465,31 @@ fn empty_set() -> libc::sigset_t {
     }
 }
 
+/// What this process and its ended children have used.
+pub(super) fn own_usage() -> Usage {
+    let of = |who| {
+        let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+        // SAFETY: the pointer is valid; all-zero bytes are a valid rusage.
+        let usage = unsafe {
+            libc::getrusage(who, usage.as_mut_ptr());
+            usage.assume_init()
+        };
+        usage_of(&usage)
+    };
+    let (own, children) = (of(libc::RUSAGE_SELF), of(libc::RUSAGE_CHILDREN));
+    Usage {
+        user_us: own.user_us + children.user_us,
+        system_us: own.system_us + children.system_us,
+        max_rss_kib: own.max_rss_kib.max(children.max_rss_kib),
+        major_faults: own.major_faults + children.major_faults,
+        minor_faults: own.minor_faults + children.minor_faults,
+        context_switches: own.context_switches + children.context_switches,
+        blocks_read: own.blocks_read + children.blocks_read,
+        blocks_written: own.blocks_written + children.blocks_written,
+        tree_peak_kib: None,
+    }
+}
+
 fn usage_of(usage: &libc::rusage) -> Usage {
     let us = |time: libc::timeval| {
         u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000

@@ -46,6 +46,27 @@ impl fmt::Display for Tag {
     }
 }
 
+/// Whom to look for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carriers {
+    /// Processes of one attempt.
+    Of(Tag),
+    /// Workers of one pool, whose tags differ in their number only.
+    OfPool(JobId),
+}
+
+impl Carriers {
+    fn include(self, value: &[u8]) -> bool {
+        match self {
+            Self::Of(tag) => value == tag.to_string().as_bytes(),
+            Self::OfPool(pool) => {
+                let rest = value.strip_prefix(pool.as_str().as_bytes());
+                rest.is_some_and(|rest| rest.starts_with(b"."))
+            }
+        }
+    }
+}
+
 /// What a process shows of a tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Mark {
@@ -60,14 +81,14 @@ pub(super) enum Mark {
 /// Kills everything that carries the tag, and their process groups, until nothing is found and
 /// what was found has ended: its locks are free.
 /// Blocks for up to five seconds if something does not end. Returns how many were found.
-pub(crate) fn kill_tagged(tag: &Tag) -> u32 {
+pub(crate) fn kill_tagged(carriers: Carriers) -> u32 {
     let give_up = Instant::now() + KILL_TIME_MAX;
     let mut killed = BTreeSet::new();
     loop {
-        let found = look_for(tag);
+        let found = look_for(carriers);
         for pid in &found {
             killed.insert(*pid);
-            kill_marked(*pid, tag);
+            kill_marked(*pid, carriers);
         }
         let over = |pid: &i32| Stat::of(*pid).is_none_or(|stat| stat.is_over());
         let done = found.is_empty() && killed.iter().all(over);
@@ -80,7 +101,7 @@ pub(crate) fn kill_tagged(tag: &Tag) -> u32 {
 
 /// Kills a process and its group, if it is still the one that carries the tag: its id may have
 /// passed to somebody else since it was looked at.
-fn kill_marked(pid: i32, tag: &Tag) {
+fn kill_marked(pid: i32, carriers: Carriers) {
     let Some(id) = Pid::from_raw(pid) else { return };
     let handle = match pidfd_open(id, PidfdFlags::empty()) {
         Ok(handle) => handle,
@@ -88,7 +109,7 @@ fn kill_marked(pid: i32, tag: &Tag) {
         // It is gone.
         Err(_) => return,
     };
-    if mark(pid) != Mark::Value(tag.to_string().into_bytes()) {
+    if !matches!(mark(pid), Mark::Value(value) if carriers.include(&value)) {
         return;
     }
     let group = sys::group_of(pid);
@@ -119,8 +140,8 @@ fn has_ended(handle: &OwnedFd) -> bool {
 }
 
 /// How many living processes carry the tag.
-pub(crate) fn count_tagged(tag: &Tag) -> u32 {
-    u32::try_from(look_for(tag).len()).unwrap_or(u32::MAX)
+pub(crate) fn count_tagged(carriers: Carriers) -> u32 {
+    u32::try_from(look_for(carriers).len()).unwrap_or(u32::MAX)
 }
 
 /// When to stop waiting for what [`mark_of`] looks at.
@@ -193,14 +214,13 @@ fn value_in(environ: &[u8]) -> Option<&[u8]> {
     })
 }
 
-/// The living processes that carry the tag. Those that could not be told at first are looked at
+/// The living processes that carry such a tag. Those that could not be told at first are looked at
 /// again, and only those, so that a machine that starts many programs holds nobody up.
-fn look_for(tag: &Tag) -> Vec<i32> {
-    let wanted = tag.to_string();
+fn look_for(carriers: Carriers) -> Vec<i32> {
     let own = sys::own_pid();
     let (mut marked, mut unsure) = (Vec::new(), Vec::new());
     let mut note = |pid, mark: Mark| match mark {
-        Mark::Value(value) if value == wanted.as_bytes() => marked.push(pid),
+        Mark::Value(value) if carriers.include(&value) => marked.push(pid),
         Mark::Value(_) | Mark::Nothing => {}
         Mark::Unsure => unsure.push(pid),
     };
@@ -213,7 +233,7 @@ fn look_for(tag: &Tag) -> Vec<i32> {
     }
     let until = look_until();
     for pid in std::mem::take(&mut unsure) {
-        if mark_of(pid, until) == Mark::Value(wanted.clone().into_bytes()) {
+        if matches!(mark_of(pid, until), Mark::Value(value) if carriers.include(&value)) {
             marked.push(pid);
         }
     }
@@ -295,14 +315,31 @@ mod tests {
                 thread::yield_now();
             }
         }
-        kill_marked(id(&other), &tag);
-        kill_marked(id(&own), &tag);
+        kill_marked(id(&other), Carriers::Of(tag));
+        kill_marked(id(&own), Carriers::Of(tag));
         assert!(!own.wait().unwrap().success());
         assert!(other.try_wait().unwrap().is_none());
         // An id that nobody has.
-        kill_marked(id(&own), &tag);
+        kill_marked(id(&own), Carriers::Of(tag));
         other.kill().unwrap();
         other.wait().unwrap();
+    }
+
+    #[test]
+    fn a_pool_is_found_whatever_the_number_of_its_worker() {
+        let pool = JobId::from_bytes([7; 10]);
+        let carriers = Carriers::OfPool(pool);
+        assert!(carriers.include(format!("{pool}.0").as_bytes()));
+        assert!(carriers.include(format!("{pool}.4294967295").as_bytes()));
+        assert!(!carriers.include(pool.as_str().as_bytes()));
+        assert!(!carriers.include(format!("x{pool}.1").as_bytes()));
+        assert!(
+            !Carriers::Of(Tag {
+                job: pool,
+                attempt: 1
+            })
+            .include(format!("{pool}.10").as_bytes())
+        );
     }
 
     #[test]

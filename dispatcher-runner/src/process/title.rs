@@ -33,6 +33,11 @@ pub(super) fn placeholder() -> String {
     "-".repeat(TAG_BYTES)
 }
 
+/// The command line of a worker of a pool.
+pub(crate) fn pool_title(app: &str, pool: &str) -> String {
+    format!("{app} pool {pool}")
+}
+
 impl Title {
     /// Finds the strings. Where the kernel does not tell, titles are not shown and the tag is
     /// set in the ordinary way only.

@@ -1,4 +1,4 @@
-//! The main of a worker that serves one job: hello, start, run, result, exit.
+//! The main of a worker: hello, then its one job, or the tasks of a pool.
 //!
 //! It is alone in its process, so it changes environment, directory and signals as it likes.
 //! Whatever goes wrong before the job runs is an answer too, or exit code 70.
@@ -12,12 +12,13 @@ use std::os::fd::{IntoRawFd as _, RawFd};
 
 use dispatcher_core::message::{PROTOCOL_VERSION, Start, WorkResult, WorkerMessage};
 use dispatcher_core::{
-    Context, Definition, EnvPolicy, Failure, FailureKind, JobId, Library, Options,
+    Context, Definition, EnvPolicy, Failure, FailureKind, JobId, Library, Link, Options,
 };
 
-use super::link::{self, WorkerLink};
+use super::command::become_command;
+use super::link::{self, Order, WorkerLink};
 use super::tag::TAG_VARIABLE;
-use super::{libraries, panics, spawn, sys, title};
+use super::{libraries, panics, pool_worker, spawn, sys, title};
 
 /// Exit code of a worker that has no job, or cannot tell its result.
 const PROTOCOL_EXIT: i32 = 70;
@@ -65,17 +66,18 @@ fn serve(expected: Option<JobId>) -> i32 {
         pid: std::process::id(),
     };
     let mut link = WorkerLink::new();
-    let start = match link::send(&hello)
-        .map_err(Into::into)
-        .and_then(|()| link.start())
-    {
-        Ok(start) => start,
+    let order = link::send(&hello).map_err(Into::into);
+    let start = match order.and_then(|()| link.order()) {
+        Ok(Order::Start(start)) => start,
+        Ok(Order::Serve(orders)) => return pool_worker::serve(orders, link),
+        Ok(Order::End) => return 0,
+        Ok(Order::Task(_)) => return say(&"a task, and no word about a pool"),
         Err(error) => return say(&error),
     };
     if expected.is_some_and(|job| job != start.job) {
         return say(&"the supervisor named another job than the arguments");
     }
-    let result = run(start, link);
+    let result = run(start, Box::new(link));
     flush();
     match link::send(&WorkerMessage::Result(result)) {
         Ok(()) => 0,
@@ -83,22 +85,20 @@ fn serve(expected: Option<JobId>) -> i32 {
     }
 }
 
-fn run(start: Start, link: WorkerLink) -> WorkResult {
+/// Runs one job, in the surroundings that it asks for.
+pub(super) fn run(start: Start, link: Box<dyn Link>) -> WorkResult {
     let libraries = match surround(&start.options) {
         Ok(libraries) => libraries,
         Err(result) => return result,
     };
+    if let Some(command) = &start.command {
+        return become_command(command, &start);
+    }
     let definition = match find(&start.dispatcher) {
         Ok(definition) => definition,
         Err(why) => return WorkResult::MissingRequirement { names: vec![why] },
     };
-    let mut cx = Context::new(
-        start.job,
-        start.attempt,
-        start.deadline,
-        libraries,
-        Box::new(link),
-    );
+    let mut cx = Context::new(start.job, start.attempt, start.deadline, libraries, link);
     match panics::catch(|| (definition.run)(&start.payload, &mut cx)) {
         Ok(Ok(Ok(()))) => WorkResult::Succeeded,
         Ok(Ok(Err(failure))) => result_of(&failure),
@@ -165,13 +165,13 @@ fn result_of(failure: &Failure) -> WorkResult {
 }
 
 /// Nobody reads these streams any more if this fails, and the result matters more.
-fn flush() {
+pub(super) fn flush() {
     let _ = io::stdout().flush();
     let _ = io::stderr().flush();
     sys::flush_c_streams();
 }
 
-fn say(error: &dyn std::fmt::Display) -> i32 {
+pub(super) fn say(error: &dyn std::fmt::Display) -> i32 {
     // Nobody may be left to read it.
     let _ = writeln!(io::stderr(), "dispatcher: {error}");
     PROTOCOL_EXIT

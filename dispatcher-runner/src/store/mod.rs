@@ -301,6 +301,8 @@ pub(crate) struct Claimed {
     /// After the claim: `attempt` is this attempt's number, `token` its fence.
     pub(crate) counters: Counters,
     pub(crate) snoozes: u32,
+    /// Since it was due.
+    pub(crate) waited: Duration,
 }
 
 /// How an attempt ended, and what its job does next.

@@ -8,10 +8,11 @@ use std::io;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::sync::mpsc::Sender;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::Stay;
+use super::ties::Standing;
+use super::{Stay, Ties};
 
 /// A manager that wants to hear more often hears as often as this.
 const WATCHDOG_MIN: Duration = Duration::from_millis(1);
@@ -22,29 +23,33 @@ pub(super) struct Announcer {
     /// How often it wants to hear that the service is alive, and when next.
     watchdog: Option<(Duration, Instant)>,
     /// The rest of the service.
-    service: Option<Sender<Turn>>,
+    tell: Option<Box<dyn Fn(Turn) + Send>>,
 }
 
 /// What the rest of a service must know of its supervisor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// Its row is open.
-    Ready,
+    /// Its row is open, and this is its own directory.
+    Ready(PathBuf),
     /// Nothing new is to be started.
     Stopping,
 }
 
 impl Announcer {
     /// A service's manager, as the environment names it; a detached supervisor has none.
-    pub(super) fn of(stay: Stay, service: Option<Sender<Turn>>) -> Self {
-        let nobody = Self {
+    pub(super) fn of(stay: Stay, ties: Option<&mut Ties>) -> Self {
+        let mut nobody = Self {
             manager: None,
             watchdog: None,
-            service,
+            tell: None,
         };
-        let Stay::UntilTold { .. } = stay else {
+        let (Stay::UntilTold { .. }, Some(ties)) = (stay, ties) else {
             return nobody;
         };
+        nobody.tell = Some(std::mem::replace(&mut ties.tell, Box::new(drop)));
+        if ties.standing == Standing::Guest {
+            return nobody;
+        }
         let Some(socket) = std::env::var_os("NOTIFY_SOCKET").filter(|it| !it.is_empty()) else {
             return nobody;
         };
@@ -61,8 +66,8 @@ impl Announcer {
         }
     }
 
-    pub(super) fn ready(&self) {
-        self.turn(Turn::Ready);
+    pub(super) fn ready(&self, directory: &Path) {
+        self.turn(Turn::Ready(directory.to_owned()));
         self.say(&format!("READY=1\nMAINPID={}\n", std::process::id()));
     }
 
@@ -87,10 +92,9 @@ impl Announcer {
         self.watchdog.map(|(_, next)| next)
     }
 
-    /// Who has ended already needs no word.
     fn turn(&self, turn: Turn) {
-        if let Some(service) = &self.service {
-            let _ = service.send(turn);
+        if let Some(tell) = &self.tell {
+            tell(turn);
         }
     }
 

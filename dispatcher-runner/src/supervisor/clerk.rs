@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dispatcher_core::engine::{Assignment, Event, Next, Verdict, WorkerId};
+use dispatcher_core::engine::{Assignment, AttemptId, Event, Lane, LinkKind, Next, Verdict};
 use dispatcher_core::{Cause, JobId, Outcome, Usage};
 
 use crate::store::{
@@ -21,11 +21,21 @@ const HELD_PER_SLOT_MAX: usize = 8;
 /// What a clerk is told at its start.
 pub(crate) struct Post {
     pub(crate) supervisor: SupervisorId,
+    pub(crate) lanes: BTreeMap<Lane, LanePost>,
+    /// Dispatchers whose jobs are plain commands.
+    pub(crate) commands: BTreeSet<String>,
+    /// Build id that stands on every record.
+    pub(crate) build: String,
+}
+
+/// What is claimed for one lane.
+#[derive(Debug, Clone)]
+pub(crate) struct LanePost {
     pub(crate) serves: Serves,
     /// What `concurrency = 0` means here.
     pub(crate) worker_slots: u32,
-    /// Build id that stands on every record.
-    pub(crate) build: String,
+    /// The one slot of a pool.
+    pub(crate) pool_slot: Option<u32>,
 }
 
 pub(crate) struct Clerk {
@@ -35,24 +45,32 @@ pub(crate) struct Clerk {
     /// Claims whose end is not on record: job and token.
     held: Arc<BTreeSet<(JobId, u64)>>,
     /// Whose end is being recorded.
-    recording: BTreeMap<WorkerId, (JobId, u64)>,
-    /// A claim may have been granted without an answer.
-    doubts: bool,
+    recording: BTreeMap<AttemptId, (JobId, u64)>,
+    /// Lanes for which a claim may have been granted without an answer.
+    doubts: BTreeSet<Lane>,
     next: Batch,
 }
 
 /// What the next transaction will ask.
 #[derive(Default)]
 pub(crate) struct Batch {
-    records: Vec<(WorkerId, Record)>,
+    records: Vec<(AttemptId, Record)>,
     notes: Vec<ProgressNote>,
-    claim: Option<ClaimRequest>,
+    claims: BTreeMap<Lane, LaneClaim>,
     /// What the supervisor knows that it holds.
     known: Arc<BTreeSet<(JobId, u64)>>,
-    /// It may hold more.
-    doubts: bool,
+    /// Lanes for which it may hold more.
+    doubts: BTreeSet<Lane>,
     cancellations: Option<SupervisorId>,
     close: Option<Closing>,
+}
+
+/// What one lane asks for.
+struct LaneClaim {
+    request: ClaimRequest,
+    pool_slot: Option<u32>,
+    /// Slots of all pools: a job in another one is of the lane without pool.
+    pool_slots: Vec<u32>,
 }
 
 /// Whose row is to be closed, and how.
@@ -83,19 +101,19 @@ enum Closed {
 
 /// Ends that the store could not take; they are told again.
 struct Unrecorded {
-    workers: Vec<WorkerId>,
+    attempts: Vec<AttemptId>,
     error: StoreError,
 }
 
 /// Whose ends are on record.
-type Recorded = Result<Vec<WorkerId>, Unrecorded>;
-/// Work, if it was asked for.
-type Claimed = Option<Result<Claim, StoreError>>;
+type Recorded = Result<Vec<AttemptId>, Unrecorded>;
+/// Work, for each lane that asked.
+type Claimed = Vec<(Lane, Result<Claim, StoreError>)>;
 
 /// What the store said.
 pub(crate) struct Answer {
     records: Recorded,
-    claim: Claimed,
+    claims: Claimed,
     cancellations: Vec<Cancellation>,
     closed: Option<Result<Closed, StoreError>>,
 }
@@ -108,6 +126,18 @@ pub(crate) struct Told {
     pub(crate) lets_go: bool,
 }
 
+impl Answer {
+    /// Dispatchers of the claimed jobs, and how long each was due before.
+    pub(crate) fn waits(&self) -> impl Iterator<Item = (&str, Duration)> {
+        let claims = self
+            .claims
+            .iter()
+            .filter_map(|(_, claim)| claim.as_ref().ok());
+        let jobs = claims.flat_map(|claim| &claim.jobs);
+        jobs.map(|job| (job.dispatcher.as_str(), job.waited))
+    }
+}
+
 impl Clerk {
     pub(crate) fn new(post: Post) -> Self {
         Self {
@@ -115,28 +145,37 @@ impl Clerk {
             heir: None,
             held: Arc::default(),
             recording: BTreeMap::new(),
-            doubts: false,
+            doubts: BTreeSet::new(),
             next: Batch::default(),
         }
     }
 
-    pub(crate) fn claim(&mut self, slots: Vec<u32>) {
-        self.next.claim = Some(ClaimRequest {
-            supervisor: self.post.supervisor,
-            serves: self.post.serves.clone(),
-            slots,
-            worker_slots: self.post.worker_slots,
-        });
+    pub(crate) fn claim(&mut self, lane: Lane, slots: Vec<u32>) {
+        let lanes = self.post.lanes.values();
+        let pool_slots = lanes.filter_map(|lane| lane.pool_slot).collect();
+        let post = self.post.lanes.get(&lane);
+        let post = post.expect("invariant: the engine claims for lanes that it was told of");
+        let claim = LaneClaim {
+            request: ClaimRequest {
+                supervisor: self.post.supervisor,
+                serves: post.serves.clone(),
+                slots,
+                worker_slots: post.worker_slots,
+            },
+            pool_slot: post.pool_slot,
+            pool_slots,
+        };
+        self.next.claims.insert(lane, claim);
     }
 
     pub(crate) fn record(
         &mut self,
-        worker: WorkerId,
+        attempt: AttemptId,
         verdict: Verdict,
         pid: Option<u32>,
         capture: Capture,
     ) {
-        self.recording.insert(worker, (verdict.job, verdict.token));
+        self.recording.insert(attempt, (verdict.job, verdict.token));
         let record = Record {
             job: verdict.job,
             token: verdict.token,
@@ -151,7 +190,7 @@ impl Clerk {
             capture,
             next: next(verdict.next),
         };
-        self.next.records.push((worker, record));
+        self.next.records.push((attempt, record));
     }
 
     pub(crate) fn note(&mut self, note: ProgressNote) {
@@ -187,7 +226,7 @@ impl Clerk {
         }
         let mut batch = std::mem::take(&mut self.next);
         batch.known = Arc::clone(&self.held);
-        batch.doubts = self.doubts;
+        batch.doubts = self.doubts.clone();
         Some(batch)
     }
 
@@ -196,36 +235,37 @@ impl Clerk {
         let mut events = Vec::new();
         match answer.records {
             Ok(recorded) => {
-                for worker in recorded {
-                    if let Some(claim) = self.recording.remove(&worker) {
+                for attempt in recorded {
+                    if let Some(claim) = self.recording.remove(&attempt) {
                         Arc::make_mut(&mut self.held).remove(&claim);
                     }
-                    events.push(Event::Recorded { worker });
+                    events.push(Event::Recorded { attempt });
                 }
             }
-            Err(Unrecorded { workers, error }) => {
+            Err(Unrecorded { attempts, error }) => {
                 tracing::error!(error = %error, advice = error.advice(), "ends were not recorded; tried again");
                 events.extend(
-                    workers
+                    attempts
                         .into_iter()
-                        .map(|worker| Event::RecordFailed { worker }),
+                        .map(|attempt| Event::RecordFailed { attempt }),
                 );
             }
         }
         for Cancellation { job, token, by } in answer.cancellations {
             events.push(Event::CancelRequested { job, token, by });
         }
-        match answer.claim {
-            None => {}
-            Some(Ok(claim)) => {
-                self.doubts = false;
-                self.hold(&claim);
-                events.push(claimed(claim));
-            }
-            Some(Err(error)) => {
-                self.doubts = true;
-                tracing::error!(error = %error, advice = error.advice(), "no work could be claimed");
-                events.push(Event::ClaimFailed);
+        for (lane, claim) in answer.claims {
+            match claim {
+                Ok(claim) => {
+                    self.doubts.remove(&lane);
+                    self.hold(&claim);
+                    events.push(self.claimed(lane, claim));
+                }
+                Err(error) => {
+                    self.doubts.insert(lane);
+                    tracing::error!(error = %error, advice = error.advice(), "no work could be claimed");
+                    events.push(Event::ClaimFailed { lane });
+                }
             }
         }
         let mut lets_go = false;
@@ -247,7 +287,8 @@ impl Clerk {
         let jobs = claim.jobs.iter();
         let held = Arc::make_mut(&mut self.held);
         held.extend(jobs.map(|job| (job.job, job.counters.token)));
-        let most = HELD_PER_SLOT_MAX * self.post.worker_slots as usize;
+        let slots = self.post.lanes.values().map(|lane| lane.worker_slots);
+        let most = HELD_PER_SLOT_MAX * slots.sum::<u32>() as usize;
         assert!(
             held.len() <= most,
             "invariant: the engine bounds what is claimed and not recorded: {} of {most}",
@@ -258,11 +299,46 @@ impl Clerk {
     fn ask_to_close(&mut self, how: Close, now_ms: i64) {
         self.next.close = Some(Closing {
             supervisor: self.post.supervisor,
-            serves: self.post.serves.clone(),
+            serves: self.serves(),
             build: self.post.build.clone(),
             now_ms,
             how,
         });
+    }
+
+    /// Everything that it serves, in whichever lane.
+    fn serves(&self) -> Serves {
+        let lanes = self.post.lanes.values();
+        let names = lanes.clone().flat_map(|lane| &lane.serves.dispatchers);
+        let mut dispatchers: Vec<String> = names.cloned().collect();
+        dispatchers.sort_unstable();
+        let mut queues = lanes.map(|lane| lane.serves.queues.clone());
+        Serves {
+            dispatchers,
+            queues: queues.next().unwrap_or_default(),
+        }
+    }
+
+    fn claimed(&self, lane: Lane, claim: Claim) -> Event {
+        let assigned = |job: store::Claimed| Assignment {
+            link: if self.post.commands.contains(&job.dispatcher) {
+                LinkKind::ExitStatus
+            } else {
+                LinkKind::Framed
+            },
+            job: job.job,
+            slot: job.slot,
+            dispatcher: job.dispatcher,
+            payload: Arc::from(job.payload),
+            options: Arc::new(job.options),
+            counters: job.counters,
+            snoozes: job.snoozes,
+        };
+        Event::Claimed {
+            lane,
+            jobs: claim.jobs.into_iter().map(assigned).collect(),
+            next_due: claim.next_due,
+        }
     }
 
     /// Whether the row is closed.
@@ -278,10 +354,12 @@ impl Clerk {
                 true
             }
             Closed::Narrowed(names) => {
-                if names.len() < self.post.serves.dispatchers.len() {
+                if names.len() < self.serves().dispatchers.len() {
                     tracing::info!(?names, "a newer build serves the other dispatchers");
                 }
-                self.post.serves.dispatchers = names;
+                for lane in self.post.lanes.values_mut() {
+                    lane.serves.dispatchers.retain(|name| names.contains(name));
+                }
                 false
             }
         }
@@ -292,7 +370,7 @@ impl Batch {
     fn is_empty(&self) -> bool {
         self.records.is_empty()
             && self.notes.is_empty()
-            && self.claim.is_none()
+            && self.claims.is_empty()
             && self.cancellations.is_none()
             && self.close.is_none()
     }
@@ -300,15 +378,20 @@ impl Batch {
     /// Asks the store.
     pub(crate) fn perform(self, store: &mut dyn Store) -> Answer {
         let mut claims = Claims {
-            request: self.claim,
+            lanes: self.claims,
             known: &self.known,
             doubts: self.doubts,
         };
-        let (records, claim) = claims.after(self.records, store);
-        let doubts = match &claim {
-            Some(claim) => claim.is_err(),
-            None => claims.doubts,
-        };
+        let (records, claimed) = claims.after(self.records, store);
+        let mut doubts = claims.doubts;
+        for (lane, claim) in &claimed {
+            if claim.is_err() {
+                doubts.insert(*lane);
+            } else {
+                doubts.remove(lane);
+            }
+        }
+        let doubts = !doubts.is_empty();
         if !self.notes.is_empty()
             && let Err(error) = store.note_progress(&self.notes)
         {
@@ -322,7 +405,7 @@ impl Batch {
         });
         Answer {
             records,
-            claim,
+            claims: claimed,
             cancellations: cancellations.unwrap_or_default(),
             closed: self
                 .close
@@ -402,11 +485,11 @@ impl Closing {
     }
 }
 
-/// A request for work of a supervisor that may hold more than it knows.
+/// Requests for work of a supervisor that may hold more than it knows.
 struct Claims<'a> {
-    request: Option<ClaimRequest>,
+    lanes: BTreeMap<Lane, LaneClaim>,
     known: &'a BTreeSet<(JobId, u64)>,
-    doubts: bool,
+    doubts: BTreeSet<Lane>,
 }
 
 impl Claims<'_> {
@@ -414,46 +497,69 @@ impl Claims<'_> {
     /// the other's reason.
     fn after(
         &mut self,
-        records: Vec<(WorkerId, Record)>,
+        records: Vec<(AttemptId, Record)>,
         store: &mut dyn Store,
     ) -> (Recorded, Claimed) {
-        let (workers, records): (Vec<WorkerId>, Vec<Record>) = records.into_iter().unzip();
+        let (attempts, records): (Vec<AttemptId>, Vec<Record>) = records.into_iter().unzip();
         if records.is_empty() {
-            return (Ok(workers), self.claim(store));
+            return (Ok(attempts), self.claims(None, store));
         }
-        if let Some(request) = self.request.as_ref().filter(|_| !self.doubts) {
-            match store.record_and_claim(&records, request) {
-                Ok((_, claim)) => return (Ok(workers), Some(Ok(claim))),
-                Err(_) => self.doubts = true,
+        let mut lanes = self.lanes.iter();
+        if let Some((&lane, claim)) = lanes.find(|(lane, _)| !self.doubts.contains(lane)) {
+            match store.record_and_claim(&records, &claim.request) {
+                Ok((_, claim)) => {
+                    let mut claims = self.claims(Some(lane), store);
+                    claims.push((lane, Ok(claim)));
+                    return (Ok(attempts), claims);
+                }
+                Err(_) => drop(self.doubts.insert(lane)),
             }
         }
         let recorded = match store.record(&records) {
             // A stale token changes nothing, and somebody else answers for the job then.
-            Ok(_) => Ok(workers),
-            Err(error) => Err(Unrecorded { workers, error }),
+            Ok(_) => Ok(attempts),
+            Err(error) => Err(Unrecorded { attempts, error }),
         };
-        (recorded, self.claim(store))
+        (recorded, self.claims(None, store))
+    }
+
+    fn claims(&self, but: Option<Lane>, store: &mut dyn Store) -> Claimed {
+        let lanes = self.lanes.iter().filter(|(lane, _)| Some(**lane) != but);
+        let claims = lanes.map(|(lane, claim)| (*lane, self.claim(*lane, claim, store)));
+        claims.collect()
     }
 
     /// A claim that failed may have been granted: whatever it gave is taken up first, because its
     /// slots are offered again.
-    fn claim(&self, store: &mut dyn Store) -> Claimed {
-        let request = self.request.as_ref()?;
-        if !self.doubts {
-            return Some(store.claim(request));
+    fn claim(
+        &self,
+        lane: Lane,
+        claim: &LaneClaim,
+        store: &mut dyn Store,
+    ) -> Result<Claim, StoreError> {
+        let request = &claim.request;
+        if !self.doubts.contains(&lane) {
+            return store.claim(request);
         }
-        let jobs = match unknown(self.known, request.supervisor, store) {
-            Ok(jobs) => jobs,
-            Err(error) => return Some(Err(error)),
-        };
+        let mut jobs = unknown(self.known, request.supervisor, store)?;
+        jobs.retain(|job| claim.is_of_lane(job.slot));
         if jobs.is_empty() {
-            return Some(store.claim(request));
+            return store.claim(request);
         }
         tracing::warn!(jobs = jobs.len(), "claims without an answer are taken up");
-        Some(Ok(Claim {
+        Ok(Claim {
             jobs,
             next_due: Some(Duration::ZERO),
-        }))
+        })
+    }
+}
+
+impl LaneClaim {
+    fn is_of_lane(&self, slot: u32) -> bool {
+        match self.pool_slot {
+            Some(pool) => pool == slot,
+            None => !self.pool_slots.contains(&slot),
+        }
     }
 }
 
@@ -466,26 +572,6 @@ fn unknown(
     let held = store.claims_of(supervisor)?.into_iter();
     let unknown = held.filter(|job| !known.contains(&(job.job, job.counters.token)));
     Ok(unknown.collect())
-}
-
-fn claimed(claim: Claim) -> Event {
-    let jobs = claim
-        .jobs
-        .into_iter()
-        .map(|job| Assignment {
-            job: job.job,
-            slot: job.slot,
-            dispatcher: job.dispatcher,
-            payload: Arc::from(job.payload),
-            options: Arc::new(job.options),
-            counters: job.counters,
-            snoozes: job.snoozes,
-        })
-        .collect();
-    Event::Claimed {
-        jobs,
-        next_due: claim.next_due,
-    }
 }
 
 fn next(next: Next) -> store::Next {

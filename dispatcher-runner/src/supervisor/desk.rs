@@ -11,8 +11,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use dispatcher_core::JobId;
-use dispatcher_core::engine::Shutdown;
 use rustix::event::{EventfdFlags, eventfd};
+
+pub(crate) use dispatcher_core::engine::Shutdown;
 
 use crate::pool::{ExecError, Part, PoolRequest};
 
@@ -75,7 +76,7 @@ pub(crate) struct WorkerLook {
 }
 
 /// Where requests are handed in; every copy leads to the same supervisor.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Desk {
     asks: Sender<Ask>,
     bell: Arc<OwnedFd>,

@@ -1,22 +1,28 @@
 //! One thread that turns what happens into events and effects into deeds.
 
+mod ask;
 mod hear;
+mod look;
 mod memory;
+mod pools;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::engine::{
-    Assignment, Effect, Engine, EngineConfig, Event, Now, Strays, Verdict, WorkerId,
+    Assignment, AttemptId, Effect, Engine, EngineConfig, Event, Lane, LinkKind, Next, Now, Strays,
+    Verdict, WorkerId,
 };
-use dispatcher_core::message::{Start, SupervisorMessage};
-use dispatcher_core::{Isolation, Options};
+use dispatcher_core::message::{CommandLine, PayloadWay, Start, SupervisorMessage};
+use dispatcher_core::{Isolation, OnLost, Options};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::metrics::{End, JobFate, Metrics};
 use crate::pinned::Pinned;
 use crate::process::{self, Group, Keeper, KeeperRequest, Limits, Tag};
 use crate::store::{self, Serves, StoreClient, SupervisorId};
@@ -24,12 +30,16 @@ use crate::store::{self, Serves, StoreClient, SupervisorId};
 use memory::OomWatch;
 
 use super::announce::Announcer;
-use super::clerk::{Clerk, Post};
-use super::link::{Link, READ_BYTES};
+use super::clerk::{Clerk, LanePost, Post};
+use super::desk::Inbox;
+use super::hearing::Hearing;
+use super::link::{Doing, Link, READ_BYTES, Temporary};
 use super::open::Home;
+use super::ties::{Standing, Ties};
 use super::upkeep::Newer;
 use super::work::Work;
-use super::{Orders, Stay, SupervisorError};
+use super::{Argument, CommandOrder, Orders, Stay, SupervisorError};
+use pools::Pools;
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
@@ -55,6 +65,7 @@ pub(super) struct Setup<'a> {
     pub(super) elected: &'a mut Option<File>,
     pub(super) newer: Newer,
     pub(super) announcer: Announcer,
+    pub(super) ties: Option<Ties>,
 }
 
 pub(super) struct Driver<'a> {
@@ -73,17 +84,32 @@ pub(super) struct Driver<'a> {
     oom: OomWatch,
     clerk: Clerk,
     work: Work,
-    worker_slots: u32,
     links: BTreeMap<WorkerId, Link>,
+    /// Attempts whose end is being stored.
+    ended: BTreeMap<AttemptId, Ended>,
+    pools: Pools,
+    commands: BTreeMap<String, CommandOrder>,
+    slots_of_processes: u32,
     elected: &'a mut Option<File>,
     newer: Newer,
     signals: process::StopSignals,
     announcer: Announcer,
+    /// What the rest of the service asks.
+    inbox: Option<Inbox>,
+    metrics: Option<Arc<Metrics>>,
     tells_jobs: bool,
     next_memory_look: Option<Instant>,
     finished: bool,
     /// Where bytes are read into.
     scratch: Box<[u8]>,
+}
+
+/// An attempt whose end is being stored. Its live output goes with it.
+struct Ended {
+    pid: Option<u32>,
+    doing: Doing,
+    capture: store::Capture,
+    _payload_file: Option<Temporary>,
 }
 
 /// What the poller found.
@@ -92,27 +118,39 @@ struct Ready {
     bell: bool,
     signals: bool,
     keeper: bool,
+    asked: bool,
     workers: Vec<WorkerId>,
 }
 
 impl<'a> Driver<'a> {
     pub(super) fn new(setup: Setup<'a>) -> Result<Self, SupervisorError> {
         let origin = Instant::now();
+        let pools = Pools::of(&setup.orders.staff.pools, setup.orders.slots);
+        pools
+            .mark_slots(&setup.slots)
+            .map_err(SupervisorError::Poll)?;
         let config = EngineConfig {
             slots: setup.orders.slots,
+            pools: pools.specs(),
             poll_interval: POLL_INTERVAL,
             linger: setup.orders.stay.linger(),
             hello_timeout: HELLO_TIMEOUT,
             drain_timeout: DRAIN_TIMEOUT,
             seed: crate::ids::random_u64(),
         };
+        let (inbox, metrics, standing) = match setup.ties {
+            Some(ties) => (Some(ties.inbox), Some(ties.metrics), ties.standing),
+            None => (None, None, Standing::Owner),
+        };
+        let drain = setup.orders.stay.drain();
+        let signals = match standing {
+            Standing::Owner => process::StopSignals::catch(drain),
+            Standing::Guest => process::StopSignals::left_alone(drain),
+        };
         let clerk = Clerk::new(Post {
             supervisor: setup.supervisor,
-            serves: Serves {
-                dispatchers: setup.dispatchers,
-                queues: setup.orders.queues.clone(),
-            },
-            worker_slots: setup.orders.slots,
+            lanes: lanes(setup.orders, &pools, setup.dispatchers),
+            commands: setup.orders.staff.commands.keys().cloned().collect(),
             build: setup.build.id.clone(),
         });
         Ok(Self {
@@ -128,14 +166,18 @@ impl<'a> Driver<'a> {
             groups: setup.groups,
             oom: OomWatch::begin(),
             clerk,
-            work: Work::new(setup.store).map_err(SupervisorError::Poll)?,
-            worker_slots: setup.orders.slots,
+            work: Work::new(setup.store, metrics.clone()).map_err(SupervisorError::Poll)?,
             links: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            pools,
+            commands: setup.orders.staff.commands.clone(),
+            slots_of_processes: setup.orders.slots,
             elected: setup.elected,
             newer: setup.newer,
-            signals: process::StopSignals::catch(setup.orders.stay.drain())
-                .map_err(SupervisorError::Poll)?,
+            signals: signals.map_err(SupervisorError::Poll)?,
             announcer: setup.announcer,
+            inbox,
+            metrics,
             tells_jobs: matches!(setup.orders.stay, Stay::UntilTold { .. }),
             next_memory_look: None,
             finished: false,
@@ -146,7 +188,7 @@ impl<'a> Driver<'a> {
     /// Runs until the engine has finished. Whatever happens, no process of a job is left.
     pub(super) fn run(mut self) -> Result<(), SupervisorError> {
         tracing::info!(keeper = self.keeper.pid(), "supervisor serves");
-        self.announcer.ready();
+        self.announcer.ready(&self.home.directory);
         self.event(Event::Woken);
         let served = self.serve();
         let ended = self.keeper.finish().map_err(SupervisorError::Keeper);
@@ -163,6 +205,7 @@ impl<'a> Driver<'a> {
             if self.finished {
                 return Ok(());
             }
+            self.forget_workers();
             self.look_around()?;
             self.gather_notes();
             self.work.send(&mut self.clerk);
@@ -184,6 +227,7 @@ impl<'a> Driver<'a> {
         if let Some(groups) = &self.groups {
             groups.sweep();
         }
+        self.weigh_pools();
         // The backstop of a wake-up that was lost: nothing else may be due for hours.
         self.look_for_cancellations();
         let gone = if self.state.is_gone() {
@@ -217,8 +261,11 @@ impl<'a> Driver<'a> {
             PollFd::from_borrowed_fd(self.home.wake.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.work.bell(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
-            interest((self.keeper.fd(), self.keeper.wants_write())),
+            interest((self.keeper.fd(), true, self.keeper.wants_write())),
         ];
+        if let Some(inbox) = &self.inbox {
+            fds.push(PollFd::from_borrowed_fd(inbox.bell(), PollFlags::IN));
+        }
         let others = fds.len();
         let mut owners = Vec::new();
         for (worker, link) in &self.links {
@@ -244,6 +291,7 @@ impl<'a> Driver<'a> {
             bell: is_ready(&fds[1]),
             signals: is_ready(&fds[2]),
             keeper: is_ready(&fds[3]),
+            asked: self.inbox.is_some() && is_ready(&fds[4]),
             workers,
         })
     }
@@ -262,7 +310,8 @@ impl<'a> Driver<'a> {
         let place = self.next_place_look.saturating_duration_since(self.origin);
         let alive = self.announcer.next();
         let alive = alive.map(|at| at.saturating_duration_since(self.origin));
-        [engine, drains, memory, Some(place), alive]
+        let doubt = self.next_doubt();
+        [engine, drains, memory, Some(place), alive, doubt]
             .into_iter()
             .flatten()
             .min()
@@ -271,19 +320,30 @@ impl<'a> Driver<'a> {
 
     fn perform(&mut self, effect: Effect) -> Result<(), SupervisorError> {
         match effect {
-            Effect::Claim { slots } => self.clerk.claim(slots),
+            Effect::Claim { lane, slots } => self.clerk.claim(lane, slots),
             Effect::Spawn {
                 worker,
                 assignment,
                 deadline_wall_ms,
             } => {
-                if let Err(error) = self.spawn(worker, &assignment, deadline_wall_ms) {
+                if let Err(error) = self.spawn(worker, assignment.clone(), deadline_wall_ms) {
                     tracing::error!(job = %assignment.job, %error, "no worker could be made");
                     self.spawn_failed(worker, error.raw_os_error().unwrap_or(libc::EIO));
                 }
             }
+            Effect::Boot { worker, pool } => self.boot(worker, pool),
+            Effect::Assign {
+                worker,
+                attempt,
+                assignment,
+                deadline_wall_ms,
+            } => self.assign((worker, attempt), &assignment, deadline_wall_ms),
+            Effect::Hand { worker, request } => self.hand(worker, request),
+            Effect::Answer { request, answer } => self.answer(request, answer),
+            Effect::ResetOver { pool, failure } => self.pools.reset_over(pool, failure),
+            Effect::Retire { worker } => self.retire(worker),
             Effect::Stop { worker } => {
-                if let Some(link) = self.links.get_mut(&worker) {
+                if let Some(link) = self.links.get_mut(&worker).filter(|link| link.is_ours()) {
                     link.say(&SupervisorMessage::Cancel)
                         .map_err(SupervisorError::Poll)?;
                 }
@@ -303,7 +363,7 @@ impl<'a> Driver<'a> {
                 // Most streams have ended by now, and nothing would wake us for those.
                 self.end_drains();
             }
-            Effect::Record { worker, verdict } => self.record(worker, *verdict),
+            Effect::Record { attempt, verdict } => self.record(attempt, *verdict),
             Effect::CloseIfIdle => self.clerk.close_if_idle(self.now().wall_ms),
             Effect::HandOver => self.clerk.hand_over(self.now().wall_ms),
             Effect::Close => self.clerk.close(self.now().wall_ms),
@@ -315,63 +375,62 @@ impl<'a> Driver<'a> {
     fn spawn(
         &mut self,
         worker: WorkerId,
-        assignment: &Assignment,
+        assignment: Assignment,
         deadline_wall_ms: Option<i64>,
     ) -> io::Result<()> {
-        let start = Start {
+        let tag = Tag {
             job: assignment.job,
             attempt: assignment.counters.attempt,
-            dispatcher: assignment.dispatcher.clone(),
-            payload: assignment.payload.to_string(),
-            deadline: deadline_wall_ms.map(wall_time),
-            options: (*assignment.options).clone(),
         };
-        let tag = Tag {
-            job: start.job,
-            attempt: start.attempt,
-        };
-        let token = assignment.counters.token;
-        let (mut link, ends) = Link::open(start, token, assignment.slot, &self.live)?;
-        link.group = self.group_for(assignment, &tag);
+        let (mut link, ends) = Link::to_ours(assignment.slot, Hearing::new())?;
+        let mut start = start_message(&assignment, deadline_wall_ms);
+        if let Some(order) = self.commands.get(&assignment.dispatcher) {
+            let (line, file) = command_line(order, &self.home.directory, &tag);
+            start.command = Some(line);
+            link.payload_file = file;
+        }
+        link.begin(AttemptId(worker.0), &assignment, &self.live);
+        link.say(&SupervisorMessage::Start(Box::new(start)))?;
+        link.group = self.group_for(&assignment, &tag);
         let slot = &self.slots[assignment.slot as usize];
         let mut limits = limits(&assignment.options);
         limits.group = link.group.as_ref().map(Group::entrance);
         let request = match assignment.options.isolation {
-            Isolation::Exec => KeeperRequest::Exec {
+            // A command becomes a fresh image anyway.
+            Isolation::Exec if assignment.link == LinkKind::Framed => KeeperRequest::Exec {
                 worker: worker.0,
                 tag,
                 dispatcher: assignment.dispatcher.clone(),
                 limits,
             },
-            Isolation::Process | Isolation::Pool => KeeperRequest::Fork {
+            Isolation::Exec | Isolation::Process | Isolation::Pool => KeeperRequest::Fork {
                 worker: worker.0,
                 tag,
                 title: process::job_title(&self.program, &assignment.dispatcher, assignment.job),
                 limits,
             },
         };
+        let [control, stdout, stderr] = &ends;
         let fds = [
-            ends.control.as_fd(),
-            ends.stdout.as_fd(),
-            ends.stderr.as_fd(),
+            control.as_fd(),
+            stdout.as_fd(),
+            stderr.as_fd(),
             slot.as_fd(),
         ];
-        let attempt = assignment.counters.attempt;
-        if self.tells_jobs {
-            tracing::info!(job = %assignment.job, name = assignment.dispatcher, attempt, "job starts");
-        } else {
-            tracing::debug!(job = %assignment.job, name = assignment.dispatcher, attempt, "job starts");
-        }
-        match self.keeper.send(&request, &fds) {
-            Ok(()) => {}
-            // That is no failure of the job: the loss is noticed where reports are read.
-            Err(error) if is_loss(&error) => {
-                tracing::debug!(%error, "the keeper takes no requests");
-            }
-            Err(error) => return Err(error),
-        }
+        self.tell_start(&assignment);
+        ask_for_process(&mut self.keeper, &request, &fds)?;
         self.links.insert(worker, link);
         Ok(())
+    }
+
+    fn tell_start(&self, assignment: &Assignment) {
+        let (job, name) = (assignment.job, &assignment.dispatcher);
+        let attempt = assignment.counters.attempt;
+        if self.tells_jobs {
+            tracing::info!(%job, name, attempt, "job starts");
+        } else {
+            tracing::debug!(%job, name, attempt, "job starts");
+        }
     }
 
     fn spawn_failed(&mut self, worker: WorkerId, errno: i32) {
@@ -402,21 +461,56 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn record(&mut self, worker: WorkerId, verdict: Verdict) {
-        let (mut pid, mut name, mut capture) = (None, "", store::Capture::default());
-        if let Some(link) = self.links.get_mut(&worker) {
-            // Nobody is told of an end before its group is gone.
-            link.group = None;
-            capture = link.finish_capture();
-            (pid, name) = (link.pid, link.dispatcher.as_str());
+    fn record(&mut self, attempt: AttemptId, verdict: Verdict) {
+        if !self.ended.contains_key(&attempt)
+            && let Some(ended) = self.take_ended(attempt)
+        {
+            self.ended.insert(attempt, ended);
         }
+        let ended = self.ended.get(&attempt);
+        let name = ended.map_or("", |ended| ended.doing.dispatcher.as_str());
         let outcome = verdict.outcome.cause.name();
         if self.tells_jobs {
             tracing::info!(job = %verdict.job, name, attempt = verdict.attempt, outcome, "job ends");
         } else {
             tracing::debug!(job = %verdict.job, name, attempt = verdict.attempt, outcome, "job ends");
         }
-        self.clerk.record(worker, verdict, pid, capture);
+        if let Some(metrics) = &self.metrics {
+            let end = End {
+                dispatcher: name.to_owned(),
+                outcome,
+                run_time: verdict.run_time,
+                job: fate(&verdict.next),
+            };
+            metrics.deciding(attempt.0, end);
+        }
+        let pid = ended.and_then(|ended| ended.pid);
+        let capture = ended.map(|ended| ended.capture.clone());
+        self.clerk
+            .record(attempt, verdict, pid, capture.unwrap_or_default());
+    }
+
+    /// Takes an attempt that has ended out of its worker. What it wrote before its result is in
+    /// the pipes already.
+    fn take_ended(&mut self, attempt: AttemptId) -> Option<Ended> {
+        let its = |link: &&mut Link| {
+            let doing = link.doing.as_ref();
+            doing.is_some_and(|doing| doing.attempt == attempt)
+        };
+        let link = self.links.values_mut().find(its)?;
+        // Nobody is told of an end before its group is gone.
+        link.group = None;
+        link.capture(&mut self.scratch);
+        let mut doing = link.doing.take()?;
+        let ended = Ended {
+            pid: link.pid,
+            capture: doing.finish(),
+            doing,
+            _payload_file: link.payload_file.take(),
+        };
+        self.links
+            .retain(|worker, link| link.pool.is_some() || worker.0 != attempt.0);
+        Some(ended)
     }
 
     fn gather_notes(&mut self) {
@@ -426,9 +520,27 @@ impl<'a> Driver<'a> {
     }
 
     fn look_for_cancellations(&mut self) {
-        if !self.links.is_empty() {
+        if self.links.values().any(|link| link.doing.is_some()) {
             self.clerk.look_for_cancellations();
         }
+    }
+}
+
+/// What follows for the job.
+fn fate(next: &Next) -> JobFate {
+    match next {
+        Next::Succeed
+        | Next::Fail
+        | Next::Cancel
+        | Next::Lost {
+            on_lost: OnLost::Fail,
+        } => JobFate::Ended,
+        Next::Retry { .. }
+        | Next::Snooze { .. }
+        | Next::Release
+        | Next::Lost {
+            on_lost: OnLost::Rerun,
+        } => JobFate::GoesOn,
     }
 }
 
@@ -440,13 +552,77 @@ fn is_loss(error: &io::Error) -> bool {
     )
 }
 
-fn interest((fd, write): (BorrowedFd<'_>, bool)) -> PollFd<'_> {
-    let flags = if write {
-        PollFlags::IN | PollFlags::OUT
-    } else {
-        PollFlags::IN
-    };
+fn interest((fd, read, write): (BorrowedFd<'_>, bool, bool)) -> PollFd<'_> {
+    let mut flags = PollFlags::empty();
+    flags.set(PollFlags::IN, read);
+    flags.set(PollFlags::OUT, write);
     PollFd::from_borrowed_fd(fd, flags)
+}
+
+/// Has the keeper make a process. That it is gone is no failure of what was to run: the loss is
+/// noticed where reports are read.
+fn ask_for_process(
+    keeper: &mut Keeper,
+    request: &KeeperRequest,
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    match keeper.send(request, fds) {
+        Err(error) if is_loss(&error) => {
+            tracing::debug!(%error, "the keeper takes no requests");
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+fn start_message(assignment: &Assignment, deadline_wall_ms: Option<i64>) -> Start {
+    Start {
+        job: assignment.job,
+        attempt: assignment.counters.attempt,
+        dispatcher: assignment.dispatcher.clone(),
+        payload: assignment.payload.to_string(),
+        deadline: deadline_wall_ms.map(wall_time),
+        options: (*assignment.options).clone(),
+        command: None,
+    }
+}
+
+/// A command as its worker gets it, and the file that is to be removed afterwards.
+fn command_line(order: &CommandOrder, home: &Path, tag: &Tag) -> (CommandLine, Option<Temporary>) {
+    let path = home.join(format!("payload-{tag}"));
+    let shown = path.display().to_string();
+    let placed = |argument: &Argument| match argument {
+        Argument::Text(text) => text.clone(),
+        Argument::PayloadFile => shown.clone(),
+    };
+    let argv = order.argv.iter().map(placed).collect();
+    let (payload, file) = match &order.payload {
+        PayloadWay::File(_) => (PayloadWay::File(shown.clone()), Some(Temporary(path))),
+        way @ (PayloadWay::None | PayloadWay::Stdin | PayloadWay::Environment) => {
+            (way.clone(), None)
+        }
+    };
+    let env = order.env.clone();
+    (CommandLine { argv, payload, env }, file)
+}
+
+/// Who claims what: each pool its dispatchers, and the processes everything else.
+fn lanes(orders: &Orders, pools: &Pools, dispatchers: Vec<String>) -> BTreeMap<Lane, LanePost> {
+    let mut lanes = pools.lanes(&orders.queues);
+    let pooled = |name: &String| {
+        let mut pools = orders.staff.pools.iter();
+        pools.any(|pool| pool.dispatchers.contains(name))
+    };
+    let post = LanePost {
+        serves: Serves {
+            dispatchers: dispatchers.into_iter().filter(|it| !pooled(it)).collect(),
+            queues: orders.queues.clone(),
+        },
+        worker_slots: orders.slots,
+        pool_slot: None,
+    };
+    lanes.insert(Lane::Process, post);
+    lanes
 }
 
 fn limits(options: &Options) -> Limits {

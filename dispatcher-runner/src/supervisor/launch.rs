@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::process;
 use crate::store::{Build, StoreClient, SupervisorRow};
 
-use super::{Orders, ROLE, is_alive, wake};
+use super::{Orders, ROLE, Staff, is_alive, wake};
 
 /// Time for another supervisor of this build to come or go.
 const ELECTION_TIME_MAX: Duration = Duration::from_secs(10);
@@ -48,6 +48,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) orders: &'a Orders,
     pub(crate) build: &'a Build,
     pub(crate) work: &'a [Work],
+    /// Who runs what in one that has to be started.
+    pub(crate) staff: &'a dyn Fn() -> Staff,
 }
 
 /// Wakes a supervisor of this program that serves the work, or starts one.
@@ -67,7 +69,7 @@ pub(crate) fn ensure(
     let deadline = Instant::now() + ELECTION_TIME_MAX;
     loop {
         match lock.try_lock() {
-            Ok(()) => return start(orders, lock),
+            Ok(()) => return wanted.start(lock),
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(error),
         }
@@ -109,6 +111,15 @@ impl Work {
 }
 
 impl Wanted<'_> {
+    fn start(&self, lock: File) -> io::Result<()> {
+        let mut orders = self.orders.clone();
+        orders.staff = (self.staff)();
+        // Without a log it says nothing, and works all the same.
+        let log = open_log(&orders).or_else(|_| File::options().write(true).open("/dev/null"))?;
+        let orders = serde_json::to_string(&orders).map_err(io::Error::other)?;
+        process::start_detached([ROLE, &orders], lock, log)
+    }
+
     /// One file may have many names, but only one under the same name is a version of it.
     fn is_newer(&self, row: &SupervisorRow) -> bool {
         row.program == self.orders.program && row.build.modified_ns > self.build.modified_ns
@@ -131,13 +142,6 @@ impl Wanted<'_> {
         }
         served
     }
-}
-
-fn start(orders: &Orders, lock: File) -> io::Result<()> {
-    // Without a log it says nothing, and works all the same.
-    let log = open_log(orders).or_else(|_| File::options().write(true).open("/dev/null"))?;
-    let orders = serde_json::to_string(orders).map_err(io::Error::other)?;
-    process::start_detached([ROLE, &orders], lock, log)
 }
 
 fn open_log(orders: &Orders) -> io::Result<File> {

@@ -11,24 +11,28 @@ pub(crate) mod hearing;
 pub(crate) mod launch;
 mod link;
 mod open;
+mod ties;
 mod upkeep;
 mod wake;
 mod work;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use dispatcher_core::message::PayloadWay;
 use serde::{Deserialize, Serialize};
 
+use crate::pool::PoolConfig;
 use crate::process;
 use crate::store::{Build, StoreError};
 
 use announce::Announcer;
 pub(crate) use announce::Turn;
 use open::Opened;
+pub(crate) use ties::{Standing, Ties};
 pub(crate) use wake::wake;
 
 /// First argument of a process that is to be a detached supervisor.
@@ -55,6 +59,49 @@ pub(crate) struct Orders {
     pub(crate) keep_secs: u64,
     /// Finished jobs kept per dispatcher.
     pub(crate) keep_count: u64,
+    /// Who runs what.
+    pub(crate) staff: Staff,
+}
+
+/// Who runs what in a supervisor.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Staff {
+    /// Every dispatcher whose jobs it claims.
+    pub(crate) dispatchers: Vec<String>,
+    /// Pools of reused workers.
+    pub(crate) pools: Vec<PoolOrder>,
+    /// Those of them that are commands.
+    pub(crate) commands: BTreeMap<String, CommandOrder>,
+}
+
+/// A dispatcher whose jobs are a command.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CommandOrder {
+    pub(crate) argv: Vec<Argument>,
+    /// Of a file, the path is made for each job.
+    pub(crate) payload: PayloadWay,
+    pub(crate) env: BTreeMap<String, String>,
+}
+
+/// A pool of a supervisor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PoolOrder {
+    pub(crate) name: String,
+    pub(crate) config: PoolConfig,
+    /// Whose jobs run there.
+    pub(crate) dispatchers: Vec<String>,
+}
+
+/// An argument of a command.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Argument {
+    Text(String),
+    /// Path of the file that holds the payload.
+    PayloadFile,
 }
 
 /// How long a supervisor stays.
@@ -129,15 +176,14 @@ pub(crate) fn is_alive(directory: &Path) -> bool {
 pub(crate) fn run(
     orders: &Orders,
     elected: Option<File>,
-    service: Option<Sender<Turn>>,
+    mut ties: Option<Ties>,
 ) -> Result<(), SupervisorError> {
-    let announcer = Announcer::of(orders.stay, service);
+    let announcer = Announcer::of(orders.stay, ties.as_mut());
     let build = process::build_id().map_err(SupervisorError::Poll)?;
-    let names = crate::app::registry().iter();
-    let serves: Vec<String> = names.map(|definition| definition.name.to_owned()).collect();
+    let serves = orders.staff.dispatchers.clone();
     let opened = Opened::patiently(orders, &build, &serves)?;
     let directory = opened.home.directory.clone();
-    let result = serve(orders, &build, opened, serves, elected, announcer);
+    let result = serve(orders, &build, opened, serves, elected, announcer, ties);
     let _ = std::fs::remove_dir_all(directory);
     result
 }
@@ -149,6 +195,7 @@ fn serve(
     dispatchers: Vec<String>,
     mut elected: Option<File>,
     announcer: Announcer,
+    ties: Option<Ties>,
 ) -> Result<(), SupervisorError> {
     let Opened {
         home,
@@ -194,6 +241,7 @@ fn serve(
             elected: &mut elected,
             newer,
             announcer,
+            ties,
         })?;
         driver.run()
     });

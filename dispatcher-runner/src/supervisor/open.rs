@@ -89,7 +89,8 @@ impl Opened {
         serves: &[String],
     ) -> Result<Self, SupervisorError> {
         let home = Home::make(directory).map_err(unusable(directory))?;
-        let slots = lock_slots(&home, orders.slots)?;
+        let pools = u32::try_from(orders.staff.pools.len()).unwrap_or(u32::MAX);
+        let slots = lock_slots(&home, orders.slots + pools)?;
         let live = orders.directory().join("live");
         std::fs::create_dir_all(&live).map_err(unusable(&live))?;
         let store = StoreThread::spawn(Box::new(SqliteStore::open(&orders.state_file)?))

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::process::{self, Tag};
+use crate::process::{self, Carriers, Tag};
 use crate::store::{Build, Held, Retention, StoreClient, StoreError, SupervisorId, SupervisorRow};
 
 use super::{LIFE_LOCK, Stay, wake};
@@ -157,7 +157,7 @@ impl Upkeep {
         };
         let id = row.id;
         let held = self.store.call(move |store| store.claimed_by(id))?;
-        if !prove_dead(&row.directory, row.slots, &held) {
+        if !prove_dead(&row.directory, &held) {
             tracing::error!(
                 supervisor = id.0,
                 "its workers do not die; their jobs stay with them until they do"
@@ -179,33 +179,36 @@ impl Upkeep {
     }
 }
 
-/// Kills what carries the tags of `held`, then takes every slot lock. `false` when somebody lives.
-pub(super) fn prove_dead(directory: &Path, slots: u32, held: &[Held]) -> bool {
+/// Kills what carries the tags of `held`, and of pools, then looks whether every slot lock is
+/// free. `false` when somebody lives.
+pub(super) fn prove_dead(directory: &Path, held: &[Held]) -> bool {
     let deadline = Instant::now() + DEATH_TIME_MAX;
+    let of_attempt = |held: &Held| {
+        Carriers::Of(Tag {
+            job: held.job,
+            attempt: held.attempt,
+        })
+    };
     loop {
-        for held in held {
-            process::kill_tagged(&Tag {
-                job: held.job,
-                attempt: held.attempt,
-            });
+        let slots = match process::slots(directory) {
+            Ok(slots) => slots,
+            Err(error) => {
+                tracing::error!(%error, "its slots cannot be looked at");
+                return false;
+            }
+        };
+        let pools = slots.iter().filter_map(|slot| slot.pool);
+        let pools = pools.map(Carriers::OfPool);
+        let carriers: Vec<Carriers> = held.iter().map(of_attempt).chain(pools).collect();
+        for carriers in &carriers {
+            process::kill_tagged(*carriers);
         }
-        let free = (0..slots).all(|slot| match process::try_take_slot(directory, slot) {
-            Ok(taken) => taken,
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        });
-        if free {
+        if slots.iter().all(|slot| slot.is_free().unwrap_or(false)) {
             return true;
         }
         if Instant::now() >= deadline {
-            let alive: u32 = held
-                .iter()
-                .map(|held| {
-                    process::count_tagged(&Tag {
-                        job: held.job,
-                        attempt: held.attempt,
-                    })
-                })
-                .sum();
+            let alive = carriers.iter().map(|it| process::count_tagged(*it));
+            let alive: u32 = alive.sum();
             tracing::error!(alive, "killed processes do not end");
             return false;
         }

@@ -7,9 +7,11 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use crate::metrics::Metrics;
 use crate::store::StoreClient;
 
 use super::clerk::{Answer, Clerk};
@@ -21,16 +23,18 @@ pub(super) struct Work {
     bell: Arc<OwnedFd>,
     answers: (Sender<Answer>, Receiver<Answer>),
     under_way: bool,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Work {
-    pub(super) fn new(store: StoreClient) -> io::Result<Self> {
+    pub(super) fn new(store: StoreClient, metrics: Option<Arc<Metrics>>) -> io::Result<Self> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self {
             store,
             bell: Arc::new(bell),
             answers: channel(),
             under_way: false,
+            metrics,
         })
     }
 
@@ -49,8 +53,13 @@ impl Work {
         };
         self.under_way = true;
         let (answers, bell) = (self.answers.0.clone(), Arc::clone(&self.bell));
+        let metrics = self.metrics.clone();
         self.store.post(Box::new(move |store| {
+            let began = Instant::now();
             let answer = batch.perform(store);
+            if let Some(metrics) = metrics {
+                metrics.stored(began.elapsed());
+            }
             if answers.send(answer).is_ok() {
                 // It can fail only when the counter is full, and then the bell rings already.
                 let _ = rustix::io::write(&bell, &1_u64.to_ne_bytes());

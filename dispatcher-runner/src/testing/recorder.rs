@@ -21,7 +21,7 @@ use dispatcher_core::{
 use super::{Surroundings, TestRun, perform};
 use crate::about::About;
 use crate::client::{Request, Sender, Sent, SpawnError};
-use crate::config::{Config, StoreLocation, StoreOrigin};
+use crate::config::{Config, Origin, StoreLocation};
 use crate::store::{
     Build, Capture, ClaimRequest, Claimed, JobFilter, JobSummary, MemoryStore, NewSupervisor, Next,
     Record, Serves, StoreClient, StoreThread, SupervisorId,
@@ -258,7 +258,7 @@ impl Recording {
         Self {
             store,
             config: Config::new("test"),
-            location: StoreLocation::new(PathBuf::from("/test/state.db"), StoreOrigin::Code),
+            location: StoreLocation::new(PathBuf::from("/test/state.db"), Origin::Code),
             build,
             supervisor: supervisor.expect("invariant: the store in memory does not fail"),
             clock,

@@ -18,8 +18,8 @@ use rustix::event::{PollFd, PollFlags};
 
 use crate::jobs::{Act, Probe};
 use crate::process::{
-    Keeper, KeeperReport, KeeperRequest, KeeperSpec, Limits, Tag, count_tagged, job_title,
-    kill_tagged, lock_slot,
+    Carriers, Keeper, KeeperReport, KeeperRequest, KeeperSpec, Limits, Tag, count_tagged,
+    job_title, kill_tagged, lock_slot,
 };
 
 /// How long anything may take before a test fails.
@@ -376,14 +376,14 @@ impl Job {
     }
 
     pub(crate) fn tagged(&self) -> u32 {
-        count_tagged(&self.tag)
+        count_tagged(Carriers::Of(self.tag))
     }
 }
 
 /// Leaves nothing behind, whatever a test did.
 impl Drop for Job {
     fn drop(&mut self) {
-        kill_tagged(&self.tag);
+        kill_tagged(Carriers::Of(self.tag));
     }
 }
 

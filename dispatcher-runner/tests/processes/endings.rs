@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 use crate::bench::{Bench, Way, alive, wait_until};
 use crate::jobs::Act;
 use crate::process::{
-    KeeperRequest, KeeperSpec, Limits, count_tagged, kill_tagged, lock_slot, renew_slot,
+    Carriers, KeeperRequest, KeeperSpec, Limits, count_tagged, kill_tagged, lock_slot, renew_slot,
     try_take_slot,
 };
 use crate::{both, once};
@@ -156,8 +156,8 @@ fn keeper_killed(way: Way) {
     bench.expect_end();
     assert!(alive(pid));
     assert_eq!(job.tagged(), 2);
-    assert_eq!(kill_tagged(&job.tag), 2);
-    assert_eq!(count_tagged(&job.tag), 0);
+    assert_eq!(kill_tagged(Carriers::Of(job.tag)), 2);
+    assert_eq!(count_tagged(Carriers::Of(job.tag)), 0);
     wait_until(|| !alive(pid));
 }
 
@@ -248,7 +248,7 @@ fn slot_is_the_commands() {
         try_take_slot(dir.path(), 0).unwrap(),
         "a renewed slot is another one"
     );
-    assert_eq!(kill_tagged(&job.tag), 1);
+    assert_eq!(kill_tagged(Carriers::Of(job.tag)), 1);
     assert!(!alive(pid));
 }
 

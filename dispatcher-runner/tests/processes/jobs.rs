@@ -196,6 +196,7 @@ fn fork_stray(cx: &mut Context) {
 }
 
 static DEFINITION: Definition = Definition {
+    payload: dispatcher_core::PayloadKind::Fields,
     name: "Probe",
     aliases: &["probe.alias"],
     documentation: "",

@@ -6,7 +6,7 @@ use libtest_mimic::Trial;
 use crate::bench::{Bench, Way, alive, wait_until};
 use crate::both;
 use crate::jobs::Act;
-use crate::process::{NO_ATTEMPT, TAG_VARIABLE, kill_tagged};
+use crate::process::{Carriers, NO_ATTEMPT, TAG_VARIABLE, kill_tagged};
 
 pub(crate) fn trials() -> Vec<Trial> {
     [
@@ -125,7 +125,7 @@ fn strays_stay(way: Way) {
     assert_eq!(bench.exited(&other).strays, 0);
     assert_eq!(bench.children().len(), 2);
     // When they end, the keeper reaps them.
-    assert_eq!(kill_tagged(&job.tag), 2);
+    assert_eq!(kill_tagged(Carriers::Of(job.tag)), 2);
     wait_until(|| bench.children().is_empty());
 }
 

@@ -3,7 +3,9 @@
 mod apply_server;
 mod certificates;
 mod delayed_removal;
+mod embedded_service;
 mod firewall_apply;
+mod goridge_worker;
 mod hourly_fetch;
 mod my_custom_dispatcher;
 mod peers;

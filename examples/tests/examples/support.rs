@@ -34,6 +34,11 @@ impl Program {
         folder
     }
 
+    /// Where its state lies.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.path);
         let url = format!(

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use dispatcher_core::engine::{Effect, Event, WorkerId};
+use dispatcher_core::engine::{Effect, Event};
 
 /// Effects that wait for their answer.
 #[derive(Debug, Default)]
 pub(in crate::simulator) struct Open {
-    counts: BTreeMap<(Kind, Option<WorkerId>), u32>,
+    counts: BTreeMap<(Kind, Option<u32>), u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Claim,
     Spawn,
+    Task,
     Signal,
     Bury,
     Drain,
@@ -25,34 +26,40 @@ impl Open {
     pub(in crate::simulator) fn effect(&mut self, effect: &Effect) {
         let key = match effect {
             Effect::Claim { .. } => (Kind::Claim, None),
-            Effect::Spawn { worker, .. } => (Kind::Spawn, Some(*worker)),
-            Effect::Stop { worker } | Effect::Kill { worker } => (Kind::Signal, Some(*worker)),
-            Effect::Bury { worker, .. } => (Kind::Bury, Some(*worker)),
-            Effect::Drain { worker, .. } => (Kind::Drain, Some(*worker)),
-            Effect::Record { worker, .. } => (Kind::Record, Some(*worker)),
+            Effect::Spawn { worker, .. } => (Kind::Spawn, Some(worker.0)),
+            Effect::Stop { worker } | Effect::Kill { worker } => (Kind::Signal, Some(worker.0)),
+            Effect::Bury { worker, .. } => (Kind::Bury, Some(worker.0)),
+            Effect::Drain { worker, .. } => (Kind::Drain, Some(worker.0)),
+            Effect::Record { attempt, .. } => (Kind::Record, Some(attempt.0)),
             Effect::CloseIfIdle | Effect::HandOver | Effect::Close => (Kind::Close, None),
-            Effect::Finish => return,
+            Effect::Boot { worker, .. } => (Kind::Spawn, Some(worker.0)),
+            Effect::Assign { worker, .. } | Effect::Hand { worker, .. } => {
+                (Kind::Task, Some(worker.0))
+            }
+            Effect::Retire { worker } => (Kind::Signal, Some(worker.0)),
+            Effect::Finish | Effect::Answer { .. } | Effect::ResetOver { .. } => return,
         };
         *self.counts.entry(key).or_default() += 1;
     }
 
     pub(in crate::simulator) fn event(&mut self, event: &Event) -> Result<(), String> {
         let key = match event {
-            Event::Claimed { .. } | Event::ClaimFailed => (Kind::Claim, None),
+            Event::Claimed { .. } | Event::ClaimFailed { .. } => (Kind::Claim, None),
             Event::Spawned { worker } | Event::SpawnFailed { worker, .. } => {
-                (Kind::Spawn, Some(*worker))
+                (Kind::Spawn, Some(worker.0))
             }
-            Event::Signalled { worker } => (Kind::Signal, Some(*worker)),
-            Event::Buried { worker, .. } => (Kind::Bury, Some(*worker)),
-            Event::Drained { worker, .. } => (Kind::Drain, Some(*worker)),
-            Event::Recorded { worker } | Event::RecordFailed { worker } => {
-                (Kind::Record, Some(*worker))
+            Event::Signalled { worker } => (Kind::Signal, Some(worker.0)),
+            Event::Buried { worker, .. } => (Kind::Bury, Some(worker.0)),
+            Event::Drained { worker, .. } => (Kind::Drain, Some(worker.0)),
+            Event::Recorded { attempt } | Event::RecordFailed { attempt } => {
+                (Kind::Record, Some(attempt.0))
             }
+            Event::Handed { worker } => (Kind::Task, Some(worker.0)),
             Event::CloseAnswered { .. } => (Kind::Close, None),
             Event::KeeperLost => {
                 self.counts.retain(|(kind, _), _| match kind {
                     Kind::Claim | Kind::Record | Kind::Close => true,
-                    Kind::Spawn | Kind::Signal | Kind::Bury | Kind::Drain => false,
+                    Kind::Spawn | Kind::Task | Kind::Signal | Kind::Bury | Kind::Drain => false,
                 });
                 return Ok(());
             }
@@ -62,6 +69,10 @@ impl Open {
             | Event::Exited { .. }
             | Event::CancelRequested { .. }
             | Event::LimitExceeded { .. }
+            | Event::Outgrown { .. }
+            | Event::LastWords { .. }
+            | Event::Requested { .. }
+            | Event::ResetRequested { .. }
             | Event::Superseded
             | Event::ShutdownRequested(_) => return Ok(()),
         };

@@ -88,7 +88,7 @@ fn cuts(bytes: &[u8]) -> impl Iterator<Item = usize> {
 }
 
 /// The same bytes with the checksum that each header should have.
-fn mended(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn mended(bytes: &[u8]) -> Vec<u8> {
     let mut mended = bytes.to_vec();
     let mut at = 0;
     while let Some(header) = mended.get_mut(at..at + HEADER) {

@@ -8,3 +8,4 @@ mod driver;
 mod frames;
 mod payloads;
 mod texts;
+mod workers;

@@ -11,12 +11,16 @@ use crate::code::line;
 use crate::source::{Finding, Realm, Source, is_for_tests};
 
 /// Modules of the runner, and what each of them may use.
-const RUNNER: [(&str, &[&str]); 19] = [
+const RUNNER: [(&str, &[&str]); 23] = [
     ("about", &[]),
     ("pool", &[]),
     ("config", &["pool"]),
     ("ids", &[]),
     ("log", &[]),
+    ("metrics", &[]),
+    ("admin", &["control"]),
+    // What a running service tells and is told.
+    ("control", &["metrics", "store", "supervisor"]),
     ("pinned", &[]),
     // Knows no processes.
     ("store", &["pinned"]),
@@ -26,7 +30,9 @@ const RUNNER: [(&str, &[&str]); 19] = [
     ("timer", &["process"]),
     (
         "supervisor",
-        &["app", "ids", "log", "pinned", "pool", "process", "store"],
+        &[
+            "app", "ids", "log", "metrics", "pinned", "pool", "process", "store",
+        ],
     ),
     (
         "client",
@@ -35,6 +41,7 @@ const RUNNER: [(&str, &[&str]); 19] = [
             "app",
             "config",
             "ids",
+            "pool",
             "requirements",
             "store",
             "supervisor",
@@ -58,12 +65,13 @@ const RUNNER: [(&str, &[&str]); 19] = [
             "store",
             "supervisor",
             "testing",
+            "worker",
         ],
     ),
     (
         "cli",
         &[
-            "about", "client", "config", "log", "process", "store", "timer",
+            "about", "client", "config", "control", "log", "process", "store", "timer",
         ],
     ),
     (
@@ -73,23 +81,30 @@ const RUNNER: [(&str, &[&str]); 19] = [
             "cli",
             "client",
             "config",
+            "control",
             "log",
             "process",
             "service",
+            "sources",
             "store",
             "supervisor",
         ],
     ),
+    // A worker of a foreign host knows nothing of our own supervisors.
+    ("worker", &["log", "process"]),
     // What brings work in sees the client handle only.
     ("http", &["client", "config"]),
-    ("sources", &["client", "config", "pool"]),
+    ("sources", &["client", "config", "log", "pool"]),
     (
         "service",
         &[
+            "admin",
             "app",
             "client",
             "config",
+            "control",
             "log",
+            "metrics",
             "pool",
             "process",
             "sources",
@@ -151,8 +166,12 @@ const RESERVED: [(&[&str], &[&str], &str); 9] = [
     ),
     (
         &["tokio"],
-        &["dispatcher-runner/src/process/runtime.rs"],
-        "the embedded mode needs no async runtime; only a job that is a future has one",
+        &[
+            "dispatcher-runner/src/process/runtime.rs",
+            "dispatcher-runner/src/sources/",
+            "dispatcher-runner/src/admin/",
+        ],
+        "the embedded mode needs no async runtime; only a job that is a future and sources have one",
     ),
     (
         &["libc"],

@@ -1,6 +1,7 @@
 //! One file for each group of commands.
 
 mod bench;
+mod config;
 mod control;
 mod doctor;
 mod jobs;
@@ -9,6 +10,7 @@ mod notify;
 mod output;
 mod schedule;
 mod serve;
+mod service;
 mod show;
 mod status;
 mod timer;
@@ -26,6 +28,7 @@ use super::{completions, grammar};
 pub use bench::{Bench, BenchForm, BenchOptions};
 
 pub(crate) use bench::bench;
+pub(crate) use config::{asks_for_defaults, config_default};
 
 /// Runs a command.
 pub(crate) fn run(name: CommandName, session: &mut Session<'_, '_>) -> Done {
@@ -43,7 +46,11 @@ pub(crate) fn run(name: CommandName, session: &mut Session<'_, '_>) -> Done {
         CommandName::Prune => control::prune(session),
         CommandName::Schedule => schedule::schedule(session),
         CommandName::Serve => serve::serve(session),
+        CommandName::Workers => service::workers(session),
+        CommandName::Reset => service::reset(session),
+        CommandName::Stop => service::stop(session),
         CommandName::Status => status::status(session),
+        CommandName::Config => config::config(session),
         CommandName::Doctor => doctor::doctor(session),
         CommandName::Completions => script(session),
         CommandName::Bench => bench(session.environment, &session.arguments),
@@ -61,13 +68,23 @@ pub(crate) fn version(environment: &mut Environment<'_>, arguments: &Arguments) 
             "version": version,
             "commit": commit,
             "build": build,
-            "sources": [],
+            "sources": environment.sources.iter().map(|(name, weight)| {
+                json!({ "name": name, "weight": weight })
+            }).collect::<Vec<_>>(),
         });
         environment.terminal.json(&value)?;
         return Ok(0);
     }
+    let sources = environment.sources.iter();
+    let sources: Vec<_> = sources
+        .map(|(it, weight)| format!("{it} {weight}"))
+        .collect();
+    let sources = match &sources[..] {
+        [] => "none".to_owned(),
+        some => some.join(", "),
+    };
     let text = format!(
-        "{} (dispatcher-runner {version}, commit {commit})\nbuild: {}\nsources: none",
+        "{} (dispatcher-runner {version}, commit {commit})\nbuild: {}\nsources: {sources}",
         environment.program,
         build.unwrap_or("unknown"),
     );

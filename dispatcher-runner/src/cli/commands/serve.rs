@@ -3,7 +3,7 @@
 use super::check_label;
 use crate::cli::error::{CliError, Done};
 use crate::cli::session::Session;
-use crate::config::label_mistake;
+use crate::config::{Config, OptionValue, label_mistake};
 
 pub(super) fn serve(session: &mut Session<'_, '_>) -> Done {
     if session.registry.is_empty() {
@@ -21,13 +21,26 @@ pub(super) fn serve(session: &mut Session<'_, '_>) -> Done {
         for label in &labels {
             check_label(session, label, "nothing was started")?;
         }
-        config = config.with_queues(labels);
+        let labels = OptionValue::List(labels);
+        set(&mut config, "queues", &labels, "--queues")?;
     }
     if let Some(workers) = session.arguments.value("workers") {
-        config = config.with_workers(workers_of(workers)?);
+        let workers = OptionValue::Integer(workers_of(workers)?.into());
+        set(&mut config, "workers", &workers, "--workers")?;
     }
     session.environment.host.serve(config)?;
     Ok(0)
+}
+
+/// Sets a key of `[service]`; what the flag takes was checked before.
+fn set(
+    config: &mut Config,
+    key: &str,
+    value: &OptionValue,
+    flag: &'static str,
+) -> Result<(), CliError> {
+    let set = config.set_by_flag(&["service"], key, value, flag);
+    set.map_err(|why| CliError::usage(format!("{flag} cannot be used"), why, "`serve --help`"))
 }
 
 fn labels_of(text: &str) -> Result<Vec<String>, CliError> {

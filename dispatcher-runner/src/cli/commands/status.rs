@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use dispatcher_core::duration::format_bytes;
 use serde_json::{Value, json};
 
-use crate::cli::error::{Done, Stop};
+use crate::cli::error::{CliError, Done, Stop};
 use crate::cli::format::{ago, local, utc};
 use crate::cli::layout::{Cell, ColumnKind, Table, harmless};
+use crate::cli::services;
 use crate::cli::session::{OpenStore, Session};
-use crate::cli::terminal::Colour;
+use crate::cli::terminal::{Colour, Terminal};
+use crate::control::{Answer, ControlError, Request, Seen, SourceSeen};
 use crate::process::KillingUnit;
 use crate::store::{DispatcherStatus, SupervisorRow, UnixMs};
 
@@ -22,6 +24,8 @@ const LOG_BYTES: u64 = 64 * 1024;
 
 struct Status {
     supervisors: Vec<(SupervisorRow, Life)>,
+    /// What living services say of themselves, by process id.
+    services: Vec<(u32, Result<Box<Seen>, ControlError>)>,
     /// Services whose control group takes a supervisor or its jobs with it.
     units: Vec<KillingUnit>,
     dispatchers: Vec<DispatcherStatus>,
@@ -52,9 +56,19 @@ impl Life {
 
 pub(super) fn status(session: &mut Session<'_, '_>) -> Done {
     let mut store = session.open_to_read()?;
+    if session.arguments.has("metrics") {
+        return metrics(session, &mut store);
+    }
     let dispatchers = store.ask(|store| store.dispatchers())?;
     let supervisors = supervisors_alive(session, &mut store)?;
+    let living = services::living(session, &mut store)?;
+    let living = services::only_named(session, living)?;
+    let asked = living
+        .iter()
+        .map(|row| (row.pid, services::seen(session, row)));
+    let services = asked.collect();
     let status = Status {
+        services,
         units: killing_units(session, &supervisors),
         supervisors,
         oldest: store.ask(|store| store.oldest_waiting())?,
@@ -68,6 +82,30 @@ pub(super) fn status(session: &mut Session<'_, '_>) -> Done {
         return Ok(0);
     }
     print(session, &status)?;
+    Ok(0)
+}
+
+/// What one service counts.
+fn metrics(session: &mut Session<'_, '_>, store: &mut OpenStore) -> Done {
+    let rows = services::chosen(session, store)?;
+    let [row] = &rows[..] else {
+        let pids: Vec<_> = rows.iter().map(|row| row.pid.to_string()).collect();
+        return Err(CliError::usage(
+            "the metrics of several services cannot stand in one page",
+            format!("there are services with pid {}", pids.join(", ")),
+            "choose one with --service",
+        )
+        .into());
+    };
+    let what = || format!("the service with pid {} tells nothing", row.pid);
+    match session.with_host(|host, _| host.control(row, Request::Metrics)) {
+        Ok(Answer::Metrics { text }) => session.terminal().print(&text)?,
+        Ok(Answer::Seen(_) | Answer::Done | Answer::Refused { .. }) => {
+            let odd = ControlError::Refused("it answered something else".to_owned());
+            return Err(services::unable(what(), &odd, "see its log").into());
+        }
+        Err(error) => return Err(services::unable(what(), &error, "see its log").into()),
+    }
     Ok(0)
 }
 
@@ -177,6 +215,9 @@ fn print(session: &mut Session<'_, '_>, status: &Status) -> Result<(), Stop> {
             supervisors(&status.supervisors, now).render(terminal.width(), terminal.colours());
         terminal.print(&format!("\n{text}"))?;
     }
+    for (pid, service) in &status.services {
+        print_service(terminal, *pid, service)?;
+    }
     if !status.dispatchers.is_empty() {
         let text = dispatchers(&status.dispatchers).render(terminal.width(), terminal.colours());
         terminal.print(&format!("\n{text}"))?;
@@ -198,6 +239,58 @@ fn print(session: &mut Session<'_, '_>, status: &Status) -> Result<(), Stop> {
         terminal.line(&format!("\nlast error in {LOG_NAME}:\n  {error}"))?;
     }
     Ok(())
+}
+
+/// What a service says of itself.
+fn print_service(
+    terminal: &mut Terminal,
+    pid: u32,
+    service: &Result<Box<Seen>, ControlError>,
+) -> Result<(), Stop> {
+    let (width, colours) = (terminal.width(), terminal.colours());
+    let seen = match service {
+        Ok(seen) => seen,
+        Err(error) => {
+            let error = harmless(&crate::log::chain(error));
+            let text = format!("\nwarning: the service with pid {pid} tells nothing: {error}");
+            return terminal.line(&colours.paint(Colour::Odd, &text));
+        }
+    };
+    if !seen.serving {
+        let text = format!("\nservice {pid} ends: nothing new is started");
+        terminal.line(&colours.paint(Colour::Odd, &text))?;
+    }
+    if !seen.pools.is_empty() {
+        let text = super::service::pools(&seen.pools).render(width, colours);
+        terminal.print(&format!("\n{text}"))?;
+    }
+    if !seen.sources.is_empty() {
+        let text = sources(&seen.sources).render(width, colours);
+        terminal.print(&format!("\n{text}"))?;
+    }
+    Ok(())
+}
+
+fn sources(rows: &[SourceSeen]) -> Table {
+    let mut table = Table::new(&[
+        ("SOURCE", ColumnKind::Fixed),
+        ("COUNTED", ColumnKind::Elastic),
+        ("STATE", ColumnKind::Wrapped),
+    ]);
+    for source in rows {
+        let counted = source.counters.iter();
+        let counted: Vec<_> = counted.map(|(what, n)| format!("{n} {what}")).collect();
+        let state = match &source.unhealthy {
+            Some(why) => Cell::coloured(Colour::Bad, format!("unhealthy: {why}")),
+            None => Cell::coloured(Colour::Good, "works"),
+        };
+        table.row(vec![
+            source.name.as_str().into(),
+            counted.join(", ").into(),
+            state,
+        ]);
+    }
+    table
 }
 
 /// What to say of jobs that wait for a program that is not here: the name was renamed or removed,
@@ -313,6 +406,10 @@ fn to_json(session: &Session<'_, '_>, status: &Status) -> Value {
             "mean_run_ms": it.mean_run.map(|mean| u64::try_from(mean.as_millis()).unwrap_or(u64::MAX)),
         })
     });
+    let services = status.services.iter().map(|(pid, service)| match service {
+        Ok(seen) => json!(seen),
+        Err(error) => json!({ "pid": pid, "error": crate::log::chain(error) }),
+    });
     let oldest = status.oldest.map(utc);
     let units = status.units.iter().map(|unit| match unit {
         KillingUnit::OfEmbedded(name) | KillingUnit::OfService(name) => name,
@@ -324,6 +421,7 @@ fn to_json(session: &Session<'_, '_>, status: &Status) -> Value {
         "state_bytes": status.bytes,
         "oldest_waiting_since": oldest,
         "supervisors": supervisors.collect::<Vec<_>>(),
+        "services": services.collect::<Vec<_>>(),
         "killed_with_services": units.collect::<Vec<_>>(),
         "dispatchers": dispatchers.collect::<Vec<_>>(),
         "last_error": status.last_error,

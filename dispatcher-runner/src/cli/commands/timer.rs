@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cli::error::{CliError, Done, Stop, exit};
 use crate::cli::session::Session;
-use crate::config::{CONFIG_VARIABLE, STORE_VARIABLE, StoreOrigin};
+use crate::config::{CONFIG_VARIABLE, Origin, STORE_VARIABLE};
 use crate::timer::{self, Change, Entry, Host, Timer, TimerError};
 
 pub(super) fn install(session: &mut Session<'_, '_>) -> Done {
@@ -148,8 +148,11 @@ fn entry(session: &Session<'_, '_>) -> Result<Entry, CliError> {
     if let (true, Some(file)) = (named, session.config.file()) {
         arguments.extend(["--config".to_owned(), text(file.to_owned())?]);
     }
+    if let Some(file) = session.config.env_file() {
+        arguments.extend(["--env-file".to_owned(), text(file.to_owned())?]);
+    }
     let mut variables = Vec::new();
-    if *session.location.origin() == StoreOrigin::Environment {
+    if matches!(session.location.origin(), Origin::Variable(_)) {
         let url = session.location.url();
         let url = url.ok_or_else(|| not_text(session.location.file().to_owned()))?;
         variables.push((STORE_VARIABLE, url));

@@ -157,6 +157,7 @@ fn the_first_interruption_cancels_and_waits() {
             options: Options::default(),
             counters: record.summary.counters,
             snoozes: 0,
+            waited: Duration::ZERO,
         };
         let end = End {
             cause: Cause::Cancelled {

@@ -65,7 +65,7 @@ fn help_version_and_completions_need_no_store() {
         "{version}"
     );
     assert!(
-        version.contains("commit ") && version.ends_with("sources: none\n"),
+        version.contains("commit ") && version.ends_with("sources: heavy 20, ticker 10\n"),
         "{version}"
     );
     program.variables.clear();

@@ -61,10 +61,12 @@ fn refused(text: &str, error: &ConfigError) -> Seen {
 
 /// Everything that was read, but for the lines on which it stands.
 fn facts(config: &Config) -> String {
-    let aliases = config.aliases.iter().map(|(name, to)| (name, &to.target));
     let overrides = config.overrides.iter();
-    let overrides =
-        overrides.map(|(name, section)| (name, section.overrides.given().collect::<Vec<_>>()));
+    let overrides = overrides.map(|(name, given)| (name, given.given().collect::<Vec<_>>()));
+    let configured = config.configured.iter();
+    let configured = configured.map(|(name, it)| (name, &it.documentation, &it.work));
+    let sources = config.sources.iter();
+    let sources = sources.map(|(name, section)| (name, section.table(), section.pool()));
     format!(
         "{:?}",
         (
@@ -77,9 +79,13 @@ fn facts(config: &Config) -> String {
                 config.retention_age,
                 config.retention_count,
                 config.workers,
-                &config.queues
+                &config.queues,
+                config.admin,
+                (config.drain_timeout, config.log_level, config.log_format),
             ),
-            (aliases.collect::<Vec<_>>(), overrides.collect::<Vec<_>>()),
+            (&config.aliases, overrides.collect::<Vec<_>>()),
+            (&config.pools, configured.collect::<Vec<_>>()),
+            sources.collect::<Vec<_>>(),
         )
     )
 }
@@ -103,6 +109,7 @@ fn write(config: &Config) -> String {
             quoted(&format!("sqlite://{file}"))
         ));
     }
+    let drain = config.drain_timeout.as_millis();
     let age = config.retention_age.as_millis();
     let count = config.retention_count;
     line(format!(
@@ -111,18 +118,109 @@ fn write(config: &Config) -> String {
     if let Some(workers) = config.workers {
         line(format!("workers = {workers}"));
     }
+    line(format!("drain_timeout = \"{drain}ms\""));
+    if let Some(admin) = config.admin {
+        line(format!("admin = \"{admin}\""));
+    }
     line(format!("queues = {}", list(&config.queues)));
     line("[aliases]".to_owned());
     for (alias, to) in &config.aliases {
-        line(format!("{} = {}", quoted(alias), quoted(&to.target)));
+        line(format!("{} = {}", quoted(alias), quoted(to)));
     }
-    for (name, section) in &config.overrides {
+    line(format!(
+        "[log]\nlevel = \"{}\"\nformat = \"{}\"",
+        config.log_level.as_str(),
+        config.log_format.as_str()
+    ));
+    for (name, pool) in &config.pools {
+        line(format!("[pools.{}]", quoted(name)));
+        pool_lines(pool).into_iter().for_each(&mut line);
+    }
+    for (name, overrides) in &config.overrides {
         line(format!("[dispatchers.{}]", quoted(name)));
-        for (option, value) in section.overrides.given() {
+        for (option, value) in overrides.given() {
             line(format!("{option} = {}", written(value)));
+        }
+        if let Some(configured) = config.configured.get(name) {
+            work_lines(configured).into_iter().for_each(&mut line);
+        }
+    }
+    for (name, section) in &config.sources {
+        line(format!("[sources.{}]", quoted(name)));
+        for (key, value) in section.table() {
+            line(format!("{} = {}", quoted(key), shown(value)));
+        }
+        match section.pool() {
+            Some(PoolOf::Named(pool)) => line(format!("pool = {}", quoted(pool))),
+            Some(PoolOf::Inline(pool)) => {
+                line(format!("[sources.{}.pool]", quoted(name)));
+                pool_lines(pool).into_iter().for_each(&mut line);
+            }
+            None => {}
         }
     }
     text
+}
+
+fn pool_lines(pool: &PoolConfig) -> Vec<String> {
+    let mut lines = Vec::new();
+    for key in crate::config::pools::POOL
+        .iter()
+        .filter(|key| key.name != "workers")
+    {
+        let value = (key.show)(pool);
+        let is_empty = value.as_array().is_some_and(Vec::is_empty) || value == "";
+        if !value.is_null() && !is_empty {
+            lines.push(format!("{} = {}", key.name, of_json(&value)));
+        }
+    }
+    lines
+}
+
+fn work_lines(configured: &Configured) -> Vec<String> {
+    let mut lines = Vec::new();
+    for key in crate::config::work::WORK {
+        let value = (key.show)(configured);
+        let is_said = match key.name {
+            "payload" => value == "stdin" || value == "environment",
+            "env" => value.as_object().is_some_and(|table| !table.is_empty()),
+            _ => !value.is_null() && value != "",
+        };
+        if is_said {
+            lines.push(format!("{} = {}", key.name, of_json(&value)));
+        }
+    }
+    lines
+}
+
+fn of_json(value: &serde_json::Value) -> String {
+    shown(&serde_json::from_value(value.clone()).unwrap())
+}
+
+/// A value on one line.
+fn shown(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => quoted(text),
+        toml::Value::Integer(number) => number.to_string(),
+        toml::Value::Float(number) => match number.to_string() {
+            whole if whole.chars().all(|it| it.is_ascii_digit() || it == '-') => whole + ".0",
+            text if text == "NaN" => "nan".to_owned(),
+            text => text,
+        },
+        toml::Value::Boolean(value) => value.to_string(),
+        toml::Value::Datetime(date) => date.to_string(),
+        toml::Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(shown).collect();
+            format!("[{}]", items.join(", "))
+        }
+        toml::Value::Table(table) => {
+            let entries = table.iter();
+            let entries: Vec<_> = entries
+                .map(|(key, value)| format!("{} = {}", quoted(key), shown(value)))
+                .collect();
+            format!("{{ {} }}", entries.join(", "))
+        }
+    }
 }
 
 fn written(value: &OptionValue) -> String {
@@ -131,6 +229,7 @@ fn written(value: &OptionValue) -> String {
         OptionValue::Integer(number) => number.to_string(),
         OptionValue::Boolean(value) => value.to_string(),
         OptionValue::List(items) => list(items),
+        OptionValue::Table(_) => unreachable!("no option is a table"),
     }
 }
 
@@ -155,13 +254,13 @@ fn quoted(text: &str) -> String {
 }
 
 /// What an option takes is the same when it comes back from a row.
-fn is_applied(section: &Section) {
+fn is_applied(overrides: &Overrides) {
     let mut job = Options::default();
     let mut dispatcher = DispatcherOptions {
         schedule: Some(ScheduleOptions::default()),
         ..DispatcherOptions::default()
     };
-    section.overrides.apply(&mut job, &mut dispatcher);
+    overrides.apply(&mut job, &mut dispatcher);
     assert_eq!(stored(&job), job);
     assert_eq!(stored(&dispatcher), dispatcher);
 }
@@ -185,10 +284,10 @@ fn typed_options() {
         // What one takes another may take, too, in a way of its own.
         let other = names[bytes.len() % names.len()];
         for name in [name, other] {
-            let mut section = Section::default();
-            match section.overrides.set(name, OptionValue::typed(value)) {
+            let mut overrides = Overrides::default();
+            match overrides.set(name, OptionValue::typed(value)) {
                 Ok(()) => {
-                    is_applied(&section);
+                    is_applied(&overrides);
                     said.push_str(name);
                 }
                 Err(why) => {

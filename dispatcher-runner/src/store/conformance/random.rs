@@ -230,6 +230,7 @@ fn running(store: &mut dyn Store, supervisors: &[SupervisorId]) -> Vec<Claimed> 
                 options: shown.options,
                 counters: shown.summary.counters,
                 snoozes: shown.snoozes,
+                waited: Duration::ZERO,
             }
         })
         .collect()

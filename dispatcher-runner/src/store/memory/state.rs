@@ -125,6 +125,7 @@ impl Job {
             options: self.new.options.clone(),
             counters: self.counters,
             snoozes: self.snoozes,
+            waited: rules::until(self.run_at, self.started_at.unwrap_or(self.run_at)),
         }
     }
 

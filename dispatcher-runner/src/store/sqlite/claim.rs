@@ -219,12 +219,12 @@ fn take(
                     failures: row.get(2)?,
                     token: row.get::<_, i64>(3)?.unsigned_abs(),
                 };
-                let place: (i64, String) = (row.get(5)?, row.get(6)?);
+                let place: (i64, String, i64) = (row.get(5)?, row.get(6)?, row.get(7)?);
                 Ok((rows::job_id(row, 0)?, counters, row.get(4)?, place))
             },
         )
         .optional()?;
-    let Some((job, counters, snoozes, (dispatcher, queue))) = taken else {
+    let Some((job, counters, snoozes, (dispatcher, queue, run_at))) = taken else {
         return Ok(None);
     };
     unit.claimed.insert(job, key);
@@ -244,6 +244,7 @@ fn take(
         options,
         counters,
         snoozes,
+        waited: rules::until(run_at, unit.now),
     }))
 }
 

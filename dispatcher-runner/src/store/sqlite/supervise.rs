@@ -153,6 +153,7 @@ pub(super) fn claims_of(
                     token: row.get::<_, i64>(7)?.unsigned_abs(),
                 },
                 snoozes: row.get(8)?,
+                waited: Duration::from_millis(row.get::<_, i64>(9)?.unsigned_abs()),
             })
         })?
         .collect()

@@ -1,21 +1,27 @@
 //! What came in: from workers, the keeper, the store and other processes.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use dispatcher_core::engine::{Event, WorkerId};
+use dispatcher_core::engine::{Event, Word, WorkerId};
+use dispatcher_core::frame::Frame;
 
+use crate::pool::Wish;
 use crate::process::{self, Keeper, KeeperReport, KeeperSpec};
 use crate::store::{self, ProgressNote};
 
 use super::super::SupervisorError;
 use super::super::clerk::Answer;
 use super::super::hearing::Heard;
-use super::super::link::{READS_AT_END, READS_AT_ONCE};
+use super::super::link::{Link, READS_AT_END, READS_AT_ONCE};
 use super::super::open::lock_slots;
 use super::super::upkeep::prove_dead;
-use super::memory::MEMORY_INTERVAL;
 use super::{Driver, Ready};
+
+/// Time for the end of a worker that has fallen silent, or said what no worker says.
+const END_TIME: Duration = Duration::from_secs(1);
+/// Time for the rest of a frame that has begun.
+const FRAME_TIME_MAX: Duration = Duration::from_secs(30);
 
 impl Driver<'_> {
     /// Takes in everything that has happened.
@@ -23,9 +29,10 @@ impl Driver<'_> {
         if ready.signals
             && let Some(shutdown) = self.signals.requested()
         {
-            tracing::info!(attempts = self.links.len(), ?shutdown, "told to end");
-            self.announcer.stopping();
-            self.event(Event::ShutdownRequested(shutdown));
+            self.told_to_end(shutdown);
+        }
+        if ready.asked {
+            self.answer_asks();
         }
         if ready.wake && self.home.wake.clear() {
             self.woken();
@@ -42,6 +49,7 @@ impl Driver<'_> {
             self.hear_keeper()?;
         }
         self.end_drains();
+        self.believe_doubts();
         self.look_at_memory();
         let now = self.now();
         if self
@@ -65,13 +73,21 @@ impl Driver<'_> {
     }
 
     fn answered(&mut self, answer: Answer) {
+        if let Some(metrics) = &self.metrics {
+            for (dispatcher, waited) in answer.waits() {
+                metrics.claimed(dispatcher, waited);
+            }
+        }
         let told = self.clerk.answered(answer);
         if told.lets_go {
             *self.elected = None;
         }
         for event in told.events {
-            if let Event::Recorded { worker } = &event {
-                self.links.remove(worker);
+            if let Event::Recorded { attempt } = &event {
+                self.ended.remove(attempt);
+                if let Some(metrics) = &self.metrics {
+                    metrics.recorded(attempt.0);
+                }
             }
             self.event(event);
         }
@@ -92,20 +108,88 @@ impl Driver<'_> {
         link.capture(&mut self.scratch);
         for heard in link.hear(&mut self.scratch, reads) {
             match heard {
-                Heard::Word(word) => self.event(Event::Said { worker, word }),
-                Heard::Broken(what) => self.event(Event::LinkBroken { worker, what }),
-                Heard::Progress { fraction, text } => {
+                Heard::Word(word) => self.said(worker, word),
+                Heard::Broken(what) => self.broken(worker, what),
+                Heard::Chunk { body, ping } => self.chunk(worker, body, ping),
+                Heard::Reply(reply) => {
                     if let Some(link) = self.links.get_mut(&worker) {
-                        let (job, token) = (link.job, link.token);
-                        link.note = Some(ProgressNote {
-                            job,
-                            token,
-                            fraction,
-                            text,
-                        });
+                        link.reply = Some(reply);
                     }
                 }
+                Heard::Progress { fraction, text } => self.progress(worker, fraction, text),
             }
+        }
+        if let Some(link) = self.links.get_mut(&worker) {
+            note_silence(link);
+        }
+    }
+
+    fn said(&mut self, worker: WorkerId, word: Word) {
+        match &word {
+            Word::Hello => {
+                if let Some(link) = self.links.get_mut(&worker) {
+                    link.greeted = true;
+                }
+            }
+            Word::Ready { failure: Some(why) } => {
+                tracing::warn!(
+                    worker = worker.0,
+                    why,
+                    "a finalizer failed; the worker is replaced"
+                );
+            }
+            Word::Output(_)
+            | Word::Used(_)
+            | Word::Result(_)
+            | Word::Replied
+            | Word::Refused(_)
+            | Word::Unwanted
+            | Word::Ready { failure: None } => {}
+        }
+        self.event(Event::Said { worker, word });
+    }
+
+    /// A foreign program that was no worker at all is about to end, and its end says more.
+    fn broken(&mut self, worker: WorkerId, what: String) {
+        if let Some(link) = self.links.get_mut(&worker)
+            && !link.greeted
+            && !link.is_ours()
+        {
+            link.doubt = Some((Instant::now() + END_TIME, what));
+            return;
+        }
+        self.event(Event::LinkBroken { worker, what });
+    }
+
+    fn chunk(&mut self, worker: WorkerId, body: Vec<u8>, ping: bool) {
+        let Some(link) = self.links.get_mut(&worker) else {
+            return;
+        };
+        if ping {
+            link.send(&Frame::pong());
+        }
+        match link.request {
+            Some(request) => {
+                if self.pools.chunk(request, body) == Wish::Enough {
+                    link.send(&Frame::stream_cancel());
+                }
+            }
+            // What a job streams is what it prints.
+            None => link.keep_as_output(&body),
+        }
+    }
+
+    fn progress(&mut self, worker: WorkerId, fraction: f64, text: String) {
+        let Some(link) = self.links.get_mut(&worker) else {
+            return;
+        };
+        if let Some(doing) = &link.doing {
+            link.note = Some(ProgressNote {
+                job: doing.job,
+                token: doing.token,
+                fraction,
+                text,
+            });
         }
     }
 
@@ -131,9 +215,9 @@ impl Driver<'_> {
                 let worker = WorkerId(worker);
                 if let Some(link) = self.links.get_mut(&worker) {
                     link.pid = Some(pid);
-                    if link.memory_limit.is_some() {
-                        self.next_memory_look
-                            .get_or_insert_with(|| Instant::now() + MEMORY_INTERVAL);
+                    let doing = link.doing.as_ref();
+                    if doing.is_some_and(|doing| doing.memory_limit.is_some()) {
+                        self.look_at_memory_soon();
                     }
                 }
                 self.event(Event::Spawned { worker });
@@ -150,6 +234,7 @@ impl Driver<'_> {
                 let worker = WorkerId(worker);
                 // What it said before it died is in the channel already, and counts.
                 self.hear(worker, READS_AT_END);
+                self.note_last_words(worker);
                 let mut usage = usage;
                 let memory = self.memory_verdict(worker, status, &mut usage);
                 self.event(Event::Exited {
@@ -170,6 +255,21 @@ impl Driver<'_> {
         }
     }
 
+    /// Whoever ends before its hello has said why, if at all, on its streams.
+    fn note_last_words(&mut self, worker: WorkerId) {
+        let Some(link) = self.links.get_mut(&worker) else {
+            return;
+        };
+        link.doubt = None;
+        if link.pool.is_none() || link.greeted {
+            return;
+        }
+        link.capture(&mut self.scratch);
+        if let Some(text) = link.last_words() {
+            self.event(Event::LastWords { worker, text });
+        }
+    }
+
     /// Processes that a job left behind may hold the slot's lock; they prove nothing about the
     /// worker, so the next one gets a lock of its own.
     fn renew_slot(&mut self, worker: WorkerId) {
@@ -185,22 +285,26 @@ impl Driver<'_> {
     /// Kills and proves dead what the keeper left, then starts another.
     fn replace_keeper(&mut self) -> Result<(), SupervisorError> {
         self.hear_workers();
-        let held: Vec<store::Held> = self
-            .links
-            .values()
-            .map(|link| store::Held {
-                job: link.job,
-                attempt: link.attempt,
+        let held = self.links.values().filter_map(|link| {
+            let doing = link.doing.as_ref()?;
+            Some(store::Held {
+                job: doing.job,
+                attempt: doing.number,
                 slot: link.slot,
             })
-            .collect();
+        });
+        let held: Vec<store::Held> = held.collect();
+        let slots = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         self.slots.clear();
-        if !prove_dead(&self.home.directory, self.worker_slots, &held) {
+        if !prove_dead(&self.home.directory, &held) {
             return Err(SupervisorError::Keeper(io::Error::other(
                 "its workers do not die",
             )));
         }
-        self.slots = lock_slots(self.home, self.worker_slots)?;
+        self.slots = lock_slots(self.home, slots)?;
+        self.pools
+            .mark_slots(&self.slots)
+            .map_err(SupervisorError::Keeper)?;
         let keeper =
             Keeper::start(&KeeperSpec::of_this_program()).map_err(SupervisorError::Keeper)?;
         std::mem::replace(&mut self.keeper, keeper).kill_and_reap();
@@ -230,5 +334,29 @@ impl Driver<'_> {
             }
             self.event(Event::Drained { worker, leaked });
         }
+    }
+}
+
+/// A worker of a pool that says nothing more, or half of something, cannot be used any more.
+fn note_silence(link: &mut Link) {
+    if link.pool.is_none() || link.drain_until.is_some() {
+        return;
+    }
+    if link.is_silent() {
+        if link.doubt.is_none() {
+            let what = "it closed the stream on which it answers".to_owned();
+            link.doubt = Some((Instant::now() + END_TIME, what));
+        }
+        return;
+    }
+    match link.half_received() {
+        Some(bytes) => {
+            let what = format!("{bytes} bytes of a frame, and then nothing");
+            if link.greeted {
+                link.doubt = Some((Instant::now() + FRAME_TIME_MAX, what));
+            }
+        }
+        None if link.greeted => link.doubt = None,
+        None => {}
     }
 }

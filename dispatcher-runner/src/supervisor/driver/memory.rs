@@ -13,7 +13,7 @@ use super::Driver;
 use crate::process::{self, Group, Tag};
 
 /// Time between two looks at the memory of workers that have a limit.
-pub(super) const MEMORY_INTERVAL: Duration = Duration::from_millis(50);
+const MEMORY_INTERVAL: Duration = Duration::from_millis(50);
 /// So many looks in a row have to find too much: one may fall between `vfork` and `exec`, where
 /// memory is shown twice.
 const LOOKS_OVER_LIMIT: u32 = 3;
@@ -86,33 +86,44 @@ impl Driver<'_> {
         }
     }
 
+    /// A worker with a limit has begun.
+    pub(super) fn look_at_memory_soon(&mut self) {
+        self.next_memory_look
+            .get_or_insert_with(|| Instant::now() + MEMORY_INTERVAL);
+    }
+
     pub(super) fn look_at_memory(&mut self) {
         if self.next_memory_look.is_none_or(|at| Instant::now() < at) {
             return;
         }
         for link in self.links.values_mut() {
-            if link.group.as_ref().is_some_and(Group::is_inhabited) {
+            if let Some(doing) = &mut link.doing
+                && link.group.as_ref().is_some_and(Group::is_inhabited)
+            {
                 // The kernel keeps it.
-                link.memory_limit = None;
+                doing.memory_limit = None;
             }
         }
         let limited: Vec<(WorkerId, u64, u32)> = self
             .links
             .iter()
             .filter(|(_, link)| link.drain_until.is_none())
-            .filter_map(|(worker, link)| Some((*worker, link.memory_limit?, link.pid?)))
+            .filter_map(|(worker, link)| {
+                Some((*worker, link.doing.as_ref()?.memory_limit?, link.pid?))
+            })
             .collect();
         for (worker, limit, pid) in &limited {
             let exceeds = process::tree_exceeds(*pid, *limit);
-            let Some(link) = self.links.get_mut(worker) else {
+            let link = self.links.get_mut(worker);
+            let Some(doing) = link.and_then(|link| link.doing.as_mut()) else {
                 continue;
             };
-            link.looks_over_limit = if exceeds {
-                link.looks_over_limit + 1
+            doing.looks_over_limit = if exceeds {
+                doing.looks_over_limit + 1
             } else {
                 0
             };
-            if link.looks_over_limit >= LOOKS_OVER_LIMIT {
+            if doing.looks_over_limit >= LOOKS_OVER_LIMIT {
                 self.event(Event::LimitExceeded { worker: *worker });
             }
         }

@@ -9,4 +9,4 @@ SET state = 1,
 WHERE key = :key
     AND state = 0
     AND waits_for = 0
-RETURNING id, attempt, failures, token, snoozes, dispatcher, queue
+RETURNING id, attempt, failures, token, snoozes, dispatcher, queue, run_at

@@ -1,5 +1,5 @@
 -- :supervisor. What its claims said, one row for each job that it still holds.
-SELECT j.id, j.slot, d.name, r.payload, r.options, j.attempt, j.failures, j.token, j.snoozes
+SELECT j.id, j.slot, d.name, r.payload, r.options, j.attempt, j.failures, j.token, j.snoozes, max(0, j.started_at - j.run_at)
 FROM jobs AS j INDEXED BY jobs_running
 JOIN dispatchers AS d ON d.id = j.dispatcher
 JOIN requests AS r ON r.job = j.key
