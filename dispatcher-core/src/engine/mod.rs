@@ -358,6 +358,12 @@ impl Engine {
             _ => None,
         };
         let unmade: Vec<WorkerId> = self.effects.iter().filter_map(making).collect();
+        let giving = |effect: &Effect| match effect {
+            Effect::Assign { worker, .. } | Effect::Hand { worker, .. } => Some(*worker),
+            _ => None,
+        };
+        let ungiven: Vec<WorkerId> = self.effects.iter().filter_map(giving).collect();
+        self.take_back(&ungiven);
         self.pools_lost(now, &unmade);
         self.effects.retain(|effect| {
             !matches!(

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::Cause;
 
+use super::super::attempt::Attempt;
 use super::super::classify::StopReason;
 use super::super::{
     Answer, AttemptId, Effect, Engine, Lane, Now, Phase, PoolId, RequestId, Shutdown, Unfit,
@@ -161,6 +162,32 @@ impl Engine {
             let idle: Vec<WorkerId> = idle.map(|(id, _)| *id).collect();
             for id in idle {
                 self.end(now, (pool, id), EndReason::Shutdown, How::Kill);
+            }
+        }
+    }
+
+    /// What no worker was given yet waits again, in its old order.
+    pub(in super::super) fn take_back(&mut self, ungiven: &[WorkerId]) {
+        for id in ungiven.iter().rev() {
+            let Some(pool) = self.pool_of(*id) else {
+                continue;
+            };
+            let Some(worker) = self.pools[pool].workers.get_mut(id) else {
+                continue;
+            };
+            let WorkerLife::Busy { held, .. } = worker.life else {
+                continue;
+            };
+            let back = match held.task {
+                Task::Request(_) => true,
+                Task::Attempt(attempt) => {
+                    let attempt = self.attempts.get_mut(&attempt);
+                    attempt.is_some_and(Attempt::come_back)
+                }
+            };
+            if back {
+                worker.life = WorkerLife::Idle;
+                self.pools[pool].waiting.push_front(held);
             }
         }
     }
