@@ -344,3 +344,13 @@ fn a_worker_that_does_not_get_ready_again_is_killed() {
     floor.exit(worker, killed());
     assert_eq!(floor.ends(), [("finalizer", 1)]);
 }
+
+/// A retry of its own may be due, or what it has enqueued.
+#[test]
+fn a_job_that_ends_makes_the_pool_look_for_more() {
+    let (mut floor, _) = Floor::ready(fixed(2));
+    let (worker, _) = floor.run(&Options::default());
+    let claims = floor.claims.len();
+    floor.say(worker, Word::Result(WorkResult::Succeeded));
+    assert_eq!(floor.claims.len(), claims + 1);
+}

@@ -42,6 +42,10 @@ impl Yard {
             assert!(fresh <= max * 3, "{pool:?}");
             assert!(pool.workers.len() <= max * CROWD_MAX, "{pool:?}");
         }
+        let pools = self.engine.pools.iter();
+        let slots: u32 = 1 + pools.map(|pool| pool.spec.max_workers).sum::<u32>();
+        let claimed = self.engine.attempts.len();
+        assert!(claimed <= slots as usize * 7, "{claimed} in {slots} slots");
         self.check_requests();
         check_attempts(&self.engine);
     }
