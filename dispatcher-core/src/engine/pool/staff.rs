@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::Cause;
 
+use super::super::attempt::Attempt;
 use super::super::classify::StopReason;
 use super::super::{
     Answer, AttemptId, Effect, Engine, Lane, Now, Phase, PoolId, RequestId, Shutdown, Unfit,
@@ -133,7 +134,7 @@ impl Engine {
         }
     }
 
-    /// Direct requests of a pool have had their time.
+    /// What waits and runs in a pool has had its time.
     pub(in super::super) fn stop_pool(&mut self, now: Now, pool: usize, at_once: bool) {
         self.pools[pool].stop_at = None;
         let lane = Lane::Pool(self.pools[pool].id);
@@ -153,6 +154,41 @@ impl Engine {
         for (worker, request) in self.requests_in(pool) {
             self.answer(request, Answer::Stopping);
             self.end(now, (pool, worker), EndReason::Shutdown, how);
+        }
+        if at_once {
+            // Those that have an attempt are ended by it.
+            let idle = self.pools[pool].workers.iter();
+            let idle = idle.filter(|(_, worker)| worker.life.task().is_none());
+            let idle: Vec<WorkerId> = idle.map(|(id, _)| *id).collect();
+            for id in idle {
+                self.end(now, (pool, id), EndReason::Shutdown, How::Kill);
+            }
+        }
+    }
+
+    /// What no worker was given yet waits again, in its old order.
+    pub(in super::super) fn take_back(&mut self, ungiven: &[WorkerId]) {
+        for id in ungiven.iter().rev() {
+            let Some(pool) = self.pool_of(*id) else {
+                continue;
+            };
+            let Some(worker) = self.pools[pool].workers.get_mut(id) else {
+                continue;
+            };
+            let WorkerLife::Busy { held, .. } = worker.life else {
+                continue;
+            };
+            let back = match held.task {
+                Task::Request(_) => true,
+                Task::Attempt(attempt) => {
+                    let attempt = self.attempts.get_mut(&attempt);
+                    attempt.is_some_and(Attempt::come_back)
+                }
+            };
+            if back {
+                worker.life = WorkerLife::Idle;
+                self.pools[pool].waiting.push_front(held);
+            }
         }
     }
 
