@@ -356,14 +356,18 @@ impl Engine {
 
     /// What was not performed yet goes to the next keeper or, about a dead worker, to nobody.
     fn keeper_lost(&mut self, now: Now) {
-        let making = |effect: &Effect| match effect {
-            Effect::Spawn { worker, .. } | Effect::Boot { worker, .. } => Some(*worker),
-            _ => None,
+        let making = |effect: &Effect| {
+            let (Effect::Spawn { worker, .. } | Effect::Boot { worker, .. }) = effect else {
+                return None;
+            };
+            Some(*worker)
         };
         let unmade: Vec<WorkerId> = self.effects.iter().filter_map(making).collect();
-        let giving = |effect: &Effect| match effect {
-            Effect::Assign { worker, .. } | Effect::Hand { worker, .. } => Some(*worker),
-            _ => None,
+        let giving = |effect: &Effect| {
+            let (Effect::Assign { worker, .. } | Effect::Hand { worker, .. }) = effect else {
+                return None;
+            };
+            Some(*worker)
         };
         let ungiven: Vec<WorkerId> = self.effects.iter().filter_map(giving).collect();
         self.take_back(&ungiven);

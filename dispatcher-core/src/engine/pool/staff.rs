@@ -20,7 +20,7 @@ const CROWDED: &str = "too many workers from before earlier resets have not ende
 
 /// How a worker is made to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum How {
+pub(in super::super) enum How {
     /// It is asked.
     Retire,
     /// It is told, with a signal.
@@ -64,7 +64,7 @@ impl Engine {
     pub(in super::super) fn pool_timeout(&mut self, now: Now, pool: usize) {
         let passed = |at: Duration| at <= now.monotonic;
         if self.pools[pool].stop_at.is_some_and(passed) {
-            self.stop_pool(now, pool, false);
+            self.stop_pool(now, pool, How::Stop);
         }
         let health = &mut self.pools[pool].health;
         if passed(health.not_before) {
@@ -135,7 +135,7 @@ impl Engine {
     }
 
     /// What waits and runs in a pool has had its time.
-    pub(in super::super) fn stop_pool(&mut self, now: Now, pool: usize, at_once: bool) {
+    pub(in super::super) fn stop_pool(&mut self, now: Now, pool: usize, how: How) {
         self.pools[pool].stop_at = None;
         let lane = Lane::Pool(self.pools[pool].id);
         let here = self.attempts.iter().filter(|(_, it)| it.lane == lane);
@@ -150,12 +150,11 @@ impl Engine {
                 self.answer(request, Answer::Stopping);
             }
         }
-        let how = if at_once { How::Kill } else { How::Stop };
         for (worker, request) in self.requests_in(pool) {
             self.answer(request, Answer::Stopping);
             self.end(now, (pool, worker), EndReason::Shutdown, how);
         }
-        if at_once {
+        if how == How::Kill {
             // Those that have an attempt are ended by it.
             let idle = self.pools[pool].workers.iter();
             let idle = idle.filter(|(_, worker)| worker.life.task().is_none());

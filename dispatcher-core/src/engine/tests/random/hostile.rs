@@ -75,7 +75,7 @@ fn check(engine: &Engine) {
     );
 }
 
-fn any_event(world: &mut World) -> Event {
+fn any_worker(world: &mut World) -> WorkerId {
     // Mostly a worker that there is, sometimes one that is over or is to come.
     let newest = u64::from(world.engine.next_name);
     let oldest = newest.saturating_sub(12);
@@ -86,10 +86,14 @@ fn any_event(world: &mut World) -> Event {
         .iter()
         .flat_map(|pool| pool.workers.keys().copied())
         .collect();
-    let worker = match world.dice.pick(&pools) {
+    match world.dice.pick(&pools) {
         Some(worker) if world.dice.one_in(2) => worker,
         Some(_) | None => WorkerId(some),
-    };
+    }
+}
+
+fn any_event(world: &mut World) -> Event {
+    let worker = any_worker(world);
     if world.dice.one_in(2) {
         return any_pool_event(world, worker);
     }
