@@ -126,7 +126,9 @@ async fn answer(request: Request<Incoming>, board: Arc<Board>) -> Result<Answer,
 /// Whether work is taken. Needs no thread: a store that hangs does not make a service unhealthy.
 async fn serving(board: &Board) -> Result<bool, Unseen> {
     let (answer, answers) = oneshot::channel();
-    board.ask_to_look(move |look| drop(answer.send(look.serving)));
+    board.ask_to_look(move |look| {
+        let _ = answer.send(look.serving);
+    });
     match timeout(LOOK_TIMEOUT, answers).await {
         Ok(Ok(serving)) => Ok(serving),
         Ok(Err(_)) => Err(Unseen::Ended),
