@@ -93,14 +93,6 @@ impl Driver<'_> {
     }
 }
 
-/// Whether an error of the keeper's socket says that the keeper is gone.
-fn is_loss(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected
-    )
-}
-
 /// Has the keeper make a process. That it is gone is no failure of what was to run: the loss is
 /// noticed where reports are read.
 pub(super) fn ask_for_process(
@@ -159,4 +151,12 @@ fn limits(options: &Options) -> Limits {
 
 fn wall_time(unix_ms: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(u64::try_from(unix_ms).unwrap_or(0))
+}
+
+/// Whether an error of the keeper's socket says that the keeper is gone.
+fn is_loss(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected
+    )
 }
