@@ -10,23 +10,20 @@ mod pools;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::engine::{
-    Assignment, AttemptId, Effect, Engine, EngineConfig, Event, Lane, LinkKind, Now, Strays,
-    Verdict, WorkerId,
+    AttemptId, Effect, Engine, EngineConfig, Event, Lane, Now, Strays, Verdict, WorkerId,
 };
 use dispatcher_core::message::SupervisorMessage;
-use dispatcher_core::{Isolation, Options};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::metrics::Metrics;
 use crate::pinned::Pinned;
-use crate::process::{self, Group, Keeper, KeeperRequest, Limits, Tag};
+use crate::process::{self, Keeper, KeeperRequest};
 use crate::store::{self, Serves, StoreClient, SupervisorId};
 
 use memory::OomWatch;
@@ -34,13 +31,12 @@ use memory::OomWatch;
 use super::announce::Announcer;
 use super::clerk::{Clerk, LanePost, Post};
 use super::desk::Inbox;
-use super::hearing::Hearing;
 use super::link::{Doing, Link, READ_BYTES, Temporary};
 use super::open::Home;
 use super::ties::{Standing, Ties};
 use super::upkeep::Newer;
 use super::work::Work;
-use super::{Argument, CommandOrder, Orders, Stay, SupervisorError};
+use super::{CommandOrder, Orders, Stay, SupervisorError};
 use pools::Pools;
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
