@@ -220,10 +220,17 @@ fn serve(
         },
     });
     // Before the keeper, which stays where its supervisor is.
-    let groups = process::Subtree::enter();
-    if let Err(error) = &groups {
-        tracing::debug!(error = %crate::log::chain(error), "memory limits are sampled");
-    }
+    let groups = match ties.as_ref().map(|ties| ties.standing) {
+        // Where the program of somebody else has its processes is not for a guest to say.
+        Some(Standing::Guest) => None,
+        Some(Standing::Owner) | None => match process::Subtree::enter() {
+            Ok(groups) => Some(groups),
+            Err(error) => {
+                tracing::debug!(error = %crate::log::chain(&error), "memory limits are sampled");
+                None
+            }
+        },
+    };
     let keeper = process::Keeper::start(&process::KeeperSpec::of_this_program());
     let result = keeper.map_err(SupervisorError::Keeper).and_then(|keeper| {
         let driver = driver::Driver::new(driver::Setup {
@@ -234,7 +241,7 @@ fn serve(
             live,
             state,
             keeper,
-            groups: groups.ok(),
+            groups,
             store: store.clone(),
             supervisor,
             dispatchers,
