@@ -18,6 +18,7 @@ mod work;
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -73,6 +74,19 @@ pub(crate) struct Staff {
     pub(crate) pools: Vec<PoolOrder>,
     /// Those of them that are commands.
     pub(crate) commands: BTreeMap<String, CommandOrder>,
+}
+
+impl Staff {
+    /// Tells one set of pools and commands from another, within one build of the program; `None`
+    /// for a program that has none.
+    fn mark(&self) -> Option<u64> {
+        if self.pools.is_empty() && self.commands.is_empty() {
+            return None;
+        }
+        let mut hasher = DefaultHasher::new();
+        serde_json::to_string(self).ok()?.hash(&mut hasher);
+        Some(hasher.finish())
+    }
 }
 
 /// A dispatcher whose jobs are a command.
