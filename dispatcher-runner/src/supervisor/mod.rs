@@ -234,17 +234,7 @@ fn serve(
         },
     });
     // Before the keeper, which stays where its supervisor is.
-    let groups = match ties.as_ref().map(|ties| ties.standing) {
-        // Where the program of somebody else has its processes is not for a guest to say.
-        Some(Standing::Guest) => None,
-        Some(Standing::Owner) | None => match process::Subtree::enter() {
-            Ok(groups) => Some(groups),
-            Err(error) => {
-                tracing::debug!(error = %crate::log::chain(&error), "memory limits are sampled");
-                None
-            }
-        },
-    };
+    let groups = subtree(ties.as_ref());
     let keeper = process::Keeper::start(&process::KeeperSpec::of_this_program());
     let result = keeper.map_err(SupervisorError::Keeper).and_then(|keeper| {
         let driver = driver::Driver::new(driver::Setup {
@@ -272,4 +262,19 @@ fn serve(
     result?;
     closed?;
     Ok(())
+}
+
+/// Where attempts get control groups. Where the program of somebody else has its processes is not
+/// for a guest to say.
+fn subtree(ties: Option<&Ties>) -> Option<process::Subtree> {
+    match ties.map(|ties| ties.standing) {
+        Some(Standing::Guest) => None,
+        Some(Standing::Owner) | None => match process::Subtree::enter() {
+            Ok(groups) => Some(groups),
+            Err(error) => {
+                tracing::debug!(error = %crate::log::chain(&error), "memory limits are sampled");
+                None
+            }
+        },
+    }
 }

@@ -72,6 +72,8 @@ fn every_answer_has_the_documented_keys_and_no_others() {
     asked.asks("status", &[]);
     asked.asks("doctor", &[]);
     asked.asks("--version", &[]);
+    asked.asks("config check", &[]);
+    asked.asks("config show", &[]);
     asked.asks("prune", &[]);
     services(&mut asked.shapes);
     outcomes(&mut asked.shapes);
