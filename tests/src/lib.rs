@@ -8,6 +8,7 @@ mod disk;
 mod group;
 mod home;
 mod network;
+mod probe;
 mod processes;
 mod random;
 mod record;
@@ -20,6 +21,7 @@ pub use disk::{Ballast, ReadOnly, SmallDisk, read_only, with_own_mounts};
 pub use group::ControlGroup;
 pub use home::{Home, Refused, WriteLock, said};
 pub use network::output_on;
+pub use probe::{Probe, exec, probe_section, refusal};
 pub use processes::{
     Frozen, Kind, Seen, freeze, hang_up, is_alive, kill, kill_group, limit_open_files, tag_of,
     terminate,
