@@ -4,6 +4,8 @@
 //! from inside.
 
 mod foreign;
+mod life;
+mod trouble;
 
 use std::path::PathBuf;
 
@@ -43,7 +45,11 @@ pub(crate) use in_every_language;
 
 impl Language {
     fn script(self) -> PathBuf {
-        workspace().join("tests/fixtures/goridge").join(self.file)
+        self.beside(self.file)
+    }
+
+    fn beside(self, name: &str) -> PathBuf {
+        workspace().join("tests/fixtures/goridge").join(name)
     }
 
     /// The command of a pool, as the configuration has it.
