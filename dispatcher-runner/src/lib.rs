@@ -74,6 +74,9 @@ pub mod __sources {
     pub use dispatcher_core::__private::inventory;
 }
 
+/// The crate whose tables [`Config::with_source`] takes.
+pub use toml;
+
 /// For the binary of this package, which is not the library but lives on it. Not part of the
 /// public interface; may change in any version.
 #[doc(hidden)]

@@ -361,3 +361,39 @@ fn configured_dispatchers_are_listed_like_others() {
     let text = scene.done(&["schedule", "list"]);
     assert!(text.contains("Dump"), "{text}");
 }
+
+/// The timer of the host finds what the command line found.
+#[test]
+fn a_timers_entry_names_the_env_file() {
+    let scene =
+        Scene::new("version = 1\n[dispatchers.Dump]\ncommand = [\"true\"]\nschedule = \"daily\"\n");
+    let crontab = scene.home.file("crontab");
+    fs::write(&crontab, "#!/bin/sh\nexit 0\n").expect("the folder can be written");
+    fs::set_permissions(&crontab, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    fs::write(
+        scene.home.file(".env"),
+        "DISPATCHER_DATABASE_URL=sqlite:x.db\n",
+    )
+    .expect("a file");
+    let install = [
+        "schedule",
+        "install",
+        "--print",
+        "--crontab",
+        "--env-file",
+        ".env",
+    ];
+    let mut command = scene.command(&install);
+    command
+        .env("PATH", scene.home.path())
+        .env_remove("DISPATCHER_DATABASE_URL");
+    let text = answer(&command.output().expect("the program starts"));
+    let env_file = scene.home.file(".env").display().to_string();
+    for expected in [scene.path(), env_file] {
+        assert!(text.contains(&expected), "{expected} is not in {text}");
+    }
+    assert!(
+        !text.contains("DISPATCHER_DATABASE_URL"),
+        "the file says it: {text}"
+    );
+}

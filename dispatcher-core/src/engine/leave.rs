@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::classify::StopReason;
 use super::lane::store_retry;
-use super::pool::Pool;
+use super::pool::{How, Pool};
 use super::{AttemptId, Effect, Engine, Now, Shutdown, Unfit};
 
 /// Tries to close the row before it is left to whoever rescues it.
@@ -109,8 +109,12 @@ impl Engine {
                 }
             });
         }
+        let how = match request {
+            Shutdown::Now => How::Kill,
+            Shutdown::Finish | Shutdown::Drain(_) => How::Stop,
+        };
         for pool in 0..self.pools.len() {
-            self.stop_pool(now, pool, request == Shutdown::Now);
+            self.stop_pool(now, pool, how);
         }
     }
 

@@ -73,6 +73,9 @@ pub struct Engine {
 
 /// Attempts waiting for the store before claiming stops: bounds memory when the disk is full.
 const RECORDING_PER_SLOT_MAX: usize = 4;
+/// Attempts in all before claiming stops: in pools some may be on their way out, though others
+/// have their places.
+const ATTEMPTS_PER_SLOT_MAX: usize = 6;
 
 impl Engine {
     /// An engine that takes work from its first event on.
@@ -353,11 +356,21 @@ impl Engine {
 
     /// What was not performed yet goes to the next keeper or, about a dead worker, to nobody.
     fn keeper_lost(&mut self, now: Now) {
-        let making = |effect: &Effect| match effect {
-            Effect::Spawn { worker, .. } | Effect::Boot { worker, .. } => Some(*worker),
-            _ => None,
+        let making = |effect: &Effect| {
+            let (Effect::Spawn { worker, .. } | Effect::Boot { worker, .. }) = effect else {
+                return None;
+            };
+            Some(*worker)
         };
         let unmade: Vec<WorkerId> = self.effects.iter().filter_map(making).collect();
+        let giving = |effect: &Effect| {
+            let (Effect::Assign { worker, .. } | Effect::Hand { worker, .. }) = effect else {
+                return None;
+            };
+            Some(*worker)
+        };
+        let ungiven: Vec<WorkerId> = self.effects.iter().filter_map(giving).collect();
+        self.take_back(&ungiven);
         self.pools_lost(now, &unmade);
         self.effects.retain(|effect| {
             !matches!(
@@ -407,7 +420,9 @@ impl Engine {
         let recording = self.attempts.values().filter(ended).count();
         let pools = self.pools.iter().map(|pool| pool.spec.max_workers as usize);
         let slots = self.config.slots as usize + pools.sum::<usize>();
-        self.phase == Phase::Serving && recording <= RECORDING_PER_SLOT_MAX * slots
+        self.phase == Phase::Serving
+            && recording <= RECORDING_PER_SLOT_MAX * slots
+            && self.attempts.len() <= ATTEMPTS_PER_SLOT_MAX * slots
     }
 
     /// Runs one step of an attempt, then looks whether it let go of its slot or its worker.

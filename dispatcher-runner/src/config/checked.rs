@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use dispatcher_core::{EnvPolicy, Options};
+use dispatcher_core::{EnvPolicy, Isolation, Options};
 
 /// Longest label of a queue, as of every name.
 const LABEL_CHARS_MAX: usize = 128;
@@ -63,7 +63,26 @@ pub(crate) fn checked(mut options: Options) -> Result<Options, Misfit> {
     {
         return misfit("env", format!("it lists names of variables, not {name:?}"));
     }
+    if options.isolation == Isolation::Pool
+        && let Some(option) = unshared(&options)
+    {
+        let why = "it needs a process of its own, and a worker of a pool serves many jobs; \
+                   leave it out, or choose `isolation = \"process\"`";
+        return misfit(option, why.to_owned());
+    }
     Ok(options)
+}
+
+/// An option that holds for a whole process.
+fn unshared(options: &Options) -> Option<&'static str> {
+    let given = [
+        ("cpu_limit", options.cpu_limit.is_some()),
+        ("open_files", options.open_files.is_some()),
+        ("nice", options.nice.is_some()),
+        ("env", options.env != EnvPolicy::Inherit),
+    ];
+    let first = given.into_iter().find(|(_, given)| *given);
+    first.map(|(option, _)| option)
 }
 
 /// What is wrong with the label of a queue, if anything.

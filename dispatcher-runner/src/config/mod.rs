@@ -144,7 +144,9 @@ impl Config {
     /// The configuration that this process's environment and files give the application `app`.
     ///
     /// The file is the first of `$DISPATCHER_CONFIG`, `$XDG_CONFIG_HOME/<app>/dispatcher.toml`
-    /// and `/etc/<app>/dispatcher.toml` that exists; none is fine.
+    /// and `/etc/<app>/dispatcher.toml` that exists; none is fine. Variables such as
+    /// `$DISPATCHER_WORKERS` count more, and so does the env file that `$DISPATCHER_ENV_FILE`
+    /// names; the reference lists them.
     ///
     /// # Errors
     /// When a file cannot be read or is wrong, or when the state location is.

@@ -159,8 +159,7 @@ fn words(preset: Preset) -> Option<&'static str> {
 
 /// A value without what must not be shown.
 fn masked(name: &str, value: Value) -> Value {
-    let name = name.to_lowercase();
-    if SECRETS.iter().any(|secret| name.contains(secret)) {
+    if is_secret(name) {
         return json!(MASK);
     }
     match value {
@@ -170,7 +169,7 @@ fn masked(name: &str, value: Value) -> Value {
             Value::Array(items.collect())
         }
         Value::Object(members) => {
-            let members = members.into_iter().map(|(key, value)| match name.as_str() {
+            let members = members.into_iter().map(|(key, value)| match name {
                 "env" => (key, json!(MASK)),
                 _ => {
                     let value = masked(&key, value);
@@ -183,20 +182,36 @@ fn masked(name: &str, value: Value) -> Value {
     }
 }
 
-/// A URL without the password of its user.
+/// A URL without the password of its user, and without secrets in its query.
 fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else {
         return text.to_owned();
     };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    let Some((user, host)) = authority.rsplit_once('@') else {
-        return text.to_owned();
+    let authority = match authority.rsplit_once('@') {
+        Some((user, host)) => match user.split_once(':') {
+            Some((user, _)) => format!("{user}:{MASK}@{host}"),
+            None => authority.to_owned(),
+        },
+        None => authority.to_owned(),
     };
-    match user.split_once(':') {
-        Some((user, _)) => format!("{scheme}://{user}:{MASK}@{host}{path}"),
-        None => text.to_owned(),
-    }
+    let Some((path, query)) = path.split_once('?') else {
+        return format!("{scheme}://{authority}{path}");
+    };
+    let parameters = query
+        .split('&')
+        .map(|parameter| match parameter.split_once('=') {
+            Some((name, _)) if is_secret(name) => format!("{name}={MASK}"),
+            Some(_) | None => parameter.to_owned(),
+        });
+    let query = parameters.collect::<Vec<_>>().join("&");
+    format!("{scheme}://{authority}{path}?{query}")
+}
+
+fn is_secret(name: &str) -> bool {
+    let name = name.to_lowercase();
+    SECRETS.iter().any(|secret| name.contains(secret))
 }
 
 fn of_option(value: &OptionValue) -> Value {

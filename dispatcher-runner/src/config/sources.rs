@@ -135,7 +135,7 @@ impl SourceSection {
     /// When keys are unknown, missing, or of another kind: with lines, and what was probably meant.
     ///
     /// ```
-    /// use dispatcher_runner::Config;
+    /// use dispatcher_runner::{Config, toml};
     ///
     /// #[derive(serde::Deserialize)]
     /// struct Watcher { folder: String }

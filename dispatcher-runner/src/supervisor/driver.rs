@@ -1,6 +1,7 @@
 //! One thread that turns what happens into events and effects into deeds.
 
 mod ask;
+mod count;
 mod hear;
 mod look;
 mod memory;
@@ -15,14 +16,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::engine::{
-    Assignment, AttemptId, Effect, Engine, EngineConfig, Event, Lane, LinkKind, Next, Now, Strays,
+    Assignment, AttemptId, Effect, Engine, EngineConfig, Event, Lane, LinkKind, Now, Strays,
     Verdict, WorkerId,
 };
 use dispatcher_core::message::{CommandLine, PayloadWay, Start, SupervisorMessage};
-use dispatcher_core::{Isolation, OnLost, Options};
+use dispatcher_core::{Isolation, Options};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::metrics::{End, JobFate, Metrics};
+use crate::metrics::Metrics;
 use crate::pinned::Pinned;
 use crate::process::{self, Group, Keeper, KeeperRequest, Limits, Tag};
 use crate::store::{self, Serves, StoreClient, SupervisorId};
@@ -378,6 +379,7 @@ impl<'a> Driver<'a> {
         assignment: Assignment,
         deadline_wall_ms: Option<i64>,
     ) -> io::Result<()> {
+        self.count_start(AttemptId(worker.0), &assignment);
         let tag = Tag {
             job: assignment.job,
             attempt: assignment.counters.attempt,
@@ -475,15 +477,7 @@ impl<'a> Driver<'a> {
         } else {
             tracing::debug!(job = %verdict.job, name, attempt = verdict.attempt, outcome, "job ends");
         }
-        if let Some(metrics) = &self.metrics {
-            let end = End {
-                dispatcher: name.to_owned(),
-                outcome,
-                run_time: verdict.run_time,
-                job: fate(&verdict.next),
-            };
-            metrics.deciding(attempt.0, end);
-        }
+        self.count_end(attempt, &verdict);
         let pid = ended.and_then(|ended| ended.pid);
         let capture = ended.map(|ended| ended.capture.clone());
         self.clerk
@@ -523,24 +517,6 @@ impl<'a> Driver<'a> {
         if self.links.values().any(|link| link.doing.is_some()) {
             self.clerk.look_for_cancellations();
         }
-    }
-}
-
-/// What follows for the job.
-fn fate(next: &Next) -> JobFate {
-    match next {
-        Next::Succeed
-        | Next::Fail
-        | Next::Cancel
-        | Next::Lost {
-            on_lost: OnLost::Fail,
-        } => JobFate::Ended,
-        Next::Retry { .. }
-        | Next::Snooze { .. }
-        | Next::Release
-        | Next::Lost {
-            on_lost: OnLost::Rerun,
-        } => JobFate::GoesOn,
     }
 }
 

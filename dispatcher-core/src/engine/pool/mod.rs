@@ -9,6 +9,8 @@ mod tasks;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+pub(super) use staff::How;
+
 use super::attempt::{Attempt, next_random};
 use super::lane::ClaimState;
 use super::{AttemptId, Now, PoolId, PoolSpec, RequestId, WorkerId};

@@ -170,7 +170,9 @@ fn pool_lines(pool: &PoolConfig) -> Vec<String> {
     {
         let value = (key.show)(pool);
         let is_empty = value.as_array().is_some_and(Vec::is_empty) || value == "";
-        if !value.is_null() && !is_empty {
+        if value.is_null() && key.name == "exec_timeout" {
+            lines.push("exec_timeout = 0".to_owned());
+        } else if !value.is_null() && !is_empty {
             lines.push(format!("{} = {}", key.name, of_json(&value)));
         }
     }
@@ -302,4 +304,72 @@ fn typed_options() {
         }
         Seen::of((said.len(), canonical(value).is_ok()))
     });
+}
+
+/// What was read is written again in single quotes, or in double ones, and must read the same.
+#[test]
+fn env_files() {
+    fuzz("env_files", |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        match env_file::EnvFile::parse(&text, Path::new(PATH)) {
+            Ok(file) => {
+                let lines = file.entries.iter();
+                let lines: Vec<_> = lines
+                    .map(|entry| assignment(&entry.name, &entry.value))
+                    .collect();
+                let written = lines.concat();
+                let again = env_file::EnvFile::parse(&written, Path::new(PATH));
+                let again = again.unwrap_or_else(|error| panic!("{written}\n{}", error.why()));
+                let values = |file: &env_file::EnvFile| -> Vec<_> {
+                    let entries = file.entries.iter();
+                    entries
+                        .map(|it| (it.name.clone(), it.value.clone()))
+                        .collect()
+                };
+                assert_eq!(values(&again), values(&file), "{written}");
+                Seen::of((lines.len(), written.len() / 16))
+            }
+            Err(error) => refused(&text, &error),
+        }
+    });
+}
+
+fn assignment(name: &str, value: &str) -> String {
+    if !value.contains(['\'', '\n']) {
+        return format!("{name}='{value}'\n");
+    }
+    let value = value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n");
+    format!("{name}=\"{value}\"\n")
+}
+
+/// A section is read as a type that takes a little of everything, or refused line by line.
+#[test]
+fn source_sections() {
+    fuzz("configurations", |bytes| {
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return Seen::of("no text");
+        };
+        let Ok(config) = read(text) else {
+            return Seen::of("no configuration");
+        };
+        let mut read = 0;
+        for (_, section) in config.sources() {
+            match section.read::<Anything>() {
+                Ok(anything) => read += anything.deep.len() + anything.interval.len() + 1,
+                Err(error) => drop(refused(text, &error)),
+            }
+        }
+        Seen::of(read)
+    });
+}
+
+#[derive(serde::Deserialize)]
+struct Anything {
+    #[serde(default)]
+    interval: String,
+    #[serde(default)]
+    deep: toml::Table,
 }

@@ -159,7 +159,7 @@ api_token = "hidden-4"
 since = 2026-01-01
 [sources.ticker.auth]
 Password = "hidden-5"
-url = "https://ann:hidden-6@host:1/x?y"
+url = "https://ann:hidden-6@host:1/x?y&db_password=hidden-8&z=1"
 [sources.ticker.pool]
 env = { A = "hidden-7" }
 [sources.plain]
@@ -189,7 +189,7 @@ const SHOWN: &[(&str, &str, usize)] = &[
     ("sources.ticker.since", "\"2026-01-01\"", 20),
     (
         "sources.ticker.auth",
-        "{ Password = \"***\", url = \"https://ann:***@host:1/x?y\" }",
+        "{ Password = \"***\", url = \"https://ann:***@host:1/x?y&db_password=***&z=1\" }",
         21,
     ),
     ("sources.ticker.pool.mode", "\"ticker\"", 0),

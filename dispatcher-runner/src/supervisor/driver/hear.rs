@@ -73,11 +73,7 @@ impl Driver<'_> {
     }
 
     fn answered(&mut self, answer: Answer) {
-        if let Some(metrics) = &self.metrics {
-            for (dispatcher, waited) in answer.waits() {
-                metrics.claimed(dispatcher, waited);
-            }
-        }
+        self.count_waits(&answer);
         let told = self.clerk.answered(answer);
         if told.lets_go {
             *self.elected = None;
@@ -85,9 +81,7 @@ impl Driver<'_> {
         for event in told.events {
             if let Event::Recorded { attempt } = &event {
                 self.ended.remove(attempt);
-                if let Some(metrics) = &self.metrics {
-                    metrics.recorded(attempt.0);
-                }
+                self.count_recorded(*attempt);
             }
             self.event(event);
         }

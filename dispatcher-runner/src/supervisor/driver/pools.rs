@@ -15,7 +15,7 @@ use dispatcher_core::{JobId, Options};
 use serde::Serialize;
 
 use crate::pool::{ExecError, Part, PoolRequest, Wish};
-use crate::process::{self, KeeperRequest, Limits, Tag};
+use crate::process::{self, Identity, KeeperRequest, Limits, Tag};
 use crate::store::Serves;
 
 use super::super::PoolOrder;
@@ -211,7 +211,11 @@ impl Driver<'_> {
         let foreign = !config.command.is_empty();
         let frame_max = usize::try_from(config.max_frame).unwrap_or(usize::MAX);
         let hearing = Hearing::of_pool(foreign, frame_max);
-        let limits = Limits::default();
+        let user = config.user.as_deref();
+        let limits = Limits {
+            identity: user.map(Identity::of).transpose()?,
+            ..Limits::default()
+        };
         let (mut link, ends, request) = if foreign {
             let (mut link, ends) = Link::to_foreign(pool.slot, hearing)?;
             link.send(&Frame::pid_request(std::process::id()));
@@ -262,6 +266,7 @@ impl Driver<'_> {
         deadline_wall_ms: Option<i64>,
     ) {
         self.tell_start(assignment);
+        self.count_start(attempt, assignment);
         let live = &self.live;
         if let Some(link) = self.links.get_mut(&worker) {
             // What it wrote while idle is nobody's.
