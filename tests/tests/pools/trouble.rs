@@ -111,7 +111,7 @@ fn a_syntax_error_is_quoted_in_python() {
 fn a_program_that_is_not_there_is_named() {
     let home = Home::new(FIXTURE);
     let config = "[pools.w]\ncommand = [\"no-such-program\"]";
-    let _service = says_why(&home, config, &["no-such-program"]);
+    let _service = says_why(&home, config, &["no-such-program", "No such file"]);
 }
 
 #[test]
