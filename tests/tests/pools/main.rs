@@ -6,6 +6,8 @@
 mod foreign;
 mod jobs;
 mod life;
+mod own;
+mod own_outcomes;
 mod trouble;
 
 use std::path::PathBuf;
