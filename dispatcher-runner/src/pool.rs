@@ -119,8 +119,8 @@ pub(crate) enum Part {
 pub(crate) enum Wish {
     /// The rest.
     #[cfg_attr(
-        not(feature = "service"),
-        expect(dead_code, reason = "only sources ask directly")
+        not(any(feature = "service", test)),
+        expect(dead_code, reason = "only sources ask pools directly")
     )]
     More,
     /// No more: the stream is cancelled.

@@ -123,7 +123,8 @@ impl Engine {
             Event::KeeperLost => self.keeper_lost(now),
             Event::Superseded => self.superseded(),
             Event::ShutdownRequested(request) => self.shutdown(now, request),
-            Event::CloseAnswered { closed } => fits = self.close_answered(now, closed),
+            Event::CloseAnswered { closed: true } => fits = self.closed(now),
+            Event::CloseAnswered { closed: false } => fits = self.not_closed(now),
             Event::Recorded { attempt } => fits = self.recorded(now, attempt),
             Event::RecordFailed { attempt } => fits = self.about_attempt(now, attempt, event),
             Event::Requested { request, pool } => self.requested(now, request, pool),
@@ -236,7 +237,7 @@ impl Engine {
                 if !claim.in_flight {
                     fits = Err(Unfit("claimed, without a claim"));
                 }
-                claim.answered(now, !jobs.is_empty(), wait);
+                claim.answered(now, jobs.len(), wait);
             }
             None => fits = Err(Unfit("claimed, for no lane")),
         }
@@ -452,7 +453,10 @@ impl Engine {
             Lane::Process => {}
             Lane::Pool(pool) => {
                 if let Some(pool) = self.pools.get_mut(pool.0 as usize) {
-                    pool.look_at(now, (id, attempt), let_go);
+                    match let_go {
+                        true => pool.let_go(now, id, attempt.worker),
+                        false => pool.look_at(attempt),
+                    }
                 }
             }
         }

@@ -21,8 +21,8 @@ use crate::pool::{ExecError, Part, PoolRequest};
 pub(crate) enum Ask {
     /// One request to a pool.
     #[cfg_attr(
-        not(feature = "service"),
-        expect(dead_code, reason = "only sources ask directly")
+        not(any(feature = "service", test)),
+        expect(dead_code, reason = "only sources ask pools directly")
     )]
     Exec(PoolRequest),
     /// What it does now.

@@ -52,7 +52,10 @@ impl Watcher {
         let job = json!({ "path": path });
         match host.dispatch(&self.dispatcher, job, once).await {
             Ok(_) => Ok(fs::remove_file(file.path())?),
-            Err(SpawnError::QueueFull { .. }) => Ok(host.count("held_back")),
+            Err(SpawnError::QueueFull { .. }) => {
+                host.count("held_back");
+                Ok(())
+            }
             Err(error) => Err(error.into()),
         }
     }

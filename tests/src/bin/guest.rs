@@ -48,8 +48,14 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         let answer = match (word, &service) {
             ("ready", Some(service)) => service.wait_ready().to_string(),
             ("is-ready", Some(service)) => service.is_ready().to_string(),
-            ("stop", Some(service)) => done(service.stop()),
-            ("stop-now", Some(service)) => done(service.stop_now()),
+            ("stop", Some(service)) => {
+                service.stop();
+                done()
+            }
+            ("stop-now", Some(service)) => {
+                service.stop_now();
+                done()
+            }
             ("submit", _) => {
                 let file = rest.to_owned();
                 Gate { file }.spawn_process()?.id().to_string()
@@ -58,19 +64,23 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
                 Some(Err(error)) => error.to_string(),
                 Some(Ok(())) | None => "ended".to_owned(),
             },
-            ("drop", Some(_)) => done(drop(service.take())),
+            ("drop", Some(_)) => {
+                drop(service.take());
+                done()
+            }
             ("start", None) => {
                 service = Some(Service::new(config.clone()).start()?);
-                done(())
+                done()
             }
             _ => format!("{line} is no word now"),
         };
-        println!("{answer}");
-        std::io::stdout().flush()?;
+        let mut stdout = std::io::stdout();
+        writeln!(stdout, "{answer}")?;
+        stdout.flush()?;
     }
     Ok(())
 }
 
-fn done((): ()) -> String {
+fn done() -> String {
     "done".to_owned()
 }

@@ -11,7 +11,7 @@ use super::super::{
     Answer, AttemptId, Effect, Engine, Lane, Now, Phase, PoolId, RequestId, Shutdown, Unfit,
     WorkerId,
 };
-use super::{EndReason, Health, Pool, Task, Waiting, Worker, WorkerLife};
+use super::{EndReason, Health, Pool, Purpose, Task, Waiting, Worker, WorkerLife};
 
 /// Time between two KILLs to a worker that does not end.
 const KILL_AGAIN: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ impl Engine {
             Ok(count) => {
                 self.pools[id.0 as usize].resetting = true;
                 for _ in 0..count {
-                    self.boot(now, id.0 as usize, true);
+                    self.boot(now, id.0 as usize, Purpose::Replace);
                 }
             }
             Err(why) => {
@@ -217,10 +217,10 @@ impl Engine {
         requests.collect()
     }
 
-    pub(super) fn boot(&mut self, now: Now, pool: usize, replacement: bool) {
+    pub(super) fn boot(&mut self, now: Now, pool: usize, purpose: Purpose) {
         let worker = self.name_worker();
         let random = &mut self.random;
-        self.pools[pool].add(worker, now, replacement, random);
+        self.pools[pool].add(worker, now, purpose, random);
         let pool = self.pools[pool].id;
         self.effects.push_back(Effect::Boot { worker, pool });
     }

@@ -8,7 +8,7 @@ use super::super::{
     Strays, Unfit, Word, WorkerId,
 };
 use super::staff::How;
-use super::{EndReason, Pool, Task, Waiting, Worker, WorkerLife};
+use super::{EndReason, Pool, Purpose, Task, Waiting, Worker, WorkerLife};
 
 /// How often a task is given to another worker because one did not want it.
 const UNWANTED_MAX: u32 = 3;
@@ -106,7 +106,7 @@ impl Engine {
             self.send_away(now, pool);
         }
         for _ in 0..self.pools[pool].boots(now) {
-            self.boot(now, pool, false);
+            self.boot(now, pool, Purpose::Serve);
         }
         let room = self.pools[pool].room(now);
         let lane = Lane::Pool(self.pools[pool].id);

@@ -22,7 +22,8 @@ use super::super::PoolOrder;
 use super::super::clerk::LanePost;
 use super::super::hearing::Hearing;
 use super::super::link::Link;
-use super::{Driver, ask_for_process, start_message};
+use super::Driver;
+use super::begin::{ask_for_process, start_message};
 
 type Told = Box<dyn FnOnce(Result<(), String>) + Send>;
 
@@ -210,14 +211,13 @@ impl Driver<'_> {
         let config = &pool.order.config;
         let foreign = !config.command.is_empty();
         let frame_max = usize::try_from(config.max_frame).unwrap_or(usize::MAX);
-        let hearing = Hearing::of_pool(foreign, frame_max);
         let user = config.user.as_deref();
         let limits = Limits {
             identity: user.map(Identity::of).transpose()?,
             ..Limits::default()
         };
         let (mut link, ends, request) = if foreign {
-            let (mut link, ends) = Link::to_foreign(pool.slot, hearing)?;
+            let (mut link, ends) = Link::to_foreign(pool.slot, Hearing::of_foreign(frame_max))?;
             link.send(&Frame::pid_request(std::process::id()));
             let request = KeeperRequest::Command {
                 worker: worker.0,
@@ -229,7 +229,7 @@ impl Driver<'_> {
             };
             (link, ends, request)
         } else {
-            let (mut link, ends) = Link::to_ours(pool.slot, hearing)?;
+            let (mut link, ends) = Link::to_ours(pool.slot, Hearing::in_pool(frame_max))?;
             link.say(&SupervisorMessage::Serve(PoolOrders {
                 pool: pool.order.name.clone(),
                 mode: config.mode.clone(),
