@@ -3,6 +3,7 @@
 //! Tests see what a user sees: processes, exit codes, text and the state file. The one place that
 //! sleeps is [`eventually`]; everything else waits through it.
 
+mod configured;
 mod crates;
 mod disk;
 mod group;
@@ -16,6 +17,7 @@ mod service;
 
 use std::time::{Duration, Instant};
 
+pub use configured::{configure, notify, perform};
 pub use crates::{Crates, TREES, Tree, cargo, crates_of, workspace};
 pub use disk::{Ballast, ReadOnly, SmallDisk, read_only, with_own_mounts};
 pub use group::ControlGroup;

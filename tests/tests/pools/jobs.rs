@@ -1,12 +1,12 @@
 //! Durable jobs of a dispatcher of the configuration that workers in PHP and in Python do.
 
 use dispatcher_core::{Cause, JobState};
-use dispatcher_tests::{Home, Job, PATIENCE, Probe, eventually, is_alive, said};
+use dispatcher_tests::{
+    Home, Job, PATIENCE, Probe, configure, eventually, is_alive, notify, perform, said,
+};
 use serde_json::{Value, json};
 
-use crate::{
-    FIXTURE, Language, PYTHON, in_every_language, notify, pool, replaced, run, serve, workers,
-};
+use crate::{FIXTURE, Language, PYTHON, in_every_language, pool, replaced, serve, workers};
 
 in_every_language!(
     is_done_with_its_answer_as_output,
@@ -41,7 +41,7 @@ fn is_done_with_its_answer_as_output(language: Language) {
     let home = Home::new(FIXTURE);
     let _service = serve(&home, &work(language, ONE, ""));
     let before = pid(&home);
-    let job = run(&home, "Work", &json!("Ann"));
+    let job = perform(&home, "Work", &json!("Ann"));
     assert_eq!(
         (job.state, job.output.as_deref()),
         (JobState::Succeeded, Some("\"hello Ann\""))
@@ -51,9 +51,9 @@ fn is_done_with_its_answer_as_output(language: Language) {
         Some(before.clone())
     );
     // The payload of any kind arrives as JSON.
-    let job = run(&home, "Work", &json!({"a": [1, null]}));
+    let job = perform(&home, "Work", &json!({"a": [1, null]}));
     assert_eq!(job.output.as_deref(), Some(r#""hello {\"a\":[1,null]}""#));
-    let job = run(&home, "Work", &json!("context"));
+    let job = perform(&home, "Work", &json!("context"));
     assert_eq!(job.output, None, "an empty answer is no output");
     assert_eq!(pid(&home), before);
 }
@@ -65,7 +65,7 @@ fn fails_softly(language: Language) {
         &work(language, ONE, "retries = 1\nbackoff = \"constant(10ms)\""),
     );
     let before = pid(&home);
-    let job = run(&home, "Work", &json!("error no such customer"));
+    let job = perform(&home, "Work", &json!("error no such customer"));
     let Cause::Failed { message, .. } = cause(&job) else {
         panic!("{job:?}");
     };
@@ -79,10 +79,13 @@ fn ends_with_its_worker(language: Language) {
     let home = Home::new(FIXTURE);
     let _service = serve(&home, &work(language, ONE, ""));
     let before = pid(&home);
-    let job = run(&home, "Work", &json!("exit 3"));
+    let job = perform(&home, "Work", &json!("exit 3"));
     assert!(matches!(cause(&job), Cause::Exited { code: 3 }), "{job:?}");
     assert_ne!(pid(&home), before);
-    assert_eq!(run(&home, "Work", &json!("Ann")).state, JobState::Succeeded);
+    assert_eq!(
+        perform(&home, "Work", &json!("Ann")).state,
+        JobState::Succeeded
+    );
 }
 
 fn takes_too_long(language: Language) {
@@ -92,11 +95,14 @@ fn takes_too_long(language: Language) {
         &work(language, ONE, "timeout = \"300ms\"\ngrace = \"100ms\""),
     );
     let before = pid(&home);
-    let job = run(&home, "Work", &json!("sleep 1000"));
+    let job = perform(&home, "Work", &json!("sleep 1000"));
     assert!(matches!(cause(&job), Cause::TimedOut), "{job:?}");
     assert!(!is_alive(before.parse().expect("a number")));
     assert_ne!(pid(&home), before);
-    assert_eq!(run(&home, "Work", &json!("Ann")).state, JobState::Succeeded);
+    assert_eq!(
+        perform(&home, "Work", &json!("Ann")).state,
+        JobState::Succeeded
+    );
 }
 
 fn is_given_to_another_worker(language: Language) {
@@ -104,7 +110,7 @@ fn is_given_to_another_worker(language: Language) {
     let _service = serve(&home, &work(language, ONE, ""));
     let before = pid(&home);
     let mark = home.file("asked-once");
-    let job = run(&home, "Work", &json!(format!("once {}", mark.display())));
+    let job = perform(&home, "Work", &json!(format!("once {}", mark.display())));
     assert_eq!(
         (job.state, job.attempts.len()),
         (JobState::Succeeded, 1),
@@ -118,19 +124,22 @@ fn is_given_to_another_worker(language: Language) {
         "it is the one that did it"
     );
     // One that nobody wants is not asked about for ever.
-    let job = run(&home, "Work", &json!("stop"));
+    let job = perform(&home, "Work", &json!("stop"));
     let Cause::ProtocolError { what } = cause(&job) else {
         panic!("{job:?}");
     };
     assert!(what.contains("4 workers"), "{what}");
-    assert_eq!(run(&home, "Work", &json!("Ann")).state, JobState::Succeeded);
+    assert_eq!(
+        perform(&home, "Work", &json!("Ann")).state,
+        JobState::Succeeded
+    );
 }
 
 fn prints_where_a_header_should_be(language: Language) {
     let home = Home::new(FIXTURE);
     let _service = serve(&home, &work(language, ONE, ""));
     let before = pid(&home);
-    let job = run(&home, "Work", &json!("echo debug: $x is 7"));
+    let job = perform(&home, "Work", &json!("echo debug: $x is 7"));
     let Cause::ProtocolError { what } = cause(&job) else {
         panic!("{job:?}");
     };
@@ -141,7 +150,7 @@ fn prints_where_a_header_should_be(language: Language) {
 fn streams_what_it_prints(language: Language) {
     let home = Home::new(FIXTURE);
     let _service = serve(&home, &work(language, ONE, ""));
-    let job = run(&home, "Work", &json!("stream 3"));
+    let job = perform(&home, "Work", &json!("stream 3"));
     assert_eq!(job.state, JobState::Succeeded, "{job:?}");
     assert_eq!(said(&job.attempts[0].stdout), "12");
     assert_eq!(job.output.as_deref(), Some("3"));
@@ -176,7 +185,10 @@ fn is_cancelled(language: Language) {
         !is_alive(before.parse().expect("a number"))
     });
     assert_ne!(pid(&home), before);
-    assert_eq!(run(&home, "Work", &json!("Ann")).state, JobState::Succeeded);
+    assert_eq!(
+        perform(&home, "Work", &json!("Ann")).state,
+        JobState::Succeeded
+    );
 }
 
 fn takes_too_much_memory(language: Language) {
@@ -184,13 +196,16 @@ fn takes_too_much_memory(language: Language) {
     let options = "memory_limit = \"150MiB\"\ngrace = \"100ms\"";
     let _service = serve(&home, &work(language, ONE, options));
     let before = pid(&home);
-    let job = run(&home, "Work", &json!(format!("grow {}", 400 << 20)));
+    let job = perform(&home, "Work", &json!(format!("grow {}", 400 << 20)));
     assert!(
         matches!(cause(&job), Cause::MemoryLimit | Cause::OutOfMemory),
         "{job:?}"
     );
     assert_ne!(pid(&home), before);
-    assert_eq!(run(&home, "Work", &json!("Ann")).state, JobState::Succeeded);
+    assert_eq!(
+        perform(&home, "Work", &json!("Ann")).state,
+        JobState::Succeeded
+    );
 }
 
 #[test]
@@ -243,15 +258,15 @@ fn jobs_wait_while_the_pool_is_degraded_and_lose_nothing() {
 #[test]
 fn without_a_service_a_detached_supervisor_has_the_pool() {
     let home = Home::new(FIXTURE);
-    crate::configure(&home, &work(PYTHON, "workers = 2", ""));
-    let first = run(&home, "Work", &json!("pid"));
-    let second = run(&home, "Work", &json!("pid"));
+    configure(&home, &work(PYTHON, "workers = 2", ""));
+    let first = perform(&home, "Work", &json!("pid"));
+    let second = perform(&home, "Work", &json!("pid"));
     assert_eq!(first.state, JobState::Succeeded, "{first:?}");
     assert_eq!(
         first.output, second.output,
         "one after the other needs one worker"
     );
-    let third = run(&home, "Work", &json!("exit 3"));
+    let third = perform(&home, "Work", &json!("exit 3"));
     assert!(
         matches!(cause(&third), Cause::Exited { code: 3 }),
         "{third:?}"

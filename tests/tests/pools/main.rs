@@ -12,7 +12,7 @@ mod trouble;
 
 use std::path::PathBuf;
 
-use dispatcher_tests::{Home, Job, PATIENCE, Serving, eventually, probe_section, said, workspace};
+use dispatcher_tests::{Home, PATIENCE, Serving, eventually, probe_section, said, workspace};
 use serde_json::Value;
 
 const FIXTURE: &str = env!("CARGO_BIN_EXE_fixture");
@@ -69,27 +69,6 @@ impl Language {
 /// A service with pools, and the source that asks them.
 pub(crate) fn serve(home: &Home, config: &str) -> Serving {
     Serving::configured(home, &format!("{config}\n{}", probe_section(home)))
-}
-
-/// The configuration of a home without a service; that of one with it is in the same place.
-pub(crate) fn configure(home: &Home, config: &str) {
-    let text = format!("version = 1\n{config}\n");
-    std::fs::write(home.file("dispatcher.toml"), text).expect("it can be written");
-}
-
-/// Submits a job of the configured dispatchers by command; its id.
-pub(crate) fn notify(home: &Home, name: &str, payload: &Value, options: &[&str]) -> String {
-    let config = home.file("dispatcher.toml");
-    let mut command = home.command(["notifydispatcher", name, &payload.to_string(), "--detach"]);
-    command.arg("--config").arg(config).args(options);
-    let output = command.output().expect("the program starts");
-    assert!(output.status.success(), "{}", said(&output.stderr));
-    said(&output.stdout).trim().to_owned()
-}
-
-/// Submits a job and waits for its end.
-pub(crate) fn run(home: &Home, name: &str, payload: &Value) -> Job {
-    home.wait(&notify(home, name, payload, &[]))
 }
 
 /// What a command with `--json` prints.

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dispatcher_core::{Cause, JobState};
-use dispatcher_tests::{Home, Job, Kind, PATIENCE, Probe, eventually, is_alive, kill, said};
+use dispatcher_tests::{
+    Home, Job, Kind, PATIENCE, Probe, configure, eventually, is_alive, kill, notify, perform, said,
+};
 use serde_json::{Value, json};
 
-use crate::{FIXTURE, configure, look, notify, replaced, run, serve, workers};
+use crate::{FIXTURE, look, replaced, serve, workers};
 
 /// Whether a service is there, or a supervisor comes by itself.
 #[derive(Debug, Clone, Copy)]
@@ -124,11 +126,11 @@ fn progress_is_shown_live() {
 fn where_it_was_is_where_the_next_one_begins() {
     let config = ONE.replace("mode", "working_directory = \"/usr\"\nmode");
     with_both(&config, |home, with| {
-        let moved = run(home, "Pooled", &steps(&json!([{"enter": "/tmp"}])));
-        let next = run(home, "Pooled", &steps(&json!([])));
+        let moved = perform(home, "Pooled", &steps(&json!([{"enter": "/tmp"}])));
+        let next = perform(home, "Pooled", &steps(&json!([])));
         let own = json!({"steps": [], "options": {"working_directory": "/var"}});
-        let own = run(home, "Pooled", &own);
-        let last = run(home, "Pooled", &steps(&json!([])));
+        let own = perform(home, "Pooled", &own);
+        let last = perform(home, "Pooled", &steps(&json!([])));
         let jobs = [&moved, &next, &own, &last];
         let seen = jobs.map(|job| output(job)["directory"].clone());
         assert_eq!(seen, ["/usr", "/usr", "/var", "/usr"], "{with:?}");
@@ -142,8 +144,8 @@ fn where_it_was_is_where_the_next_one_begins() {
 #[test]
 fn a_panic_ends_the_worker_after_the_job() {
     with_both(ONE, |home, with| {
-        let before = run(home, "Pooled", &steps(&json!([])));
-        let job = run(
+        let before = perform(home, "Pooled", &steps(&json!([])));
+        let job = perform(
             home,
             "Pooled",
             &steps(&json!([{"say": "a"}, {"panic": "boom"}])),
@@ -154,7 +156,7 @@ fn a_panic_ends_the_worker_after_the_job() {
         assert_eq!(panic.message, "boom");
         assert_eq!(pid_of(&job), pid_of(&before));
         assert_eq!(said(&job.attempts[0].stdout), "out a\n");
-        let next = run(home, "Pooled", &steps(&json!([])));
+        let next = perform(home, "Pooled", &steps(&json!([])));
         assert_ne!(pid_of(&next), pid_of(&before), "{with:?}");
         eventually("it ends", PATIENCE, || !is_alive(pid_of(&before)));
         if matches!(with, With::Service) {
@@ -174,9 +176,9 @@ fn whoever_asks_whether_it_is_cancelled_may_finish() {
         let job = home.wait(&job);
         assert_eq!(job.state, JobState::Cancelled, "{with:?}");
         // Whoever comes next is not cancelled, and does not listen to what it did not ask for.
-        let next = output(&run(home, "Pooled", &steps(&json!([]))));
+        let next = output(&perform(home, "Pooled", &steps(&json!([]))));
         let fresh = json!({"steps": [], "options": {"isolation": "process"}});
-        let fresh = output(&run(home, "Pooled", &fresh));
+        let fresh = output(&perform(home, "Pooled", &fresh));
         assert_eq!(next["listens_to"], fresh["listens_to"], "{with:?}");
         assert_eq!(next["stopped"], false);
     });
@@ -185,8 +187,8 @@ fn whoever_asks_whether_it_is_cancelled_may_finish() {
 #[test]
 fn what_it_used_is_its_own() {
     with_both(ONE, |home, with| {
-        let heavy = run(home, "Pooled", &steps(&json!([{"burn": 300}])));
-        let light = run(home, "Pooled", &steps(&json!([])));
+        let heavy = perform(home, "Pooled", &steps(&json!([{"burn": 300}])));
+        let light = perform(home, "Pooled", &steps(&json!([])));
         let used = |job: &Job| {
             let usage = &job.outcome.as_ref().expect("an outcome").usage;
             Duration::from_micros(usage.user_us + usage.system_us)
@@ -210,11 +212,11 @@ fn what_it_used_is_its_own() {
 fn what_a_job_leaves_behind_goes_with_the_worker() {
     let config = ONE.replace("mode", "max_jobs = 2\nmode");
     with_both(&config, |home, with| {
-        let leaving = run(home, "Pooled", &steps(&json!([{"leave": "left.pid"}])));
+        let leaving = perform(home, "Pooled", &steps(&json!([{"leave": "left.pid"}])));
         assert_eq!(leaving.state, JobState::Succeeded, "{with:?}: {leaving:?}");
         let left: i32 = home.read("left.pid").parse().expect("a number");
         assert!(is_alive(left), "{with:?}: the worker lives, and so does it");
-        let last = run(home, "Pooled", &steps(&json!([])));
+        let last = perform(home, "Pooled", &steps(&json!([])));
         assert_eq!(pid_of(&last), pid_of(&leaving));
         eventually("both end", PATIENCE, || {
             !is_alive(left) && !is_alive(pid_of(&last))
@@ -229,7 +231,7 @@ fn direct_requests_and_jobs_share_the_workers() {
     let mut probe = Probe::connect(&home);
     let pid = probe.reply("default", "pid");
     for round in 0..10 {
-        let job = run(&home, "Pooled", &steps(&json!([{"say": "x"}])));
+        let job = perform(&home, "Pooled", &steps(&json!([{"say": "x"}])));
         assert_eq!(pid_of(&job).to_string(), pid, "round {round}");
         assert_eq!(said(&job.attempts[0].stdout), "out x\n");
         assert_eq!(probe.reply("default", "Ann"), "hello Ann");
@@ -248,7 +250,7 @@ fn direct_requests_and_jobs_share_the_workers() {
     assert!(text.contains("out of luck"), "{kind}: {text}");
     assert_ne!(probe.reply("default", "pid"), after);
     assert_eq!(
-        run(&home, "Pooled", &steps(&json!([]))).state,
+        perform(&home, "Pooled", &steps(&json!([]))).state,
         JobState::Succeeded
     );
 }
@@ -260,7 +262,7 @@ fn a_pool_that_serves_no_requests_says_so() {
     let mut probe = Probe::connect(&home);
     let (kind, _, text) = probe.refusal("default", "Ann");
     assert_eq!(kind, "refused", "{text}");
-    let job = run(&home, "Pooled", &steps(&json!([])));
+    let job = perform(&home, "Pooled", &steps(&json!([])));
     assert_eq!(job.state, JobState::Succeeded);
     assert_eq!(workers(&home, "default").len(), 1);
 }

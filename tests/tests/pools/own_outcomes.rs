@@ -1,10 +1,12 @@
 //! Every cause of death of a job in a reused worker, and that the next job is none the wiser.
 
 use dispatcher_core::{Cause, JobState};
-use dispatcher_tests::{Home, Job, PATIENCE, Serving, eventually, is_alive, said};
+use dispatcher_tests::{
+    Home, Job, PATIENCE, Serving, configure, eventually, is_alive, notify, perform, said,
+};
 use serde_json::{Value, json};
 
-use crate::{FIXTURE, configure, notify, run, serve};
+use crate::{FIXTURE, serve};
 
 const CONFIG: &str = "[pools.default]\nworkers = 1\n[dispatchers.Act]\nisolation = \"pool\"\n\
                       grace = \"200ms\"\nretries = 0\n[dispatchers.Exclusive]\nisolation = \"pool\"";
@@ -18,7 +20,7 @@ fn homes() -> [(Home, Option<Serving>); 2] {
 }
 
 fn act(home: &Home, deed: &Value, options: &Value) -> Job {
-    run(home, "Act", &json!({"deed": deed, "options": options}))
+    perform(home, "Act", &json!({"deed": deed, "options": options}))
 }
 
 fn cause(job: &Job) -> &'static str {
@@ -192,7 +194,7 @@ fn one_that_waits_too_long_expires() {
         );
         home.wait_running(&first);
         let late = json!({"name": "late", "options": {"expires": 100}});
-        let late = run(home, "Exclusive", &late);
+        let late = perform(home, "Exclusive", &late);
         assert_eq!((cause(&late), late.attempt), ("expired", 0));
         home.open_gate("gate");
         assert_eq!(home.wait(&first).state, JobState::Succeeded);
