@@ -8,6 +8,7 @@ mod jobs;
 mod life;
 mod own;
 mod own_outcomes;
+mod reset;
 mod trouble;
 
 use std::path::PathBuf;
