@@ -4,6 +4,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -29,13 +30,23 @@ impl Probe {
     /// When it does not.
     #[must_use]
     pub fn connect(home: &Home) -> Self {
-        eventually("the source listens", PATIENCE, || Self::try_connect(home))
+        Self::connect_in(home.path())
     }
 
-    /// Connects if the source listens.
+    /// The same of a home that has this directory.
+    ///
+    /// # Panics
+    /// When it does not.
     #[must_use]
-    pub fn try_connect(home: &Home) -> Option<Self> {
-        let stream = UnixStream::connect(home.file("probe.sock")).ok()?;
+    pub fn connect_in(directory: &Path) -> Self {
+        let socket = directory.join("probe.sock");
+        eventually("the source listens", PATIENCE, || {
+            Self::try_connect(&socket)
+        })
+    }
+
+    fn try_connect(socket: &Path) -> Option<Self> {
+        let stream = UnixStream::connect(socket).ok()?;
         stream.set_read_timeout(Some(2 * PATIENCE)).ok()?;
         let stream = BufReader::new(stream);
         Some(Self { stream })

@@ -1,12 +1,10 @@
 //! Work of every kind for a service under test: processes, commands, workers of the program and of
 //! another language, direct requests. Each job holds a lock, so that one that runs twice is seen.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use dispatcher_core::JobState;
-use dispatcher_tests::{Home, Job, PATIENCE, Probe, Serving, probe_section, within, workspace};
+use dispatcher_tests::{Home, Probe, probe_section, workspace};
 use serde_json::{Value, json};
 
 /// How a job is done.
@@ -57,7 +55,7 @@ pub(crate) fn config(home: &Home, keys: &str) -> String {
     let options = "max_queue = 0\nconcurrency = 0\nretries = 1000\nbackoff = \"constant(10ms)\"\n";
     format!(
         "[service]\nworkers = 4\ndrain_timeout = \"50s\"\n\
-         [pools.own]\nworkers = 2\n{keys}\n\
+         [pools.own]\nmode = \"probe\"\nworkers = 2\n{keys}\n\
          [pools.{POOL}]\ncommand = [\"python3\", {script:?}]\nworkers = 2\n{keys}\n\
          [dispatchers.Storm]\n{options}\
          [dispatchers.PooledStorm]\nisolation = \"pool\"\npool = \"own\"\n{options}\
@@ -69,44 +67,9 @@ pub(crate) fn config(home: &Home, keys: &str) -> String {
     )
 }
 
-pub(crate) fn start(home: &Home, keys: &str) -> Serving {
-    Serving::configured(home, &config(home, keys))
-}
-
 /// Stores a job that takes this long; none when the service is gone before it said that it has.
 pub(crate) fn send(home: &Path, probe: &mut Probe, work: Work, ms: u32) -> Option<String> {
     probe.dispatch(work.dispatcher(), &work.payload(home, ms))
-}
-
-/// Waits until every job of the home has ended; how, by cause.
-pub(crate) fn settle(home: &Home) -> BTreeMap<String, u32> {
-    let unfinished = |job: &String| !home.stands(job).0.is_terminal();
-    let mut left = home.ids();
-    while !left.is_empty() {
-        let before = left.len();
-        let fewer = within(PATIENCE, || {
-            left.retain(unfinished);
-            left.len() < before
-        });
-        if fewer.is_none() {
-            let stuck: Vec<Job> = left.iter().take(3).map(|job| home.job(job)).collect();
-            panic!(
-                "{} jobs do not end: {stuck:#?}\n{:#?}",
-                left.len(),
-                home.processes()
-            );
-        }
-    }
-    let mut causes = BTreeMap::new();
-    for job in home.ids() {
-        let job = home.job(&job);
-        let cause = job.outcome.as_ref().map_or("none", |it| it.cause.name());
-        let lost = job.state == JobState::Failed && cause == "worker_lost";
-        assert!(job.state == JobState::Succeeded || lost, "{job:#?}");
-        *causes.entry(cause.to_owned()).or_insert(0) += 1;
-    }
-    assert_eq!(home.read("violations"), "", "no job runs twice at once");
-    causes
 }
 
 /// Takes away the files of jobs that have ended.

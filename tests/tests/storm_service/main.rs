@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use dispatcher_core::JobState;
 use dispatcher_tests::{
-    Home, Kind, PATIENCE, Probe, Random, Serving, Size, eventually, kill, pass, terminate,
+    Home, Job, Kind, PATIENCE, Probe, Random, Serving, Size, eventually, kill, pass, terminate,
+    within,
 };
 
 use census::Census;
-use load::{POOL, WORKS, clear, send, settle, start};
+use load::{POOL, WORKS, clear, config, send};
 
 const FIXTURE: &str = env!("CARGO_BIN_EXE_fixture");
 
@@ -231,4 +232,39 @@ fn told_to_end_under_load(random: &mut Random) {
         let answer = probe.hear().expect("an accepted request is answered");
         assert_eq!(answer["reply"]["body"], "slept", "{answer}");
     }
+}
+
+fn start(home: &Home, keys: &str) -> Serving {
+    Serving::configured(home, &config(home, keys))
+}
+
+/// Waits until every job of the home has ended; how, by cause.
+fn settle(home: &Home) -> BTreeMap<String, u32> {
+    let unfinished = |job: &String| !home.stands(job).0.is_terminal();
+    let mut left = home.ids();
+    while !left.is_empty() {
+        let before = left.len();
+        let fewer = within(PATIENCE, || {
+            left.retain(unfinished);
+            left.len() < before
+        });
+        if fewer.is_none() {
+            let stuck: Vec<Job> = left.iter().take(3).map(|job| home.job(job)).collect();
+            panic!(
+                "{} jobs do not end: {stuck:#?}\n{:#?}",
+                left.len(),
+                home.processes()
+            );
+        }
+    }
+    let mut causes = BTreeMap::new();
+    for job in home.ids() {
+        let job = home.job(&job);
+        let cause = job.outcome.as_ref().map_or("none", |it| it.cause.name());
+        let lost = job.state == JobState::Failed && cause == "worker_lost";
+        assert!(job.state == JobState::Succeeded || lost, "{job:#?}");
+        *causes.entry(cause.to_owned()).or_insert(0) += 1;
+    }
+    assert_eq!(home.read("violations"), "", "no job runs twice at once");
+    causes
 }
