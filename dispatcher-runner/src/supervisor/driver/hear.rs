@@ -217,7 +217,9 @@ impl Driver<'_> {
                 self.event(Event::Spawned { worker });
             }
             KeeperReport::SpawnFailed { worker, errno } => {
-                self.spawn_failed(WorkerId(worker), errno);
+                let worker = WorkerId(worker);
+                self.note_unmade(worker, errno);
+                self.spawn_failed(worker, errno);
             }
             KeeperReport::Exited {
                 worker,

@@ -259,6 +259,19 @@ impl Driver<'_> {
         Ok(())
     }
 
+    /// Which program of a foreign worker could not be started, and what the system says to that.
+    pub(super) fn note_unmade(&mut self, worker: WorkerId, errno: i32) {
+        let Some(pool) = self.links.get(&worker).and_then(|link| link.pool) else {
+            return;
+        };
+        let config = &self.pools.get(pool).order.config;
+        if let Some(program) = config.command.first() {
+            let error = io::Error::from_raw_os_error(errno);
+            let text = format!("{program:?}: {error}");
+            self.event(Event::LastWords { worker, text });
+        }
+    }
+
     pub(super) fn assign(
         &mut self,
         (worker, attempt): (WorkerId, AttemptId),
