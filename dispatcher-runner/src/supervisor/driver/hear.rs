@@ -129,7 +129,7 @@ impl Driver<'_> {
                 tracing::warn!(
                     worker = worker.0,
                     why,
-                    "a finalizer failed; the worker is replaced"
+                    "a worker is fit for no other task; it is replaced"
                 );
             }
             Word::Output(_)
