@@ -14,7 +14,7 @@ use crate::config::{Config, StoreLocation};
 use crate::pinned::Pinned;
 use crate::process;
 use crate::store::{Build, SqliteStore, StoreClient, StoreError, StoreThread};
-use crate::supervisor::{self, Orders};
+use crate::supervisor;
 use crate::testing;
 
 static REGISTRY: OnceLock<Registry> = OnceLock::new();
@@ -71,8 +71,7 @@ pub fn init_with(registry: RegistryBuilder) {
         .next()
         .is_some_and(|argument| argument == supervisor::ROLE)
     {
-        let code = become_supervisor(&arguments.next().unwrap_or_default().to_string_lossy());
-        std::process::exit(code);
+        std::process::exit(become_supervisor());
     }
 }
 
@@ -200,8 +199,15 @@ fn refuse(error: &RegistryError) -> ! {
     );
 }
 
-fn become_supervisor(orders: &str) -> i32 {
-    let Ok(orders) = serde_json::from_str::<Orders>(orders) else {
+fn become_supervisor() -> i32 {
+    let elected = process::take_own_name()
+        .and_then(|()| process::detach())
+        .and_then(|()| take_election_lock());
+    let orders = elected
+        .as_ref()
+        .ok()
+        .and_then(supervisor::launch::orders_in);
+    let (Ok(elected), Some(orders)) = (elected, orders) else {
         eprintln!(
             "error: `{}` is started by Dispatcher itself, not by hand",
             supervisor::ROLE
@@ -214,17 +220,7 @@ fn become_supervisor(orders: &str) -> i32 {
         tracing::error!(%error, advice, "this program cannot have a supervisor");
         return 70;
     }
-    let elected = process::take_own_name()
-        .and_then(|()| process::detach())
-        .and_then(|()| take_election_lock());
-    let result = match elected {
-        Ok(elected) => supervisor::run(&orders, Some(elected), None),
-        Err(source) => Err(supervisor::SupervisorError::Directory {
-            path: orders.directory(),
-            source,
-        }),
-    };
-    match result {
+    match supervisor::run(&orders, Some(elected), None) {
         Ok(()) => 0,
         Err(error) => {
             tracing::error!(error = %crate::log::chain(&error), "the supervisor ended");

@@ -34,8 +34,8 @@ pub(crate) struct Metrics {
 #[derive(Debug, Default)]
 struct Counted {
     dispatchers: BTreeMap<String, OfDispatcher>,
-    /// Ends that are not on record yet, by worker.
-    deciding: BTreeMap<u32, End>,
+    /// Attempts whose end is not on record yet, by worker: dispatcher, and the end if there is one.
+    open: BTreeMap<u32, (String, Option<End>)>,
     store: Histogram,
     ticks: BTreeMap<&'static str, u64>,
 }
@@ -49,9 +49,8 @@ struct OfDispatcher {
 }
 
 /// How an attempt ended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct End {
-    pub(crate) dispatcher: String,
     /// Name of the cause.
     pub(crate) outcome: &'static str,
     pub(crate) run_time: Duration,
@@ -129,18 +128,26 @@ impl Metrics {
             .observe(waited, &JOB_SECONDS);
     }
 
-    /// What is about to be recorded of a worker's attempt; told again when the store refused it.
+    /// A worker is to be started for a job.
+    pub(crate) fn assigned(&self, worker: u32, dispatcher: &str) {
+        let attempt = (dispatcher.to_owned(), None);
+        self.lock().open.insert(worker, attempt);
+    }
+
+    /// What is about to be recorded of its attempt; told again when the store refused it.
     pub(crate) fn deciding(&self, worker: u32, end: End) {
-        self.lock().deciding.insert(worker, end);
+        let mut counted = self.lock();
+        let unknown = || (OTHER.to_owned(), None);
+        counted.open.entry(worker).or_insert_with(unknown).1 = Some(end);
     }
 
     /// It is on record.
     pub(crate) fn recorded(&self, worker: u32) {
         let mut counted = self.lock();
-        let Some(end) = counted.deciding.remove(&worker) else {
+        let Some((dispatcher, Some(end))) = counted.open.remove(&worker) else {
             return;
         };
-        let of = counted.of(&end.dispatcher);
+        let of = counted.of(&dispatcher);
         *of.attempts.entry(end.outcome).or_default() += 1;
         of.run.observe(end.run_time, &JOB_SECONDS);
         match end.job {

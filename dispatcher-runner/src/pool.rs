@@ -118,6 +118,10 @@ pub(crate) enum Part {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wish {
     /// The rest.
+    #[cfg_attr(
+        not(any(feature = "service", test)),
+        expect(dead_code, reason = "only sources ask pools directly")
+    )]
     More,
     /// No more: the stream is cancelled.
     Enough,

@@ -21,9 +21,20 @@ impl Serving {
     /// When it does not begin.
     #[must_use]
     pub fn start(home: &Home, arguments: &[&str]) -> Self {
+        Self::start_with(home, arguments, &[])
+    }
+
+    /// Starts one with more variables in its environment.
+    ///
+    /// # Panics
+    /// When it does not begin.
+    #[must_use]
+    pub fn start_with(home: &Home, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let log = File::create(home.file("service.log")).expect("the directory can be written");
         let mut command = home.command(["serve"]);
-        let child = command.args(arguments).stderr(log).spawn();
+        command.env_remove("DISPATCHER_LOG");
+        command.args(arguments).envs(variables.iter().copied());
+        let child = command.stderr(log).spawn();
         let mut service = Self {
             child: child.expect("the program starts"),
         };
@@ -49,6 +60,21 @@ impl Serving {
         fs::write(&file, format!("version = 1\n{config}\n")).expect("it can be written");
         let file = file.to_str().expect("a path in UTF-8");
         Self::start(home, &["--config", file])
+    }
+
+    /// Waits until a worker of it serves this job; a claim alone may be given back unstarted.
+    pub fn works_on(&self, home: &Home, job: &str) {
+        eventually("a worker serves the job", PATIENCE, || {
+            let output = home.output(["workers", "--json"], b"");
+            let seen: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+            let services = seen["services"].as_array()?;
+            let mut workers = services
+                .iter()
+                .filter_map(|it| it["workers"].as_array())
+                .flatten();
+            let is = workers.any(|it| it["job"]["id"] == job && it["pid"].is_u64());
+            is.then_some(())
+        });
     }
 
     /// Its process id.

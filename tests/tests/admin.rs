@@ -58,7 +58,7 @@ fn numbers_add_up_while_jobs_run() {
     let service = Serving::configured(&home, ADMIN);
     let address = service.admin(&home);
     let busy = home.submit("Act", &wait_for("gate"));
-    home.wait_running(&busy);
+    service.works_on(&home, &busy);
     let good = home.submit_many("Act", &json!({"deed": "succeed"}), 30);
     let bad = home.submit_many("Act", &json!({"deed": {"exit": 3}}), 6);
     // Asked while they run: a counter never goes back, and never tells more than there is.
@@ -121,7 +121,7 @@ fn fully_busy_is_ready_and_draining_is_not() {
         (Some(200), Some(200))
     );
     let job = home.submit("Act", &wait_for("gate"));
-    home.wait_running(&job);
+    service.works_on(&home, &job);
     home.submit("Act", &wait_for("gate"));
     assert_eq!(status("/readyz"), Some(200), "it is fully busy");
     terminate(service.pid());
@@ -161,16 +161,10 @@ fn an_address_that_cannot_be_had_is_told_and_nothing_begins() {
 fn a_log_in_json_is_an_object_a_line() {
     let home = Home::new(FIXTURE);
     let config = "[log]\nlevel = \"info\"\nformat = \"json\"";
-    let file = home.file("dispatcher.toml");
-    std::fs::write(&file, format!("version = 1\n{config}\n")).expect("it can be written");
-    let log = std::fs::File::create(home.file("service.log")).expect("a file");
-    let mut command = home.command(["serve", "--config", file.to_str().expect("UTF-8")]);
-    command.env_remove("DISPATCHER_LOG").stderr(log);
-    let mut child = command.spawn().expect("it starts");
+    let service = Serving::configured(&home, config);
     let job = home.run("Act", &json!({"deed": {"exit": 3}}));
-    terminate(child.id());
-    let ended = eventually("it ends", PATIENCE, || child.try_wait().expect("a child"));
-    assert_eq!(ended.code(), Some(0));
+    terminate(service.pid());
+    assert_eq!(service.end().code(), Some(0));
     let log = home.read("service.log");
     let lines: Vec<Value> = log
         .lines()
@@ -194,4 +188,17 @@ fn a_log_in_json_is_an_object_a_line() {
         (&json!("Act"), &json!(1))
     );
     assert_eq!(of_the_job("job ends")["outcome"], "exited");
+}
+
+#[test]
+fn a_log_is_as_loud_as_configured() {
+    let home = Home::new(FIXTURE);
+    let service = Serving::configured(&home, "[log]\nlevel = \"error\"");
+    assert_eq!(
+        home.run("Act", &json!({"deed": "succeed"})).state,
+        JobState::Succeeded
+    );
+    terminate(service.pid());
+    assert_eq!(service.end().code(), Some(0));
+    assert_eq!(home.read("service.log"), "");
 }

@@ -93,7 +93,7 @@ fn stop_returns_when_what_ran_has_finished() {
     let home = Home::new(FIXTURE);
     let service = Serving::start(&home, &["--workers", "1"]);
     let running = home.submit("Act", &wait_for("gate"));
-    home.wait_running(&running);
+    service.works_on(&home, &running);
     let waiting = home.submit("Act", &wait_for("gate"));
     let mut stop = home.command(["stop"]).spawn().expect("it starts");
     eventually("it drains", PATIENCE, || {
@@ -116,7 +116,7 @@ fn stop_now_does_not_wait_for_what_runs() {
     let home = Home::new(FIXTURE);
     let service = Serving::start(&home, &[]);
     let job = home.submit("Act", &wait_for("never"));
-    home.wait_running(&job);
+    service.works_on(&home, &job);
     let stopped = ask(&home, &["stop", "--now"]);
     assert_eq!(stopped.status.code(), Some(0), "{}", said(&stopped.stderr));
     assert_eq!(home.stands(&job).0, JobState::Queued);
@@ -210,4 +210,40 @@ fn a_log_line_of_a_service_is_one_line_of_text() {
         let levels = ["ERROR", "WARN", "INFO", "DEBUG"];
         assert!(level.is_some_and(|it| levels.contains(&it)), "{line}");
     }
+}
+
+#[test]
+fn a_reset_gives_a_pool_new_workers() {
+    let home = Home::new(FIXTURE);
+    let service = Serving::configured(&home, "[dispatchers.Act]\nisolation = \"pool\"");
+    let pids = || {
+        let seen = asked(&home, &["workers", "--json"]);
+        let workers = seen["services"][0]["workers"].as_array().cloned();
+        let ready = |it: &&Value| it["pool"] == "default" && it["state"] == "ready";
+        let pids = workers.iter().flatten().filter(ready);
+        let pids = pids.filter_map(|it| it["pid"].as_u64());
+        pids.collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = eventually("workers are ready", PATIENCE, || {
+        Some(pids()).filter(|pids| !pids.is_empty())
+    });
+    let reset = ask(&home, &["reset", "default"]);
+    assert!(reset.status.success(), "{}", said(&reset.stderr));
+    let told = format!(
+        "pool default of service {} has new workers\n",
+        service.pid()
+    );
+    assert_eq!(said(&reset.stdout), told);
+    let after = eventually("the new ones are ready", PATIENCE, || {
+        Some(pids()).filter(|pids| pids.len() >= before.len() && pids.is_disjoint(&before))
+    });
+    assert!(!after.is_empty());
+    assert_eq!(
+        home.run("Act", &json!({"deed": "succeed"})).state,
+        JobState::Succeeded
+    );
+    let unknown = ask(&home, &["reset", "defualt"]);
+    assert_eq!(unknown.status.code(), Some(64));
+    let text = said(&unknown.stderr);
+    assert!(text.contains("did you mean `default`?"), "{text}");
 }

@@ -167,3 +167,40 @@ fn status_does_not_warn_of_a_service_whose_unit_is_as_it_should_be() {
         },
     );
 }
+
+#[test]
+fn the_sample_unit_is_one() {
+    let unit = dispatcher_tests::workspace().join("docs/systemd/dispatcher.service");
+    let unit = fs::read_to_string(unit).expect("it is there");
+    // What every service of ours needs, whoever changes the rest.
+    for line in [
+        "Type=notify",
+        "KillMode=mixed",
+        "OOMPolicy=continue",
+        "Delegate=yes",
+    ] {
+        assert!(unit.lines().any(|it| it == line), "{line}");
+    }
+    let home = Home::new(env!("CARGO_BIN_EXE_odd"));
+    let program = "/usr/local/bin/myapp";
+    assert!(unit.contains(program));
+    let here = home.file("myapp.service");
+    fs::write(&here, unit.replace(program, env!("CARGO_BIN_EXE_odd"))).expect("a file");
+    let checked = Command::new("systemd-analyze")
+        .arg("verify")
+        .arg(&here)
+        .output();
+    let output = match checked {
+        Ok(output) => output,
+        Err(error) => {
+            // Not every machine that can run the tests has systemd.
+            eprintln!("not verified: systemd-analyze: {error}");
+            return;
+        }
+    };
+    let text = said(&output.stdout) + &said(&output.stderr);
+    assert!(
+        output.status.success() && !text.contains("myapp.service"),
+        "{text}"
+    );
+}

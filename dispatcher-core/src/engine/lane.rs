@@ -47,11 +47,11 @@ impl ClaimState {
     }
 
     /// Whoever got something asks again: there may be more.
-    pub(super) fn answered(&mut self, now: Now, got_some: bool, wait: Duration) {
+    pub(super) fn answered(&mut self, now: Now, jobs: usize, wait: Duration) {
         self.in_flight = false;
         self.failures = 0;
         self.at = now.monotonic + wait;
-        if got_some {
+        if jobs > 0 {
             self.wanted = true;
         }
     }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use super::classify::StopReason;
 use super::lane::store_retry;
-use super::pool::Pool;
+use super::pool::{How, Pool};
 use super::{AttemptId, Effect, Engine, Now, Shutdown, Unfit};
 
 /// Tries to close the row before it is left to whoever rescues it.
 const CLOSE_TRIES_MAX: u32 = 5;
+const UNASKED: Unfit = Unfit("an answer about closing, without a question");
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -109,14 +110,19 @@ impl Engine {
                 }
             });
         }
+        let how = match request {
+            Shutdown::Now => How::Kill,
+            Shutdown::Finish | Shutdown::Drain(_) => How::Stop,
+        };
         for pool in 0..self.pools.len() {
-            self.stop_pool(now, pool, request == Shutdown::Now);
+            self.stop_pool(now, pool, how);
         }
     }
 
-    pub(super) fn close_answered(&mut self, now: Now, closed: bool) -> Result<(), Unfit> {
-        match (self.phase, closed) {
-            (Phase::Offering(_), true) => {
+    /// The row is closed.
+    pub(super) fn closed(&mut self, now: Now) -> Result<(), Unfit> {
+        match self.phase {
+            Phase::Offering(_) => {
                 // Something may still run if it was superseded.
                 self.phase = Phase::Stopping {
                     request: Shutdown::Finish,
@@ -124,46 +130,56 @@ impl Engine {
                     closing: Closing::Over,
                 };
                 self.close_pools(now, Shutdown::Finish);
+                Ok(())
             }
-            (Phase::Offering(offer), false) => {
+            Phase::Stopping {
+                closing: Closing::Asked { .. },
+                ..
+            } => {
+                self.set_closing(Closing::Over);
+                Ok(())
+            }
+            Phase::Serving => {
+                // Nothing can be claimed any more.
+                self.shutdown(now, Shutdown::Finish);
+                Err(Unfit("closed, without a wish to"))
+            }
+            Phase::Stopping { .. } | Phase::Finished => Err(UNASKED),
+        }
+    }
+
+    /// The row stays open, or could not be closed.
+    pub(super) fn not_closed(&mut self, now: Now) -> Result<(), Unfit> {
+        match self.phase {
+            Phase::Offering(offer) => {
                 self.phase = Phase::Serving;
                 self.want_work();
                 if offer == Offer::Idle {
                     self.idle_since = now.monotonic;
                 }
             }
-            (
-                Phase::Stopping {
-                    request,
-                    stop_at,
-                    closing: Closing::Asked { failures },
-                },
-                closed,
-            ) => {
+            Phase::Stopping {
+                closing: Closing::Asked { failures },
+                ..
+            } => {
                 let failures = failures + 1;
-                let closing = if closed || failures >= CLOSE_TRIES_MAX {
+                self.set_closing(if failures >= CLOSE_TRIES_MAX {
                     // An open row without its supervisor is what a crash leaves: it is rescued.
                     Closing::Over
                 } else {
                     let at = now.monotonic + store_retry(failures - 1);
                     Closing::Waiting { failures, at }
-                };
-                self.phase = Phase::Stopping {
-                    request,
-                    stop_at,
-                    closing,
-                };
+                });
             }
-            (Phase::Serving, true) => {
-                // Nothing can be claimed any more.
-                self.shutdown(now, Shutdown::Finish);
-                return Err(Unfit("closed, without a wish to"));
-            }
-            (Phase::Serving, false) | (Phase::Stopping { .. } | Phase::Finished, _) => {
-                return Err(Unfit("an answer about closing, without a question"));
-            }
+            Phase::Serving | Phase::Stopping { .. } | Phase::Finished => return Err(UNASKED),
         }
         Ok(())
+    }
+
+    fn set_closing(&mut self, to: Closing) {
+        if let Phase::Stopping { closing, .. } = &mut self.phase {
+            *closing = to;
+        }
     }
 
     /// Offers to leave when it has been idle long enough; finishes when everything is over.

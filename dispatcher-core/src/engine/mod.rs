@@ -73,6 +73,9 @@ pub struct Engine {
 
 /// Attempts waiting for the store before claiming stops: bounds memory when the disk is full.
 const RECORDING_PER_SLOT_MAX: usize = 4;
+/// Attempts in all before claiming stops: in pools some may be on their way out, though others
+/// have their places.
+const ATTEMPTS_PER_SLOT_MAX: usize = 6;
 
 impl Engine {
     /// An engine that takes work from its first event on.
@@ -120,7 +123,8 @@ impl Engine {
             Event::KeeperLost => self.keeper_lost(now),
             Event::Superseded => self.superseded(),
             Event::ShutdownRequested(request) => self.shutdown(now, request),
-            Event::CloseAnswered { closed } => fits = self.close_answered(now, closed),
+            Event::CloseAnswered { closed: true } => fits = self.closed(now),
+            Event::CloseAnswered { closed: false } => fits = self.not_closed(now),
             Event::Recorded { attempt } => fits = self.recorded(now, attempt),
             Event::RecordFailed { attempt } => fits = self.about_attempt(now, attempt, event),
             Event::Requested { request, pool } => self.requested(now, request, pool),
@@ -233,7 +237,7 @@ impl Engine {
                 if !claim.in_flight {
                     fits = Err(Unfit("claimed, without a claim"));
                 }
-                claim.answered(now, !jobs.is_empty(), wait);
+                claim.answered(now, jobs.len(), wait);
             }
             None => fits = Err(Unfit("claimed, for no lane")),
         }
@@ -353,11 +357,21 @@ impl Engine {
 
     /// What was not performed yet goes to the next keeper or, about a dead worker, to nobody.
     fn keeper_lost(&mut self, now: Now) {
-        let making = |effect: &Effect| match effect {
-            Effect::Spawn { worker, .. } | Effect::Boot { worker, .. } => Some(*worker),
-            _ => None,
+        let making = |effect: &Effect| {
+            let (Effect::Spawn { worker, .. } | Effect::Boot { worker, .. }) = effect else {
+                return None;
+            };
+            Some(*worker)
         };
         let unmade: Vec<WorkerId> = self.effects.iter().filter_map(making).collect();
+        let giving = |effect: &Effect| {
+            let (Effect::Assign { worker, .. } | Effect::Hand { worker, .. }) = effect else {
+                return None;
+            };
+            Some(*worker)
+        };
+        let ungiven: Vec<WorkerId> = self.effects.iter().filter_map(giving).collect();
+        self.take_back(&ungiven);
         self.pools_lost(now, &unmade);
         self.effects.retain(|effect| {
             !matches!(
@@ -407,7 +421,9 @@ impl Engine {
         let recording = self.attempts.values().filter(ended).count();
         let pools = self.pools.iter().map(|pool| pool.spec.max_workers as usize);
         let slots = self.config.slots as usize + pools.sum::<usize>();
-        self.phase == Phase::Serving && recording <= RECORDING_PER_SLOT_MAX * slots
+        self.phase == Phase::Serving
+            && recording <= RECORDING_PER_SLOT_MAX * slots
+            && self.attempts.len() <= ATTEMPTS_PER_SLOT_MAX * slots
     }
 
     /// Runs one step of an attempt, then looks whether it let go of its slot or its worker.
@@ -437,7 +453,10 @@ impl Engine {
             Lane::Process => {}
             Lane::Pool(pool) => {
                 if let Some(pool) = self.pools.get_mut(pool.0 as usize) {
-                    pool.look_at(now, (id, attempt), let_go);
+                    match let_go {
+                        true => pool.let_go(now, id, attempt.worker),
+                        false => pool.look_at(attempt),
+                    }
                 }
             }
         }

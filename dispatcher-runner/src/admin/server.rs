@@ -16,12 +16,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
-use crate::control::{Board, Unseen};
+use crate::control::{Board, LOOK_TIMEOUT, Unseen};
 
 /// Connections at once; others wait.
 const CONNECTIONS_MAX: usize = 16;
-/// Threads that wait for the supervisor and the store.
-const THREADS_MAX: usize = 4;
+/// Threads that wait for the store.
+const THREADS_MAX: usize = 2;
 /// Time for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for a request and its answer.
@@ -102,49 +102,50 @@ async fn answer(request: Request<Incoming>, board: Arc<Board>) -> Result<Answer,
         answer.headers_mut().insert(ALLOW, allow);
         return Ok(answer);
     }
-    let ask: fn(&Board) -> Answer = match request.uri().path() {
-        "/metrics" => metrics,
-        "/healthz" => health,
-        "/readyz" => readiness,
+    Ok(match request.uri().path() {
+        "/metrics" => metrics(board).await,
+        "/healthz" => match serving(&board).await {
+            Ok(_) => text(StatusCode::OK, TEXT, "alive\n"),
+            Err(unseen) => not_now(unseen),
+        },
+        "/readyz" => match serving(&board).await {
+            Ok(true) => text(StatusCode::OK, TEXT, "ready\n"),
+            Ok(false) => {
+                let what = "it ends: nothing new is started\n";
+                text(StatusCode::SERVICE_UNAVAILABLE, TEXT, what)
+            }
+            Err(unseen) => not_now(unseen),
+        },
         _ => {
             let what = "there are /metrics, /healthz and /readyz\n";
-            return Ok(text(StatusCode::NOT_FOUND, TEXT, what));
+            text(StatusCode::NOT_FOUND, TEXT, what)
         }
-    };
-    // The supervisor and the store are waited for, on a thread that may.
-    let asked = tokio::task::spawn_blocking(move || ask(&board)).await;
-    Ok(asked.unwrap_or_else(|error| {
-        tracing::error!(%error, "an answer at the admin address failed");
-        text(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            TEXT,
-            "it failed; see the log\n",
-        )
-    }))
+    })
 }
 
-fn metrics(board: &Board) -> Answer {
-    match board.exposition() {
-        Ok(page) => text(StatusCode::OK, EXPOSITION, page),
-        Err(unseen) => not_now(unseen),
+/// Whether work is taken. Needs no thread: a store that hangs does not make a service unhealthy.
+async fn serving(board: &Board) -> Result<bool, Unseen> {
+    let (answer, answers) = oneshot::channel();
+    board.ask_to_look(move |look| {
+        let _ = answer.send(look.serving);
+    });
+    match timeout(LOOK_TIMEOUT, answers).await {
+        Ok(Ok(serving)) => Ok(serving),
+        Ok(Err(_)) => Err(Unseen::Ended),
+        Err(_) => Err(Unseen::Hangs),
     }
 }
 
-fn health(board: &Board) -> Answer {
-    match board.look() {
-        Ok(_) => text(StatusCode::OK, TEXT, "alive\n"),
-        Err(unseen) => not_now(unseen),
-    }
-}
-
-fn readiness(board: &Board) -> Answer {
-    match board.look() {
-        Ok(look) if look.serving => text(StatusCode::OK, TEXT, "ready\n"),
-        Ok(_) => {
-            let what = "it ends: nothing new is started\n";
-            text(StatusCode::SERVICE_UNAVAILABLE, TEXT, what)
+/// The store is waited for, on a thread that may.
+async fn metrics(board: Arc<Board>) -> Answer {
+    match tokio::task::spawn_blocking(move || board.exposition()).await {
+        Ok(Ok(page)) => text(StatusCode::OK, EXPOSITION, page),
+        Ok(Err(unseen)) => not_now(unseen),
+        Err(error) => {
+            tracing::error!(%error, "an answer at the admin address failed");
+            let what = "it failed; see the log\n";
+            text(StatusCode::INTERNAL_SERVER_ERROR, TEXT, what)
         }
-        Err(unseen) => not_now(unseen),
     }
 }
 

@@ -32,6 +32,7 @@ impl MadeUp {
             store: StoreThread::spawn(Box::new(MemoryStore::default())).unwrap(),
             metrics: Arc::new(Metrics::new()),
             sources: Box::new(Vec::new),
+            reset_sources: Box::new(|| None),
         });
         let (admin, closer) = Admin::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let address = admin.address().unwrap();

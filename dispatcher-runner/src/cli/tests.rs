@@ -335,7 +335,8 @@ impl Host for TestHost {
 
     fn is_alive(&mut self, _: &SupervisorRow) -> bool {
         let told = |(_, request): &(u32, Request)| matches!(request, Request::Stop { .. });
-        !self.lost && !(self.asked.iter().any(told) && self.waits >= self.ends_after)
+        let ended = self.asked.iter().any(told) && self.waits >= self.ends_after;
+        !self.lost && !ended
     }
 
     fn is_service(&mut self, supervisor: &SupervisorRow) -> bool {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use dispatcher_core::{EnvPolicy, Options};
+use dispatcher_core::{EnvPolicy, Isolation, Options};
 
 /// Longest label of a queue, as of every name.
 const LABEL_CHARS_MAX: usize = 128;
@@ -63,7 +63,26 @@ pub(crate) fn checked(mut options: Options) -> Result<Options, Misfit> {
     {
         return misfit("env", format!("it lists names of variables, not {name:?}"));
     }
+    if options.isolation == Isolation::Pool
+        && let Some(option) = unshared(&options)
+    {
+        let why = "it needs a process of its own, and a worker of a pool serves many jobs; \
+                   leave it out, or choose `isolation = \"process\"`";
+        return misfit(option, why.to_owned());
+    }
     Ok(options)
+}
+
+/// An option that holds for a whole process.
+fn unshared(options: &Options) -> Option<&'static str> {
+    let given = [
+        ("cpu_limit", options.cpu_limit.is_some()),
+        ("open_files", options.open_files.is_some()),
+        ("nice", options.nice.is_some()),
+        ("env", options.env != EnvPolicy::Inherit),
+    ];
+    let first = given.into_iter().find(|(_, given)| *given);
+    first.map(|(option, _)| option)
 }
 
 /// What is wrong with the label of a queue, if anything.
@@ -145,6 +164,37 @@ mod tests {
             };
             assert_eq!(checked(extreme.clone()), Ok(extreme));
         }
+    }
+
+    #[test]
+    fn what_holds_for_a_whole_process_is_refused_in_a_pool() {
+        type Change = fn(&mut Options);
+        let changes: [(&str, Change); 4] = [
+            ("cpu_limit", |it| {
+                it.cpu_limit = Some(Duration::from_secs(1))
+            }),
+            ("open_files", |it| it.open_files = Some(64)),
+            ("nice", |it| it.nice = Some(5)),
+            ("env", |it| {
+                it.env = EnvPolicy::Only(vec!["PATH".to_owned()])
+            }),
+        ];
+        for (option, change) in changes {
+            assert!(with(change).is_ok(), "{option}");
+            let misfit = with(|it| {
+                change(it);
+                it.isolation = Isolation::Pool;
+            });
+            let misfit = misfit.expect_err("a worker serves many jobs");
+            assert_eq!(misfit.option, option);
+            assert!(misfit.why.contains("isolation"), "{}", misfit.why);
+        }
+        let shared = with(|it| {
+            it.isolation = Isolation::Pool;
+            it.memory_limit = Some(1 << 30);
+            it.working_directory = Some("/srv".to_owned());
+        });
+        assert!(shared.is_ok());
     }
 
     #[test]

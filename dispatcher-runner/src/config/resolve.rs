@@ -20,6 +20,9 @@ use super::work::{configured_mistake, dispatcher_name_mistake};
 use super::{Config, ConfigError, ConfigProblem, Configured, Overrides, PoolOf, WorkOf};
 use crate::pool::DEFAULT_POOL;
 
+/// Sources that come with a feature of their name.
+const SHIPPED_SOURCES: [&str; 1] = ["ticker"];
+
 impl Config {
     /// Adds the configured dispatchers and aliases to a registry, and checks that every section of
     /// a dispatcher names one or makes one, that pools are there, and that what code has set is
@@ -81,6 +84,9 @@ impl Config {
             )),
             todo: match suggest(name, names.iter().copied()) {
                 Some(meant) => format!("did you mean [sources.{meant}]?"),
+                None if SHIPPED_SOURCES.contains(&name.as_str()) => {
+                    format!("build the program with the feature `{name}` of dispatcher-runner")
+                }
                 None if names.is_empty() => {
                     "it has none; link one, or remove the section".to_owned()
                 }

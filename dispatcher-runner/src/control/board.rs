@@ -13,7 +13,7 @@ use crate::store::StoreClient;
 use crate::supervisor::desk::{Ask, Desk, Look, Shutdown};
 
 /// A supervisor that does not answer within this time hangs.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where a service is looked at and told things.
 pub(crate) struct Board {
@@ -26,7 +26,11 @@ pub(crate) struct Board {
     pub(crate) store: StoreClient,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) sources: Box<dyn Fn() -> Vec<SourceReport> + Send + Sync>,
+    pub(crate) reset_sources: ResetSources,
 }
+
+/// Resets the sources of a service and waits for them; `None` when it has none.
+pub(crate) type ResetSources = Box<dyn Fn() -> Option<Result<(), String>> + Send + Sync>;
 
 /// Why there is nothing to see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +49,8 @@ impl Board {
                 Ok(look) => Answer::Seen(Box::new(self.seen(look))),
                 Err(unseen) => refused(unseen),
             },
-            Request::Reset { pool } => self.reset(pool),
+            Request::Reset { pool: Some(pool) } => self.reset(Some(pool)),
+            Request::Reset { pool: None } => self.reset_all(),
             Request::Stop { now } => {
                 let shutdown = match now {
                     true => Shutdown::Now,
@@ -61,12 +66,16 @@ impl Board {
         }
     }
 
-    /// What the supervisor does now.
-    pub(crate) fn look(&self) -> Result<Look, Unseen> {
+    /// Has the supervisor look at what it does; its thread calls `answer`, or drops it uncalled
+    /// when it has ended.
+    pub(crate) fn ask_to_look(&self, answer: impl FnOnce(Look) + Send + 'static) {
+        self.desk.ask(Ask::Look(Box::new(answer)));
+    }
+
+    /// What the supervisor does now; waits for it.
+    fn look(&self) -> Result<Look, Unseen> {
         let (answer, answers) = channel();
-        self.desk.ask(Ask::Look(Box::new(move |look| {
-            let _ = answer.send(look);
-        })));
+        self.ask_to_look(move |look| drop(answer.send(look)));
         answers
             .recv_timeout(LOOK_TIMEOUT)
             .map_err(|error| match error {
@@ -125,6 +134,19 @@ impl Board {
             SystemTime::now().duration_since(since).unwrap_or_default()
         });
         (rows.collect(), age)
+    }
+
+    /// Sources first: what they have renewed is there for the new workers.
+    fn reset_all(&self) -> Answer {
+        let pools = match self.look() {
+            Ok(look) => look.pools,
+            Err(unseen) => return refused(unseen),
+        };
+        match (self.reset_sources)() {
+            Some(Err(why)) => Answer::Refused { why },
+            Some(Ok(())) if pools.is_empty() => Answer::Done,
+            Some(Ok(())) | None => self.reset(None),
+        }
     }
 
     /// Waits until the new workers serve, however long that takes: the supervisor bounds it.

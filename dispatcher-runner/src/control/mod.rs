@@ -29,9 +29,9 @@ use std::path::PathBuf;
 use dispatcher_core::JobId;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use board::Board;
+pub(crate) use board::{Board, ResetSources};
 #[cfg(feature = "service")]
-pub(crate) use board::Unseen;
+pub(crate) use board::{LOOK_TIMEOUT, Unseen};
 pub(crate) use client::{ControlError, ask, has_socket};
 pub(crate) use server::{Hatch, bind, serve};
 

@@ -37,6 +37,7 @@ impl MadeUp {
             store: StoreThread::spawn(Box::new(MemoryStore::default())).unwrap(),
             metrics: Arc::new(Metrics::new()),
             sources: Box::new(Vec::new),
+            reset_sources: Box::new(|| None),
         });
         let hatch = Arc::new(Hatch::new().unwrap());
         let listener = bind(folder.path()).unwrap();

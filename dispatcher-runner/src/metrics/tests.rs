@@ -1,10 +1,11 @@
 //! An exposition is what was counted, and can be read whatever names there are.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
-fn end(dispatcher: &str, outcome: &'static str, ms: u64, job: JobFate) -> End {
+fn end(outcome: &'static str, ms: u64, job: JobFate) -> End {
     End {
-        dispatcher: dispatcher.to_owned(),
         outcome,
         run_time: Duration::from_millis(ms),
         job,
@@ -18,14 +19,16 @@ fn has(page: &str, line: &str) {
 #[test]
 fn an_end_counts_once_it_is_on_record_and_once_only() {
     let metrics = Metrics::new();
+    metrics.assigned(1, "A");
+    metrics.assigned(2, "A");
     // The store refused the first time.
-    metrics.deciding(1, end("A", "failed", 3, JobFate::GoesOn));
-    metrics.deciding(1, end("A", "failed", 3, JobFate::GoesOn));
+    metrics.deciding(1, end("failed", 3, JobFate::GoesOn));
+    metrics.deciding(1, end("failed", 3, JobFate::GoesOn));
     let page = metrics.exposition(&Gauges::default());
     assert!(!page.contains("outcome="), "{page}");
     metrics.recorded(1);
     metrics.recorded(1);
-    metrics.deciding(2, end("A", "succeeded", 2_000, JobFate::Ended));
+    metrics.deciding(2, end("succeeded", 2_000, JobFate::Ended));
     metrics.recorded(2);
     metrics.claimed("A", Duration::from_secs(7_200));
     let page = metrics.exposition(&Gauges::default());
@@ -110,4 +113,22 @@ fn the_number_of_labels_is_bounded() {
         &page,
         r#"dispatcher_attempt_wait_seconds_count{dispatcher="other"} 5"#,
     );
+}
+
+/// Where every metric is explained.
+const GUIDE: &str = include_str!("../../../docs/guide/service.md");
+
+#[test]
+fn the_guide_explains_every_metric_and_no_other() {
+    let page = Metrics::new().exposition(&Gauges::default());
+    let families = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let told: BTreeSet<_> = families.filter_map(|it| it.split(' ').next()).collect();
+    let rows = GUIDE
+        .lines()
+        .filter(|line| line.starts_with("| `dispatcher_"));
+    let names = rows.filter_map(|row| row.split(" | ").next());
+    let explained: BTreeSet<_> = names
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    assert_eq!(told, explained);
 }

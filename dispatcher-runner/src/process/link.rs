@@ -99,7 +99,7 @@ pub(super) enum NoStart {
 #[derive(Debug)]
 pub(super) enum Order {
     /// Run this job.
-    Start(Start),
+    Start(Box<Start>),
     /// Be a worker of a pool.
     Serve(PoolOrders),
     /// Answer this direct request.
@@ -158,7 +158,7 @@ impl WorkerLink {
                     return Ok(Order::End);
                 }
                 match serde_json::from_slice(&frame.payload)? {
-                    SupervisorMessage::Start(start) => return Ok(Order::Start(*start)),
+                    SupervisorMessage::Start(start) => return Ok(Order::Start(start)),
                     SupervisorMessage::Serve(orders) => return Ok(Order::Serve(orders)),
                     SupervisorMessage::Cancel => return Err(NoStart::Cancelled),
                 }

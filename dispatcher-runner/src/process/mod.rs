@@ -11,6 +11,7 @@ mod capture;
 mod cgroup;
 mod command;
 mod detached;
+mod identity;
 mod keeper;
 mod keeper_loop;
 mod libraries;
@@ -41,6 +42,7 @@ pub(crate) use build::{build_id, runs};
 pub(crate) use capture::{CaptureBuffer, LIVE_BYTES_MAX, live_path};
 pub(crate) use cgroup::{Group, NoSubtree, Subtree, oom_kills};
 pub(crate) use detached::{detach, start_detached, take_own_name};
+pub(crate) use identity::Identity;
 pub(crate) use keeper::{Keeper, KeeperSpec, start_environment};
 pub(crate) use memory::{cpu_time, resident_bytes, tree_exceeds};
 pub(crate) use panics::{catch as catch_panic, prepare as note_panics};
@@ -76,4 +78,6 @@ pub(crate) struct Limits {
     pub(crate) oom_score_adj: Option<i32>,
     /// The file through which it enters its control group.
     pub(crate) group: Option<PathBuf>,
+    /// Who it becomes; the keeper's user when absent.
+    pub(crate) identity: Option<Identity>,
 }

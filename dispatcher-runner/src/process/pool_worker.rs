@@ -78,7 +78,7 @@ impl PoolChannel {
             match self.link.order() {
                 Ok(Order::Start(start)) => {
                     title::name_process(&title::process_name(&start.dispatcher));
-                    let spoilt = serve_job(start, &self.link)?;
+                    let spoilt = serve_job(&start, &self.link)?;
                     self.owes_ready = true;
                     self.get_ready(spoilt)?;
                 }
@@ -142,7 +142,7 @@ fn enter(orders: &PoolOrders) -> io::Result<PathBuf> {
 }
 
 /// Answers with the reason why nobody should come after this job.
-fn serve_job(start: Start, link: &SharedLink) -> io::Result<Option<String>> {
+fn serve_job(start: &Start, link: &SharedLink) -> io::Result<Option<String>> {
     let before = sys::own_usage();
     let result = run(start, Box::new(link.clone()));
     flush();

@@ -16,7 +16,7 @@ use std::ptr;
 use super::sys::{self, BrokenPipe, FIRST_FREE, OnExec, Resource};
 use super::tag::{TAG_VARIABLE, Tag};
 use super::title::{self, Title};
-use super::{Limits, worker};
+use super::{Identity, Limits, worker};
 
 /// Control channel of a forked worker; slot lock of one that was started afresh.
 pub(super) const PLACE_A: RawFd = 3;
@@ -190,7 +190,10 @@ impl Spawner {
             self.title.show(marks.title);
         }
         title::name_process(&marks.name);
-        limits.set();
+        if let Err(error) = limits.set() {
+            let _ = writeln!(io::stderr(), "dispatcher: {error}");
+            exit_now(126);
+        }
         worker::serve_fork(PLACE_A, PLACE_B)
     }
 
@@ -211,8 +214,7 @@ impl Spawner {
         sys::close_all(FIRST_FREE.max(lock_place + 1), RawFd::MAX);
         sys::stop_ignoring_signals(BrokenPipe::Default);
         sys::unblock_signals();
-        limits.set();
-        Ok(())
+        limits.set()
     }
 
     fn prepared(&self, limits: &Limits) -> PreparedLimits {
@@ -248,7 +250,8 @@ struct PreparedLimits {
 }
 
 impl PreparedLimits {
-    fn set(&self) {
+    /// Fails only where the worker would be somebody else than it should.
+    fn set(&self) -> io::Result<()> {
         let limits = &self.limits;
         if let Some(entrance) = &self.entrance
             && let Err(error) = sys::write_to(entrance, b"0")
@@ -274,6 +277,14 @@ impl PreparedLimits {
         {
             let _ = writeln!(io::stderr(), "dispatcher: niceness {nice}: {error}");
         }
+        // Last: whatever was set before may need the keeper's rights.
+        let taken = limits.identity.as_ref().map_or(Ok(()), Identity::take);
+        taken.map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("it cannot become another user: {error}"),
+            )
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use dispatcher_core::{ExitStatus, JobId, Usage};
 
-use super::{Limits, Tag};
+use super::{Identity, Limits, Tag};
 
 /// Largest encoded request; argument lists larger than the kernel takes are refused before.
 pub(crate) const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -385,6 +385,12 @@ fn put_limits(to: &mut Vec<u8>, limits: &Limits) {
         put_i32(to, *adj)
     });
     put_option(to, limits.group.as_ref(), |to, group| put_path(to, group));
+    put_option(to, limits.identity.as_ref(), |to, identity| {
+        put_u32(to, identity.user);
+        put_u32(to, identity.group);
+        put_u32(to, count(identity.groups.len()));
+        identity.groups.iter().for_each(|id| put_u32(to, *id));
+    });
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -476,6 +482,13 @@ impl Reader<'_> {
             core: self.option(Self::u64)?,
             oom_score_adj: self.option(Self::i32)?,
             group: self.option(Self::path)?,
+            identity: self.option(|from| {
+                Ok(Identity {
+                    user: from.u32()?,
+                    group: from.u32()?,
+                    groups: from.list(Self::u32)?,
+                })
+            })?,
         })
     }
 

@@ -77,7 +77,7 @@ fn serve(expected: Option<JobId>) -> i32 {
     if expected.is_some_and(|job| job != start.job) {
         return say(&"the supervisor named another job than the arguments");
     }
-    let result = run(start, Box::new(link));
+    let result = run(&start, Box::new(link));
     flush();
     match link::send(&WorkerMessage::Result(result)) {
         Ok(()) => 0,
@@ -86,13 +86,13 @@ fn serve(expected: Option<JobId>) -> i32 {
 }
 
 /// Runs one job, in the surroundings that it asks for.
-pub(super) fn run(start: Start, link: Box<dyn Link>) -> WorkResult {
+pub(super) fn run(start: &Start, link: Box<dyn Link>) -> WorkResult {
     let libraries = match surround(&start.options) {
         Ok(libraries) => libraries,
         Err(result) => return result,
     };
     if let Some(command) = &start.command {
-        return become_command(command, &start);
+        return become_command(command, start);
     }
     let definition = match find(&start.dispatcher) {
         Ok(definition) => definition,

@@ -29,7 +29,7 @@ use crate::supervisor::desk::{Desk, Inbox, desk};
 use crate::supervisor::{self, Orders, Standing, Stay, SupervisorError, Ties, Turn};
 
 use admin::Listening;
-use sources::{Bringing, Means};
+use sources::Bringing;
 use stage::{Phase, Stage};
 
 pub use running::RunningService;
@@ -194,14 +194,13 @@ impl Prepared {
         let location = config.store().map_err(SpawnError::config)?;
         let build = app::build()?;
         let store = app::open(location.file()).map_err(SpawnError::from)?;
-        let means = Means {
-            config: config.clone(),
-            registry: registry.clone(),
-            location: location.clone(),
+        let sender = Sender {
+            config: &config,
+            location: &location,
             build,
             store: store.clone(),
         };
-        let sources = Bringing::of(means, desk)?;
+        let sources = Bringing::of(&sender, &registry, desk)?;
         if registry.is_empty() && sources.is_empty() {
             return Err(ServiceError::NothingToServe);
         }
@@ -271,6 +270,7 @@ impl Prepared {
             store: self.store.clone(),
             metrics: Arc::clone(&metrics),
             sources: self.sources.reports(),
+            reset_sources: self.sources.resets(),
         });
         let (listener, listeners) = channel();
         let hatch = control::Hatch::new().map_err(ServiceError::failed)?;
@@ -299,13 +299,24 @@ impl Prepared {
                 }
                 Err(_) => {}
             });
-            let ended = supervisor::run(&orders, None, Some(ties));
-            stage.reach(Phase::Ended);
-            hatch.close();
-            self.admin.close();
-            ended
+            // Whatever becomes of the supervisor: the others would wait for its end for ever.
+            let _over = OnEnd(|| {
+                stage.reach(Phase::Ended);
+                hatch.close();
+                self.admin.close();
+            });
+            supervisor::run(&orders, None, Some(ties))
         })?;
         tracing::info!("service ended");
         Ok(())
+    }
+}
+
+/// Does something at the end of a scope, also when that is a panic.
+struct OnEnd<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnEnd<F> {
+    fn drop(&mut self) {
+        self.0();
     }
 }

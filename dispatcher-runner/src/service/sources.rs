@@ -3,7 +3,8 @@
 //! They begin when jobs are run, are told to end as soon as nothing new is to be started, and have
 //! the drain time; they never hold up a service that has ended for longer than a moment.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::Registry;
@@ -12,9 +13,12 @@ use super::ServiceError;
 use super::stage::{Phase, Stage};
 use crate::client::{Request, Sender, SpawnError};
 use crate::config::{Config, ConfigError, StoreLocation};
+use crate::control::ResetSources;
 use crate::metrics::SourceReport;
 use crate::pool::PoolRequest;
-use crate::sources::{Board, Dispatched, Job, Prepared, Section, SourceStage, Sources, Ways};
+use crate::sources::{
+    Board, Dispatched, Job, Prepared, Resetter, Section, SourceStage, Sources, Ways,
+};
 use crate::store::{Build, StoreClient};
 use crate::supervisor::desk::{Ask, Desk};
 
@@ -24,13 +28,12 @@ const AFTER: Duration = Duration::from_secs(5);
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// What jobs of sources are made with.
-#[derive(Clone)]
-pub(super) struct Means {
-    pub(super) config: Config,
-    pub(super) registry: Registry,
-    pub(super) location: StoreLocation,
-    pub(super) build: &'static Build,
-    pub(super) store: StoreClient,
+struct Means {
+    config: Config,
+    registry: Registry,
+    location: StoreLocation,
+    build: Build,
+    store: StoreClient,
 }
 
 /// The sources of a service.
@@ -38,6 +41,8 @@ pub(super) struct Bringing {
     prepared: Mutex<Option<Prepared>>,
     board: Board,
     drain: Duration,
+    /// While they serve.
+    resetter: Arc<Mutex<Option<Resetter>>>,
 }
 
 impl Bringing {
@@ -45,30 +50,40 @@ impl Bringing {
     ///
     /// # Errors
     /// Everything that is wrong with any of them.
-    pub(super) fn of(means: Means, desk: &Desk) -> Result<Self, ServiceError> {
+    pub(super) fn of(
+        sender: &Sender<'_>,
+        registry: &Registry,
+        desk: &Desk,
+    ) -> Result<Self, ServiceError> {
         let sources = Sources::of_process().map_err(ServiceError::failed)?;
-        let drain = means.config.drain_timeout();
-        let config = means.config.clone();
+        let config = sender.config;
+        let means = Means {
+            config: config.clone(),
+            registry: registry.clone(),
+            location: sender.location.clone(),
+            build: sender.build.clone(),
+            store: sender.store.clone(),
+        };
         let names: Vec<_> = sources.names().into_iter().map(|(name, _)| name).collect();
         config.check_sources(&names).map_err(SpawnError::config)?;
         let path = config.file().map(std::path::Path::to_path_buf);
         let prepared = Prepared::new(
             &sources,
-            |name| Section::of(&config, name),
+            |name| Section::of(config, name),
             &ways(means, desk),
         )
         .map_err(|problems| SpawnError::config(ConfigError::Problems { path, problems }))?;
         Ok(Self {
             board: prepared.board(),
             prepared: Mutex::new(Some(prepared)),
-            drain,
+            drain: config.drain_timeout(),
+            resetter: Arc::default(),
         })
     }
 
     /// Whether none has a section.
     pub(super) fn is_empty(&self) -> bool {
-        let prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        prepared.as_ref().is_none_or(Prepared::is_empty)
+        lock(&self.prepared).as_ref().is_none_or(Prepared::is_empty)
     }
 
     /// What `status` and metrics show.
@@ -90,10 +105,30 @@ impl Bringing {
         })
     }
 
+    /// What the command `reset` does to them; `None` when there are none.
+    pub(super) fn resets(&self) -> ResetSources {
+        let resetter = Arc::clone(&self.resetter);
+        Box::new(move || {
+            let resetter = lock(&resetter).clone()?;
+            let (told, answer) = channel();
+            resetter.reset(Box::new(move |result| {
+                let _ = told.send(result);
+            }));
+            Some(
+                answer
+                    .recv()
+                    .unwrap_or_else(|_| Err("the sources have ended".to_owned())),
+            )
+        })
+    }
+
+    fn set_resetter(&self, resetter: Option<Resetter>) {
+        *lock(&self.resetter) = resetter;
+    }
+
     /// Runs them while the service serves.
     pub(super) fn follow(&self, stage: &Stage) {
-        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(prepared) = prepared.take() else {
+        let Some(prepared) = lock(&self.prepared).take() else {
             return;
         };
         prepared.report();
@@ -107,7 +142,9 @@ impl Bringing {
                 return;
             }
         };
+        self.set_resetter(Some(running.resetter()));
         stage.wait(Phase::Stopping);
+        self.set_resetter(None);
         running.stop(self.drain);
         let mut left = self.drain.saturating_add(MARGIN);
         while !left.is_zero() {
@@ -121,6 +158,11 @@ impl Bringing {
         }
         tracing::warn!("sources that did not end are left behind");
     }
+}
+
+/// Every change is whole before the lock is let go of.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn ways(means: Means, desk: &Desk) -> Ways {
@@ -152,7 +194,7 @@ impl Means {
         let sender = Sender {
             config: &self.config,
             location: &self.location,
-            build: self.build,
+            build: &self.build,
             store: self.store.clone(),
         };
         let sent = sender.submit(vec![request])?;

@@ -29,6 +29,8 @@ const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// A source that ran so long begins with the shortest back-off again.
 const WELL_AFTER: Duration = Duration::from_secs(60);
+/// Longest time that somebody waits for the reset of one source.
+const RESET_MAX: Duration = Duration::from_secs(60);
 
 /// Sources that were started.
 pub(crate) struct Running {
@@ -36,16 +38,17 @@ pub(crate) struct Running {
     ended: Receiver<()>,
 }
 
-/// Told to one source, or to all of them, whether it went well.
+/// Hears whether a reset went well.
 pub(crate) type ResetAnswer = Box<dyn FnOnce(Result<(), String>) + Send>;
+
+/// Resets sources, from anywhere.
+#[derive(Clone)]
+pub(crate) struct Resetter(UnboundedSender<Order>);
 
 pub(super) enum Order {
     /// To end, within this time.
     Stop(Duration),
-    Reset {
-        source: Option<String>,
-        answer: ResetAnswer,
-    },
+    Reset(ResetAnswer),
 }
 
 impl Prepared {
@@ -78,13 +81,9 @@ impl Running {
         let _ = self.orders.send(Order::Stop(drain));
     }
 
-    /// Resets one source, or all; the answer comes on the sources' thread.
-    pub(crate) fn reset(&self, source: Option<String>, answer: ResetAnswer) {
-        if let Err(refused) = self.orders.send(Order::Reset { source, answer })
-            && let Order::Reset { answer, .. } = refused.0
-        {
-            answer(Err("the sources have ended".to_owned()));
-        }
+    /// What resets them while they serve.
+    pub(crate) fn resetter(&self) -> Resetter {
+        Resetter(self.orders.clone())
     }
 
     /// Waits until they have ended; says whether they have. A source that blocks the thread it
@@ -98,10 +97,15 @@ impl Running {
     }
 }
 
-fn run(runtime: Runtime, entries: Vec<Entry>, orders: UnboundedReceiver<Order>) {
-    runtime.block_on(conduct(entries, orders));
-    // What blocks is not waited for: the job that it stores is stored or not.
-    runtime.shutdown_background();
+impl Resetter {
+    /// Resets all of them; the answer comes on the sources' thread.
+    pub(crate) fn reset(&self, answer: ResetAnswer) {
+        if let Err(refused) = self.0.send(Order::Reset(answer))
+            && let Order::Reset(answer) = refused.0
+        {
+            answer(Err("the sources have ended".to_owned()));
+        }
+    }
 }
 
 /// From the start of the sources to the end of the last one.
@@ -120,8 +124,9 @@ pub(super) async fn conduct(entries: Vec<Entry>, mut orders: UnboundedReceiver<O
     }
     let drain = loop {
         match orders.recv().await {
-            Some(Order::Reset { source, answer }) => {
-                tokio::spawn(reset(chosen(&kept, source.as_deref()), source, answer));
+            Some(Order::Reset(answer)) => {
+                let served = kept.iter().map(|it| (it.host.clone(), it.current()));
+                tokio::spawn(reset(served.collect(), answer));
             }
             Some(Order::Stop(drain)) => break drain,
             // Nobody is left who could say more.
@@ -140,6 +145,12 @@ pub(super) async fn conduct(entries: Vec<Entry>, mut orders: UnboundedReceiver<O
     }
 }
 
+fn run(runtime: Runtime, entries: Vec<Entry>, orders: UnboundedReceiver<Order>) {
+    runtime.block_on(conduct(entries, orders));
+    // What blocks is not waited for: the job that it stores is stored or not.
+    runtime.shutdown_background();
+}
+
 /// A source that its keeper has the rest of.
 struct Kept {
     host: Host,
@@ -147,26 +158,22 @@ struct Kept {
     switch: StopSwitch,
 }
 
-fn chosen(kept: &[Kept], source: Option<&str>) -> Vec<(Host, Arc<dyn Serve>)> {
-    let of = kept
-        .iter()
-        .filter(|kept| source.is_none_or(|name| name == kept.host.name()));
-    of.map(|kept| (kept.host.clone(), current(&kept.current)))
-        .collect()
-}
-
-fn current(source: &Mutex<Arc<dyn Serve>>) -> Arc<dyn Serve> {
-    Arc::clone(&source.lock().unwrap_or_else(PoisonError::into_inner))
-}
-
-async fn reset(chosen: Vec<(Host, Arc<dyn Serve>)>, source: Option<String>, answer: ResetAnswer) {
-    if let (Some(name), []) = (&source, &chosen[..]) {
-        return answer(Err(format!("no source `{name}` is on")));
+impl Kept {
+    fn current(&self) -> Arc<dyn Serve> {
+        Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+async fn reset(served: Vec<(Host, Arc<dyn Serve>)>, answer: ResetAnswer) {
     let mut failed = Vec::new();
-    for (host, source) in chosen {
+    for (host, source) in served {
         let name = host.name();
-        if let Some(error) = trouble(tokio::spawn(source.reset(host)).await) {
+        let reset = timeout(RESET_MAX, tokio::spawn(source.reset(host))).await;
+        let error = match reset {
+            Ok(answer) => trouble(answer),
+            Err(_) => Some(format!("it takes longer than {RESET_MAX:?}")),
+        };
+        if let Some(error) = error {
             tracing::error!(source = name, error, "source was not reset");
             failed.push(format!("source {name}: {error}"));
         }
@@ -196,7 +203,7 @@ async fn keep(entry: Entry, current: Arc<Mutex<Arc<dyn Serve>>>, stop: Stop) {
                 serving.join_next().await
             }
         };
-        let error = answer.map_or(None, trouble);
+        let error = answer.and_then(trouble);
         let Some(error) = error else {
             entry.seat.ended(None);
             if !stop.is_requested() {

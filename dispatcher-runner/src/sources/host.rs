@@ -76,6 +76,20 @@ pub struct DispatchOptions {
 }
 
 impl DispatchOptions {
+    /// A job that is dropped while one with the same key is unfinished.
+    ///
+    /// ```
+    /// use dispatcher_runner::DispatchOptions;
+    /// assert_eq!(DispatchOptions::unique("order 7").unique_key.as_deref(), Some("order 7"));
+    /// ```
+    #[must_use]
+    pub fn unique(key: impl Into<String>) -> Self {
+        Self {
+            unique_key: Some(key.into()),
+            ..Self::default()
+        }
+    }
+
     /// Sets what is set here.
     pub(crate) fn apply(self, options: &mut Options) {
         options.unique_key = self.unique_key.or(options.unique_key.take());

@@ -35,6 +35,11 @@ impl Interval {
     pub fn duration(self) -> Duration {
         self.0
     }
+
+    /// Waits for as long; for sources, whose runtime knows the time.
+    pub async fn sleep(self) {
+        tokio::time::sleep(self.0).await;
+    }
 }
 
 impl<'de> Deserialize<'de> for Interval {

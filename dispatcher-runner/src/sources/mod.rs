@@ -31,6 +31,7 @@ pub use stop::Stop;
 pub use ticker::{Overrun, Ticker};
 
 pub(crate) use board::Board;
+pub(crate) use conductor::Resetter;
 pub(crate) use host::{Job, Ways};
 pub use registry::Linked;
 pub(crate) use section::Section;

@@ -49,7 +49,7 @@ pub(super) struct Kind {
     pub(super) name: &'static str,
     pub(super) weight: i32,
     type_id: fn() -> TypeId,
-    pub(super) make: fn(&Section, &Host) -> Result<Arc<dyn Serve>, Vec<ConfigProblem>>,
+    pub(super) make: fn(&Section, &Host) -> Made,
 }
 
 impl Kind {
@@ -63,8 +63,15 @@ impl Kind {
     }
 }
 
+/// What somebody said who panicked.
+pub(super) fn said(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("it panicked: {}", text.unwrap_or("no message"))
+}
+
 /// A source made of its section.
-fn make<S: Source>(section: &Section, host: &Host) -> Result<Arc<dyn Serve>, Vec<ConfigProblem>> {
+fn make<S: Source>(section: &Section, host: &Host) -> Made {
     let mut source: S = section.read()?;
     // What a source of a user's does when it is asked about its section must not end a service.
     let checked = std::panic::catch_unwind(AssertUnwindSafe(|| source.init(host)));
@@ -83,12 +90,8 @@ fn in_section<S: Source>(what: &str) -> String {
     format!("[sources.{}]: {}", S::NAME, what.replace('\n', "; "))
 }
 
-/// What somebody said who panicked.
-pub(super) fn said(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("it panicked: {}", text.unwrap_or("no message"))
-}
+/// A source, or what is wrong with its section.
+pub(super) type Made = Result<Arc<dyn Serve>, Vec<ConfigProblem>>;
 
 /// A future of a source's.
 pub(super) type Work = Pin<Box<dyn Future<Output = Result<(), SourceError>> + Send>>;

@@ -20,6 +20,10 @@ use crate::pool::{ExecError, Part, PoolRequest};
 /// Something that is asked of a running supervisor.
 pub(crate) enum Ask {
     /// One request to a pool.
+    #[cfg_attr(
+        not(any(feature = "service", test)),
+        expect(dead_code, reason = "only sources ask pools directly")
+    )]
     Exec(PoolRequest),
     /// What it does now.
     Look(Box<dyn FnOnce(Look) + Send>),

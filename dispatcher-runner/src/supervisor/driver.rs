@@ -1,6 +1,8 @@
 //! One thread that turns what happens into events and effects into deeds.
 
 mod ask;
+mod begin;
+mod count;
 mod hear;
 mod look;
 mod memory;
@@ -8,23 +10,20 @@ mod pools;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::engine::{
-    Assignment, AttemptId, Effect, Engine, EngineConfig, Event, Lane, LinkKind, Next, Now, Strays,
-    Verdict, WorkerId,
+    AttemptId, Effect, Engine, EngineConfig, Event, Lane, Now, Strays, Verdict, WorkerId,
 };
-use dispatcher_core::message::{CommandLine, PayloadWay, Start, SupervisorMessage};
-use dispatcher_core::{Isolation, OnLost, Options};
+use dispatcher_core::message::SupervisorMessage;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::metrics::{End, JobFate, Metrics};
+use crate::metrics::Metrics;
 use crate::pinned::Pinned;
-use crate::process::{self, Group, Keeper, KeeperRequest, Limits, Tag};
+use crate::process::{self, Keeper, KeeperRequest};
 use crate::store::{self, Serves, StoreClient, SupervisorId};
 
 use memory::OomWatch;
@@ -32,13 +31,12 @@ use memory::OomWatch;
 use super::announce::Announcer;
 use super::clerk::{Clerk, LanePost, Post};
 use super::desk::Inbox;
-use super::hearing::Hearing;
 use super::link::{Doing, Link, READ_BYTES, Temporary};
 use super::open::Home;
 use super::ties::{Standing, Ties};
 use super::upkeep::Newer;
 use super::work::Work;
-use super::{Argument, CommandOrder, Orders, Stay, SupervisorError};
+use super::{CommandOrder, Orders, Stay, SupervisorError};
 use pools::Pools;
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -227,7 +225,7 @@ impl<'a> Driver<'a> {
         if let Some(groups) = &self.groups {
             groups.sweep();
         }
-        self.weigh_pools();
+        self.look_at_pools();
         // The backstop of a wake-up that was lost: nothing else may be due for hours.
         self.look_for_cancellations();
         let gone = if self.state.is_gone() {
@@ -372,80 +370,6 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    fn spawn(
-        &mut self,
-        worker: WorkerId,
-        assignment: Assignment,
-        deadline_wall_ms: Option<i64>,
-    ) -> io::Result<()> {
-        let tag = Tag {
-            job: assignment.job,
-            attempt: assignment.counters.attempt,
-        };
-        let (mut link, ends) = Link::to_ours(assignment.slot, Hearing::new())?;
-        let mut start = start_message(&assignment, deadline_wall_ms);
-        if let Some(order) = self.commands.get(&assignment.dispatcher) {
-            let (line, file) = command_line(order, &self.home.directory, &tag);
-            start.command = Some(line);
-            link.payload_file = file;
-        }
-        link.begin(AttemptId(worker.0), &assignment, &self.live);
-        link.say(&SupervisorMessage::Start(Box::new(start)))?;
-        link.group = self.group_for(&assignment, &tag);
-        let slot = &self.slots[assignment.slot as usize];
-        let mut limits = limits(&assignment.options);
-        limits.group = link.group.as_ref().map(Group::entrance);
-        let request = match assignment.options.isolation {
-            // A command becomes a fresh image anyway.
-            Isolation::Exec if assignment.link == LinkKind::Framed => KeeperRequest::Exec {
-                worker: worker.0,
-                tag,
-                dispatcher: assignment.dispatcher.clone(),
-                limits,
-            },
-            Isolation::Exec | Isolation::Process | Isolation::Pool => KeeperRequest::Fork {
-                worker: worker.0,
-                tag,
-                title: process::job_title(&self.program, &assignment.dispatcher, assignment.job),
-                limits,
-            },
-        };
-        let [control, stdout, stderr] = &ends;
-        let fds = [
-            control.as_fd(),
-            stdout.as_fd(),
-            stderr.as_fd(),
-            slot.as_fd(),
-        ];
-        self.tell_start(&assignment);
-        ask_for_process(&mut self.keeper, &request, &fds)?;
-        self.links.insert(worker, link);
-        Ok(())
-    }
-
-    fn tell_start(&self, assignment: &Assignment) {
-        let (job, name) = (assignment.job, &assignment.dispatcher);
-        let attempt = assignment.counters.attempt;
-        if self.tells_jobs {
-            tracing::info!(%job, name, attempt, "job starts");
-        } else {
-            tracing::debug!(%job, name, attempt, "job starts");
-        }
-    }
-
-    fn spawn_failed(&mut self, worker: WorkerId, errno: i32) {
-        let transient = matches!(
-            errno,
-            libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE
-        );
-        self.links.remove(&worker);
-        self.event(Event::SpawnFailed {
-            worker,
-            errno,
-            transient,
-        });
-    }
-
     fn signal(&mut self, worker: WorkerId, signal: i32) {
         self.ask_keeper(&KeeperRequest::Signal {
             worker: worker.0,
@@ -475,15 +399,7 @@ impl<'a> Driver<'a> {
         } else {
             tracing::debug!(job = %verdict.job, name, attempt = verdict.attempt, outcome, "job ends");
         }
-        if let Some(metrics) = &self.metrics {
-            let end = End {
-                dispatcher: name.to_owned(),
-                outcome,
-                run_time: verdict.run_time,
-                job: fate(&verdict.next),
-            };
-            metrics.deciding(attempt.0, end);
-        }
+        self.count_end(attempt, &verdict);
         let pid = ended.and_then(|ended| ended.pid);
         let capture = ended.map(|ended| ended.capture.clone());
         self.clerk
@@ -526,84 +442,11 @@ impl<'a> Driver<'a> {
     }
 }
 
-/// What follows for the job.
-fn fate(next: &Next) -> JobFate {
-    match next {
-        Next::Succeed
-        | Next::Fail
-        | Next::Cancel
-        | Next::Lost {
-            on_lost: OnLost::Fail,
-        } => JobFate::Ended,
-        Next::Retry { .. }
-        | Next::Snooze { .. }
-        | Next::Release
-        | Next::Lost {
-            on_lost: OnLost::Rerun,
-        } => JobFate::GoesOn,
-    }
-}
-
-/// Whether an error of the keeper's socket says that the keeper is gone.
-fn is_loss(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected
-    )
-}
-
 fn interest((fd, read, write): (BorrowedFd<'_>, bool, bool)) -> PollFd<'_> {
     let mut flags = PollFlags::empty();
     flags.set(PollFlags::IN, read);
     flags.set(PollFlags::OUT, write);
     PollFd::from_borrowed_fd(fd, flags)
-}
-
-/// Has the keeper make a process. That it is gone is no failure of what was to run: the loss is
-/// noticed where reports are read.
-fn ask_for_process(
-    keeper: &mut Keeper,
-    request: &KeeperRequest,
-    fds: &[BorrowedFd<'_>],
-) -> io::Result<()> {
-    match keeper.send(request, fds) {
-        Err(error) if is_loss(&error) => {
-            tracing::debug!(%error, "the keeper takes no requests");
-            Ok(())
-        }
-        result => result,
-    }
-}
-
-fn start_message(assignment: &Assignment, deadline_wall_ms: Option<i64>) -> Start {
-    Start {
-        job: assignment.job,
-        attempt: assignment.counters.attempt,
-        dispatcher: assignment.dispatcher.clone(),
-        payload: assignment.payload.to_string(),
-        deadline: deadline_wall_ms.map(wall_time),
-        options: (*assignment.options).clone(),
-        command: None,
-    }
-}
-
-/// A command as its worker gets it, and the file that is to be removed afterwards.
-fn command_line(order: &CommandOrder, home: &Path, tag: &Tag) -> (CommandLine, Option<Temporary>) {
-    let path = home.join(format!("payload-{tag}"));
-    let shown = path.display().to_string();
-    let placed = |argument: &Argument| match argument {
-        Argument::Text(text) => text.clone(),
-        Argument::PayloadFile => shown.clone(),
-    };
-    let argv = order.argv.iter().map(placed).collect();
-    let (payload, file) = match &order.payload {
-        PayloadWay::File(_) => (PayloadWay::File(shown.clone()), Some(Temporary(path))),
-        way @ (PayloadWay::None | PayloadWay::Stdin | PayloadWay::Environment) => {
-            (way.clone(), None)
-        }
-    };
-    let env = order.env.clone();
-    (CommandLine { argv, payload, env }, file)
 }
 
 /// Who claims what: each pool its dispatchers, and the processes everything else.
@@ -625,15 +468,6 @@ fn lanes(orders: &Orders, pools: &Pools, dispatchers: Vec<String>) -> BTreeMap<L
     lanes
 }
 
-fn limits(options: &Options) -> Limits {
-    Limits {
-        cpu: options.cpu_limit,
-        open_files: options.open_files,
-        nice: options.nice,
-        ..Limits::default()
-    }
-}
-
 fn now_since(origin: Instant) -> Now {
     let wall = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -642,8 +476,4 @@ fn now_since(origin: Instant) -> Now {
         monotonic: origin.elapsed(),
         wall_ms: i64::try_from(wall.as_millis()).unwrap_or(i64::MAX),
     }
-}
-
-fn wall_time(unix_ms: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(u64::try_from(unix_ms).unwrap_or(0))
 }

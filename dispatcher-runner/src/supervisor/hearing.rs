@@ -65,13 +65,14 @@ impl Hearing {
         Self::of(FRAME_BYTES_MAX, Tongue::Ours)
     }
 
-    /// Of a worker of a pool.
-    pub(crate) fn of_pool(foreign: bool, frame_bytes_max: usize) -> Self {
-        if foreign {
-            Self::of(frame_bytes_max, Tongue::Goridge { greeted: false })
-        } else {
-            Self::of(frame_bytes_max.max(FRAME_BYTES_MAX), Tongue::Ours)
-        }
+    /// Of a worker of ours in a pool, which answers direct requests too.
+    pub(crate) fn in_pool(frame_bytes_max: usize) -> Self {
+        Self::of(frame_bytes_max.max(FRAME_BYTES_MAX), Tongue::Ours)
+    }
+
+    /// Of a foreign worker.
+    pub(crate) fn of_foreign(frame_bytes_max: usize) -> Self {
+        Self::of(frame_bytes_max, Tongue::Goridge { greeted: false })
     }
 
     fn of(frame_bytes_max: usize, tongue: Tongue) -> Self {

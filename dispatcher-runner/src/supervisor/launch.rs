@@ -1,11 +1,13 @@
 //! Makes sure that somebody runs what was just stored.
 //!
 //! One lock file per build elects the supervisor: it is inherited by the process that is started
-//! and held until that has closed its row. A submitter who finds neither an open row nor a free
+//! and held until that has closed its row. In it stand its orders, which may hold secrets and are
+//! too long for an argument. A submitter who finds neither an open row nor a free
 //! lock sees a supervisor that is just coming or going, and looks again.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -27,7 +29,7 @@ pub(crate) const LOG: &str = "supervisor.log";
 /// # Errors
 /// When its lock file cannot be made.
 pub(crate) fn prepare(orders: &Orders, build: &Build) -> io::Result<()> {
-    let path = election_file(orders, build);
+    let path = election_file(orders, build, &Staff::default());
     if path.exists() {
         return Ok(());
     }
@@ -65,11 +67,12 @@ pub(crate) fn ensure(
         return Ok(());
     }
     let Wanted { orders, build, .. } = wanted;
-    let lock = open_election(&election_file(orders, build))?;
+    let staff = (wanted.staff)();
+    let lock = open_election(&election_file(orders, build, &staff))?;
     let deadline = Instant::now() + ELECTION_TIME_MAX;
     loop {
         match lock.try_lock() {
-            Ok(()) => return wanted.start(lock),
+            Ok(()) => return wanted.start(staff, lock),
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(error),
         }
@@ -89,17 +92,23 @@ pub(crate) fn ensure(
     }
 }
 
-fn election_file(orders: &Orders, build: &Build) -> PathBuf {
-    orders
-        .directory()
-        .join(format!("election-{}.lock", build.id))
+/// One for each build, and for each set of pools and commands: what a configuration has added since
+/// a supervisor was started, another one serves.
+fn election_file(orders: &Orders, build: &Build, staff: &Staff) -> PathBuf {
+    let name = match staff.mark() {
+        Some(mark) => format!("election-{}-{mark:016x}.lock", build.id),
+        None => format!("election-{}.lock", build.id),
+    };
+    orders.directory().join(name)
 }
 
 fn open_election(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .create(true)
         .truncate(false)
+        .read(true)
         .write(true)
+        .mode(0o600)
         .open(path)
 }
 
@@ -111,13 +120,16 @@ impl Work {
 }
 
 impl Wanted<'_> {
-    fn start(&self, lock: File) -> io::Result<()> {
+    fn start(&self, staff: Staff, lock: File) -> io::Result<()> {
         let mut orders = self.orders.clone();
-        orders.staff = (self.staff)();
+        orders.staff = staff;
         // Without a log it says nothing, and works all the same.
         let log = open_log(&orders).or_else(|_| File::options().write(true).open("/dev/null"))?;
-        let orders = serde_json::to_string(&orders).map_err(io::Error::other)?;
-        process::start_detached([ROLE, &orders], lock, log)
+        let written = serde_json::to_vec(&orders).map_err(io::Error::other)?;
+        lock.set_len(0)?;
+        lock.write_all_at(&written, 0)?;
+        let shown = orders.state_file.to_string_lossy();
+        process::start_detached([ROLE, &shown], lock, log)
     }
 
     /// One file may have many names, but only one under the same name is a version of it.
@@ -142,6 +154,15 @@ impl Wanted<'_> {
         }
         served
     }
+}
+
+/// The orders that stand in the lock of whoever was elected; `None` when nobody was.
+pub(crate) fn orders_in(lock: &File) -> Option<Orders> {
+    let mut lock = lock;
+    let mut text = Vec::new();
+    io::Seek::rewind(&mut lock).ok()?;
+    lock.read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
 fn open_log(orders: &Orders) -> io::Result<File> {

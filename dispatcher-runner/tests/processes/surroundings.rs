@@ -147,6 +147,7 @@ fn limits(way: Way) {
         core: Some(0),
         oom_score_adj: Some(900),
         group: None,
+        identity: None,
     };
     let (_job, seen) = look(&mut bench, way, limits, Options::default());
     let limit = |name: &str| {

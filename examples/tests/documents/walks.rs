@@ -13,6 +13,16 @@ fn the_readme_leads_from_nothing_to_a_job_on_record() {
 }
 
 #[test]
+fn the_guide_leads_to_a_service_that_is_asked_and_backed_up() {
+    walk("letters", include_str!("../../../docs/guide/service.md"));
+}
+
+#[test]
 fn the_guide_leads_to_dispatchers_that_work() {
     walk("shop", include_str!("../../../docs/guide/dispatcher.md"));
+}
+
+#[test]
+fn the_guide_leads_to_sources_that_work() {
+    walk("beacon", include_str!("../../../docs/guide/source.md"));
 }

@@ -7,6 +7,7 @@ mod embedded_service;
 mod firewall_apply;
 mod goridge_worker;
 mod hourly_fetch;
+mod letters;
 mod my_custom_dispatcher;
 mod peers;
 mod push_peers;

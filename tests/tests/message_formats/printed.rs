@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dispatcher_core::{Cause, ExitStatus, Outcome, Usage};
-use dispatcher_tests::{Home, PATIENCE, eventually, said};
+use dispatcher_tests::{Home, PATIENCE, Serving, eventually, said};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -72,7 +72,13 @@ fn every_answer_has_the_documented_keys_and_no_others() {
     asked.asks("status", &[]);
     asked.asks("doctor", &[]);
     asked.asks("--version", &[]);
+    asked.asks("config check", &[]);
+    let file = asked.home.file("dispatcher.toml");
+    std::fs::write(&file, "version = 1\n[service]\nworkers = 3\n").expect("a new file");
+    let file = file.to_str().expect("a path in UTF-8").to_owned();
+    asked.asks("config show", &["--config", &file]);
     asked.asks("prune", &[]);
+    services(&mut asked.shapes);
     outcomes(&mut asked.shapes);
     progress(&mut asked.shapes);
     assert_eq!(asked.shapes.never_met(), [""; 0]);
@@ -121,6 +127,30 @@ fn schedules(asked: &mut Asked) {
     let listed = asked.asks("schedule list", &[]);
     assert!(listed[0]["last"].is_object(), "{listed}");
     asked.asks("schedule remove", &[]);
+}
+
+/// What is asked of a service.
+fn services(shapes: &mut Shapes) {
+    let home = Home::new(FIXTURE);
+    let service = Serving::configured(&home, "[dispatchers.Act]\nisolation = \"pool\"");
+    let job = home.submit("Act", &json!({"deed": {"wait_for": "gate"}}));
+    service.works_on(&home, &job);
+    let mut ask = |words: &[&str], shape: &'static str| {
+        let output = home.output(words.iter().chain(&["--json"]), b"");
+        let value: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {words:?} {output:?}"));
+        shapes.compare(&value, shape, &words.join(" "));
+        value
+    };
+    let seen = ask(&["workers"], "Services");
+    assert_ne!(seen["services"][0]["pools"], json!([]), "{seen}");
+    ask(&["status"], "Status");
+    home.open_gate("gate");
+    home.wait(&job);
+    let reset = ask(&["reset", "default"], "list of Reset");
+    assert_eq!(reset[0]["reset"], true, "{reset}");
+    ask(&["stop"], "list of Ending");
+    assert_eq!(service.end().code(), Some(0));
 }
 
 /// What a job says while it runs.

@@ -95,7 +95,11 @@ fn realm(path: &str) -> Realm {
     }
     match parts[..] {
         [_, "tests", "ui", ..] => Realm::Case,
-        ["tests", "src", "bin", ..] | ["examples", "src", ..] => Realm::Program,
+        ["tests", "src", "bin", ..]
+        | ["examples", "src", ..]
+        | ["examples", "watcher", "src", ..]
+        | ["template", "src", ..] => Realm::Program,
+        ["examples", "watcher", "tests", ..] => Realm::Test,
         ["tests", ..] | [_, "tests", ..] => Realm::Test,
         _ => Realm::Product,
     }
@@ -200,6 +204,9 @@ fn realms() {
         ("tests/tests/tidy/main.rs", Realm::Test),
         ("examples/src/bin/quickstart.rs", Realm::Program),
         ("examples/tests/examples/main.rs", Realm::Test),
+        ("examples/watcher/src/lib.rs", Realm::Program),
+        ("examples/watcher/tests/watcher.rs", Realm::Test),
+        ("template/src/main.rs", Realm::Program),
         ("README.md", Realm::Text),
     ];
     for (path, expected) in cases {

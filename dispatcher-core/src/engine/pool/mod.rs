@@ -9,6 +9,8 @@ mod tasks;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+pub(super) use staff::How;
+
 use super::attempt::{Attempt, next_random};
 use super::lane::ClaimState;
 use super::{AttemptId, Now, PoolId, PoolSpec, RequestId, WorkerId};
@@ -104,6 +106,14 @@ pub(super) enum WorkerLife {
     Dead {
         attempt: Option<AttemptId>,
     },
+}
+
+/// What a worker of a pool is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Serve,
+    /// To take over when all replacements of a reset are ready.
+    Replace,
 }
 
 /// Why a worker of a pool ended.
@@ -290,7 +300,7 @@ impl Pool {
     }
 
     /// A worker that is about to be made.
-    pub(super) fn add(&mut self, id: WorkerId, now: Now, replacement: bool, random: &mut u64) {
+    pub(super) fn add(&mut self, id: WorkerId, now: Now, purpose: Purpose, random: &mut u64) {
         let most = self.spec.max_jobs;
         // Not all of them at once.
         let less = next_random(random) % (u64::from(most / 10) + 1);
@@ -302,7 +312,7 @@ impl Pool {
             served: 0,
             tasks_max: most - less,
             leaving: None,
-            replacement,
+            replacement: purpose == Purpose::Replace,
             greeted: false,
             outgrown: false,
             last_words: None,
@@ -318,10 +328,8 @@ impl Pool {
     }
 
     /// An attempt has made a step.
-    pub(super) fn look_at(&mut self, now: Now, (id, attempt): (AttemptId, &Attempt), let_go: bool) {
-        if let_go {
-            self.let_go(now, id, attempt.worker);
-        } else if attempt.ends_its_worker()
+    pub(super) fn look_at(&mut self, attempt: &Attempt) {
+        if attempt.ends_its_worker()
             && let Some(id) = attempt.worker
             && let Some(worker) = self.workers.get_mut(&id)
         {
@@ -330,7 +338,7 @@ impl Pool {
     }
 
     /// An attempt has let go of its worker, or of its place among those that wait.
-    fn let_go(&mut self, now: Now, attempt: AttemptId, worker: Option<WorkerId>) {
+    pub(super) fn let_go(&mut self, now: Now, attempt: AttemptId, worker: Option<WorkerId>) {
         self.claim.wanted = true;
         let Some(id) = worker else {
             self.waiting

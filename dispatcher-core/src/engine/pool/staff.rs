@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use crate::Cause;
 
+use super::super::attempt::Attempt;
 use super::super::classify::StopReason;
 use super::super::{
     Answer, AttemptId, Effect, Engine, Lane, Now, Phase, PoolId, RequestId, Shutdown, Unfit,
     WorkerId,
 };
-use super::{EndReason, Health, Pool, Task, Waiting, Worker, WorkerLife};
+use super::{EndReason, Health, Pool, Purpose, Task, Waiting, Worker, WorkerLife};
 
 /// Time between two KILLs to a worker that does not end.
 const KILL_AGAIN: Duration = Duration::from_secs(1);
@@ -19,7 +20,7 @@ const CROWDED: &str = "too many workers from before earlier resets have not ende
 
 /// How a worker is made to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum How {
+pub(in super::super) enum How {
     /// It is asked.
     Retire,
     /// It is told, with a signal.
@@ -41,7 +42,7 @@ impl Engine {
             Ok(count) => {
                 self.pools[id.0 as usize].resetting = true;
                 for _ in 0..count {
-                    self.boot(now, id.0 as usize, true);
+                    self.boot(now, id.0 as usize, Purpose::Replace);
                 }
             }
             Err(why) => {
@@ -63,7 +64,7 @@ impl Engine {
     pub(in super::super) fn pool_timeout(&mut self, now: Now, pool: usize) {
         let passed = |at: Duration| at <= now.monotonic;
         if self.pools[pool].stop_at.is_some_and(passed) {
-            self.stop_pool(now, pool, false);
+            self.stop_pool(now, pool, How::Stop);
         }
         let health = &mut self.pools[pool].health;
         if passed(health.not_before) {
@@ -133,8 +134,8 @@ impl Engine {
         }
     }
 
-    /// Direct requests of a pool have had their time.
-    pub(in super::super) fn stop_pool(&mut self, now: Now, pool: usize, at_once: bool) {
+    /// What waits and runs in a pool has had its time.
+    pub(in super::super) fn stop_pool(&mut self, now: Now, pool: usize, how: How) {
         self.pools[pool].stop_at = None;
         let lane = Lane::Pool(self.pools[pool].id);
         let here = self.attempts.iter().filter(|(_, it)| it.lane == lane);
@@ -149,10 +150,44 @@ impl Engine {
                 self.answer(request, Answer::Stopping);
             }
         }
-        let how = if at_once { How::Kill } else { How::Stop };
         for (worker, request) in self.requests_in(pool) {
             self.answer(request, Answer::Stopping);
             self.end(now, (pool, worker), EndReason::Shutdown, how);
+        }
+        if how == How::Kill {
+            // Those that have an attempt are ended by it.
+            let idle = self.pools[pool].workers.iter();
+            let idle = idle.filter(|(_, worker)| worker.life.task().is_none());
+            let idle: Vec<WorkerId> = idle.map(|(id, _)| *id).collect();
+            for id in idle {
+                self.end(now, (pool, id), EndReason::Shutdown, How::Kill);
+            }
+        }
+    }
+
+    /// What no worker was given yet waits again, in its old order.
+    pub(in super::super) fn take_back(&mut self, ungiven: &[WorkerId]) {
+        for id in ungiven.iter().rev() {
+            let Some(pool) = self.pool_of(*id) else {
+                continue;
+            };
+            let Some(worker) = self.pools[pool].workers.get_mut(id) else {
+                continue;
+            };
+            let WorkerLife::Busy { held, .. } = worker.life else {
+                continue;
+            };
+            let back = match held.task {
+                Task::Request(_) => true,
+                Task::Attempt(attempt) => {
+                    let attempt = self.attempts.get_mut(&attempt);
+                    attempt.is_some_and(Attempt::come_back)
+                }
+            };
+            if back {
+                worker.life = WorkerLife::Idle;
+                self.pools[pool].waiting.push_front(held);
+            }
         }
     }
 
@@ -182,10 +217,10 @@ impl Engine {
         requests.collect()
     }
 
-    pub(super) fn boot(&mut self, now: Now, pool: usize, replacement: bool) {
+    pub(super) fn boot(&mut self, now: Now, pool: usize, purpose: Purpose) {
         let worker = self.name_worker();
         let random = &mut self.random;
-        self.pools[pool].add(worker, now, replacement, random);
+        self.pools[pool].add(worker, now, purpose, random);
         let pool = self.pools[pool].id;
         self.effects.push_back(Effect::Boot { worker, pool });
     }

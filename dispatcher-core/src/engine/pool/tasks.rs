@@ -1,14 +1,14 @@
 //! What happens to tasks in pools: they wait, find workers, and are answered or given elsewhere.
 
-use crate::{Cause, Usage};
+use crate::{Cause, ExitStatus, Usage};
 
 use super::super::classify::{Evidence, LinkKind, StopReason, classify, ended};
 use super::super::{
-    Answer, AttemptId, Effect, Engine, Event, Lane, Now, Phase, PoolId, RequestId, Strays, Unfit,
-    Word, WorkerId,
+    Answer, AttemptId, Effect, Engine, Event, Lane, MemoryVerdict, Now, Phase, PoolId, RequestId,
+    Strays, Unfit, Word, WorkerId,
 };
 use super::staff::How;
-use super::{EndReason, Pool, Task, Waiting, Worker, WorkerLife};
+use super::{EndReason, Pool, Purpose, Task, Waiting, Worker, WorkerLife};
 
 /// How often a task is given to another worker because one did not want it.
 const UNWANTED_MAX: u32 = 3;
@@ -106,7 +106,7 @@ impl Engine {
             self.send_away(now, pool);
         }
         for _ in 0..self.pools[pool].boots(now) {
-            self.boot(now, pool, false);
+            self.boot(now, pool, Purpose::Serve);
         }
         let room = self.pools[pool].room(now);
         let lane = Lane::Pool(self.pools[pool].id);
@@ -346,17 +346,7 @@ impl Engine {
         let Some(worker) = worker.filter(running) else {
             return Err(Unfit("an end of what did not run"));
         };
-        let cause = classify(&Evidence {
-            link: LinkKind::Framed,
-            hello: true,
-            result: None,
-            stop: None,
-            spawn_errno: None,
-            exit: Some(status),
-            usage: Usage::default(),
-            cpu_limit_us: None,
-            memory,
-        });
+        let cause = cause_of(status, memory);
         let what = format!("it {}", ended(status));
         let (life, leaving) = (worker.life, worker.leaving);
         let mut reason = leaving.unwrap_or(EndReason::Crashed);
@@ -412,4 +402,19 @@ impl Engine {
             },
         }
     }
+}
+
+/// Why a worker ended that had a direct request.
+fn cause_of(status: ExitStatus, memory: MemoryVerdict) -> Cause {
+    classify(&Evidence {
+        link: LinkKind::Framed,
+        hello: true,
+        result: None,
+        stop: None,
+        spawn_errno: None,
+        exit: Some(status),
+        usage: Usage::default(),
+        cpu_limit_us: None,
+        memory,
+    })
 }

@@ -219,6 +219,27 @@ fn events_that_nothing_waits_for_are_refused_and_change_nothing() {
         });
     };
     let lives = [starting, running, draining, recording, gone];
+    for (event, odd) in &unfit_events(worker) {
+        for life in *odd {
+            let mut desk = Desk::new(1);
+            assert_eq!(spawning(&mut desk, Options::default()), worker);
+            lives[*life](&mut desk, worker);
+            desk.effects.clear();
+            let before = format!("{:?}", desk.engine);
+            let now = desk.now();
+            let refused = desk.engine.handle(now, event.clone());
+            assert!(refused.is_err(), "{event:?} in life {life}");
+            assert_eq!(
+                format!("{:?}", desk.engine),
+                before,
+                "{event:?} in life {life}"
+            );
+        }
+    }
+}
+
+/// Events about a worker, and the lives in which nothing waits for them.
+fn unfit_events(worker: WorkerId) -> [(Event, &'static [usize]); 7] {
     let exited = || Event::Exited {
         worker,
         status: ExitStatus::Exited(0),
@@ -226,7 +247,7 @@ fn events_that_nothing_waits_for_are_refused_and_change_nothing() {
         strays: 0,
         memory: MemoryVerdict::Silent,
     };
-    let unfit: [(Event, &[usize]); 7] = [
+    [
         (Event::Spawned { worker }, &[1, 2, 3, 4]),
         (
             Event::SpawnFailed {
@@ -258,24 +279,7 @@ fn events_that_nothing_waits_for_are_refused_and_change_nothing() {
             },
             &[0, 1, 2, 4],
         ),
-    ];
-    for (event, odd) in &unfit {
-        for life in *odd {
-            let mut desk = Desk::new(1);
-            assert_eq!(spawning(&mut desk, Options::default()), worker);
-            lives[*life](&mut desk, worker);
-            desk.effects.clear();
-            let before = format!("{:?}", desk.engine);
-            let now = desk.now();
-            let refused = desk.engine.handle(now, event.clone());
-            assert!(refused.is_err(), "{event:?} in life {life}");
-            assert_eq!(
-                format!("{:?}", desk.engine),
-                before,
-                "{event:?} in life {life}"
-            );
-        }
-    }
+    ]
 }
 
 #[test]

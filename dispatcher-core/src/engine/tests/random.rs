@@ -48,10 +48,14 @@ struct World {
 }
 
 impl World {
-    fn new(mut dice: Dice) -> Self {
+    fn new(dice: Dice) -> Self {
+        Self::with_pools(dice, vec![])
+    }
+
+    fn with_pools(mut dice: Dice, pools: Vec<PoolSpec>) -> Self {
         let config = EngineConfig {
             slots: SLOTS,
-            pools: vec![],
+            pools,
             poll_interval: SECOND,
             linger: Some(5 * SECOND),
             hello_timeout: HELLO_TIMEOUT,

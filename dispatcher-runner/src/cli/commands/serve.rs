@@ -6,7 +6,8 @@ use crate::cli::session::Session;
 use crate::config::{Config, OptionValue, label_mistake};
 
 pub(super) fn serve(session: &mut Session<'_, '_>) -> Done {
-    if session.registry.is_empty() {
+    let brings_nothing = session.config.sources().next().is_none();
+    if session.registry.is_empty() && brings_nothing {
         let program = &session.environment.program;
         return Err(CliError::usage(
             format!("{program} has nothing to serve"),

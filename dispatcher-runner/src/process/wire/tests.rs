@@ -17,6 +17,11 @@ fn requests() -> Vec<KeeperRequest> {
         core: Some(0),
         oom_score_adj: Some(900),
         group: Some("/sys/fs/cgroup/a b/cgroup.procs".into()),
+        identity: Some(Identity {
+            user: 33,
+            group: 34,
+            groups: vec![4, 34],
+        }),
     };
     vec![
         KeeperRequest::Fork {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::{advance, sleep};
+use tokio::time::advance;
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::pool::{ExecError, Reply};
 use crate::sources::Dispatched;
 use crate::sources::board::Seat;
 use crate::sources::stop::StopSwitch;
-use crate::sources::tests::support::{EPOCH, Service, section, stored, virtually};
+use crate::sources::tests::support::{EPOCH, Service, pass, section, stored, virtually};
 
 fn ticker(text: &str) -> Ticker {
     section("ticker", text, 0).read().unwrap()
@@ -37,7 +37,7 @@ async fn run(service: &Service, text: &str, workers: u32, time: Duration) -> Sea
     ticker.init(&host).unwrap();
     let (switch, stop) = StopSwitch::new();
     let serving = tokio::spawn(async move { ticker.serve(&host, stop).await });
-    sleep(time).await;
+    pass(time).await;
     switch.stop();
     serving.await.unwrap().unwrap();
     seat
@@ -231,7 +231,7 @@ fn a_queue_of_ticks_has_an_end() {
         ticker.init(&host).unwrap();
         let (_switch, stop) = StopSwitch::new();
         let serving = tokio::spawn(async move { ticker.serve(&host, stop).await });
-        sleep(secs(due) + MOMENT).await;
+        pass(secs(due) + MOMENT).await;
         assert_eq!((counted(&seat, STARTED), counted(&seat, MISSED)), (1, 9));
         serving.abort();
     });
@@ -268,9 +268,9 @@ fn a_machine_that_slept_makes_no_burst() {
             ticker.init(&host).unwrap();
             let (switch, stop) = StopSwitch::new();
             let serving = tokio::spawn(async move { ticker.serve(&host, stop).await });
-            sleep(secs(1) + MOMENT).await;
+            pass(secs(1) + MOMENT).await;
             advance(secs(10)).await;
-            sleep(MOMENT).await;
+            pass(MOMENT).await;
             switch.stop();
             serving.await.unwrap().unwrap();
             assert_eq!(

@@ -73,11 +73,7 @@ impl Driver<'_> {
     }
 
     fn answered(&mut self, answer: Answer) {
-        if let Some(metrics) = &self.metrics {
-            for (dispatcher, waited) in answer.waits() {
-                metrics.claimed(dispatcher, waited);
-            }
-        }
+        self.count_waits(&answer);
         let told = self.clerk.answered(answer);
         if told.lets_go {
             *self.elected = None;
@@ -85,9 +81,7 @@ impl Driver<'_> {
         for event in told.events {
             if let Event::Recorded { attempt } = &event {
                 self.ended.remove(attempt);
-                if let Some(metrics) = &self.metrics {
-                    metrics.recorded(attempt.0);
-                }
+                self.count_recorded(*attempt);
             }
             self.event(event);
         }
@@ -135,7 +129,7 @@ impl Driver<'_> {
                 tracing::warn!(
                     worker = worker.0,
                     why,
-                    "a finalizer failed; the worker is replaced"
+                    "a worker is fit for no other task; it is replaced"
                 );
             }
             Word::Output(_)
@@ -223,7 +217,9 @@ impl Driver<'_> {
                 self.event(Event::Spawned { worker });
             }
             KeeperReport::SpawnFailed { worker, errno } => {
-                self.spawn_failed(WorkerId(worker), errno);
+                let worker = WorkerId(worker);
+                self.note_unmade(worker, errno);
+                self.spawn_failed(worker, errno);
             }
             KeeperReport::Exited {
                 worker,

@@ -15,14 +15,15 @@ use dispatcher_core::{JobId, Options};
 use serde::Serialize;
 
 use crate::pool::{ExecError, Part, PoolRequest, Wish};
-use crate::process::{self, KeeperRequest, Limits, Tag};
+use crate::process::{self, Identity, KeeperRequest, Limits, Tag};
 use crate::store::Serves;
 
 use super::super::PoolOrder;
 use super::super::clerk::LanePost;
 use super::super::hearing::Hearing;
 use super::super::link::Link;
-use super::{Driver, ask_for_process, start_message};
+use super::Driver;
+use super::begin::{ask_for_process, start_message};
 
 type Told = Box<dyn FnOnce(Result<(), String>) + Send>;
 
@@ -210,10 +211,13 @@ impl Driver<'_> {
         let config = &pool.order.config;
         let foreign = !config.command.is_empty();
         let frame_max = usize::try_from(config.max_frame).unwrap_or(usize::MAX);
-        let hearing = Hearing::of_pool(foreign, frame_max);
-        let limits = Limits::default();
+        let user = config.user.as_deref();
+        let limits = Limits {
+            identity: user.map(Identity::of).transpose()?,
+            ..Limits::default()
+        };
         let (mut link, ends, request) = if foreign {
-            let (mut link, ends) = Link::to_foreign(pool.slot, hearing)?;
+            let (mut link, ends) = Link::to_foreign(pool.slot, Hearing::of_foreign(frame_max))?;
             link.send(&Frame::pid_request(std::process::id()));
             let request = KeeperRequest::Command {
                 worker: worker.0,
@@ -225,7 +229,7 @@ impl Driver<'_> {
             };
             (link, ends, request)
         } else {
-            let (mut link, ends) = Link::to_ours(pool.slot, hearing)?;
+            let (mut link, ends) = Link::to_ours(pool.slot, Hearing::in_pool(frame_max))?;
             link.say(&SupervisorMessage::Serve(PoolOrders {
                 pool: pool.order.name.clone(),
                 mode: config.mode.clone(),
@@ -255,6 +259,19 @@ impl Driver<'_> {
         Ok(())
     }
 
+    /// Which program of a foreign worker could not be started, and what the system says to that.
+    pub(super) fn note_unmade(&mut self, worker: WorkerId, errno: i32) {
+        let Some(pool) = self.links.get(&worker).and_then(|link| link.pool) else {
+            return;
+        };
+        let config = &self.pools.get(pool).order.config;
+        if let Some(program) = config.command.first() {
+            let error = io::Error::from_raw_os_error(errno);
+            let text = format!("{program:?}: {error}");
+            self.event(Event::LastWords { worker, text });
+        }
+    }
+
     pub(super) fn assign(
         &mut self,
         (worker, attempt): (WorkerId, AttemptId),
@@ -262,6 +279,7 @@ impl Driver<'_> {
         deadline_wall_ms: Option<i64>,
     ) {
         self.tell_start(assignment);
+        self.count_start(attempt, assignment);
         let live = &self.live;
         if let Some(link) = self.links.get_mut(&worker) {
             // What it wrote while idle is nobody's.
@@ -355,8 +373,14 @@ impl Driver<'_> {
             .retain(|worker, link| link.pool.is_none() || engine.knows(*worker));
     }
 
-    /// Looks which workers of pools have outgrown their limit.
-    pub(super) fn weigh_pools(&mut self) {
+    /// Looks what workers of pools have written with no job to it, and which have outgrown their
+    /// limit.
+    pub(super) fn look_at_pools(&mut self) {
+        for link in self.links.values_mut() {
+            if link.pool.is_some() && link.greeted && link.doing.is_none() {
+                tell_chatter(link);
+            }
+        }
         let pools = &self.pools;
         let links = self.links.iter().filter_map(|(worker, link)| {
             let limit = pools.get(link.pool?).order.config.max_memory?;
@@ -395,7 +419,7 @@ impl Driver<'_> {
 
 fn tell_chatter(link: &mut Link) {
     if let Some(text) = link.take_chatter() {
-        tracing::debug!(pid = link.pid, text, "an idle worker wrote");
+        tracing::info!(pid = link.pid, text, "a worker wrote");
     }
 }
 

@@ -301,6 +301,44 @@ fn a_lost_keeper_answers_every_open_effect_about_a_worker() {
     assert!(workers.iter().all(gone) && gone(&other));
 }
 
+/// Nobody has begun with them, so nobody has lost them.
+#[test]
+fn tasks_that_were_not_handed_over_wait_for_the_workers_of_the_next_keeper() {
+    let (mut floor, _) = Floor::ready(fixed(2));
+    let running = floor.exec();
+    floor.reply(running.0, running.1);
+    floor.stored.push_back(Assignment {
+        slot: SLOT,
+        ..assignment(7, &Options::default())
+    });
+    // All of this happens before the driver looks for effects.
+    let now = floor.desk.now();
+    let (pool, request) = (POOL, RequestId(77));
+    let asked = Event::Requested { request, pool };
+    let engine = &mut floor.desk.engine;
+    engine.handle(now, Event::Woken).expect("it fits");
+    floor.desk.collect();
+    let Some(Effect::Claim { .. }) = floor.desk.effects.pop_back() else {
+        panic!("a claim for the pool")
+    };
+    let engine = &mut floor.desk.engine;
+    engine.handle(now, asked).expect("it fits");
+    let claimed = Event::Claimed {
+        lane: Lane::Pool(POOL),
+        jobs: floor.stored.drain(..).collect(),
+        next_due: None,
+    };
+    engine.handle(now, claimed).expect("it fits");
+    floor.tell(Event::KeeperLost);
+    assert_eq!(floor.recorded, []);
+    let workers = floor.boots();
+    floor.quiet();
+    floor.greet(workers[0]);
+    assert_eq!(floor.handed(), (workers[0], request));
+    floor.greet(workers[1]);
+    assert_eq!(floor.assigned().0, workers[1]);
+}
+
 #[test]
 fn a_boot_that_was_not_performed_goes_to_the_next_keeper() {
     let (mut floor, worker) = Floor::one(spec());

@@ -289,3 +289,23 @@ fn a_lost_keeper_does_not_end_the_row_of_failures() {
     let (waited, _) = next_boot(&mut floor);
     assert_eq!(waited, SECOND);
 }
+
+#[test]
+fn links_that_break_at_work_back_off_as_well() {
+    let mut floor = Floor::new(spec());
+    let mut worker = floor.boot();
+    for seconds in [0, 1, 2, 4] {
+        floor.greet(worker);
+        floor.exec();
+        let what = "garbage".to_owned();
+        floor.tell(Event::LinkBroken { worker, what });
+        floor.next();
+        assert_eq!(floor.next(), Effect::Kill { worker });
+        floor.exit(worker, killed());
+        let (waited, next) = next_boot(&mut floor);
+        assert_eq!(waited, seconds * SECOND);
+        worker = next;
+    }
+    let degraded = floor.snapshot().degraded;
+    assert_eq!(degraded.as_deref(), Some("garbage"));
+}

@@ -149,23 +149,21 @@ fn a_shutdown_now_kills() {
     let (settling, third) = floor.exec();
     floor.say(settling, Word::Replied);
     floor.expect(&[answer(third, Answer::Replied)]);
+    let rest = |it: &&WorkerId| **it != asked && **it != worked;
+    let rest: Vec<WorkerId> = workers.iter().filter(rest).copied().collect();
+    assert!(rest.contains(&settling));
     shut_down(&mut floor, Shutdown::Now);
     floor.expect(&[
         Effect::Stop { worker: worked },
         Effect::Kill { worker: worked },
         answer(request, Answer::Stopping),
         Effect::Kill { worker: asked },
+        Effect::Kill { worker: rest[0] },
+        Effect::Kill { worker: rest[1] },
     ]);
     floor.exit(worked, killed());
     assert_eq!(floor.verdict().next, Next::Release);
     floor.exit(asked, killed());
-    floor.say(settling, Word::Ready { failure: None });
-    let rest = |it: &&WorkerId| **it != asked && **it != worked;
-    let rest: Vec<WorkerId> = workers.iter().filter(rest).copied().collect();
-    floor.expect(&[
-        Effect::Kill { worker: rest[0] },
-        Effect::Kill { worker: rest[1] },
-    ]);
     floor.exit(rest[0], killed());
     floor.exit(rest[1], killed());
     floor.expect(&[Effect::Finish]);

@@ -24,63 +24,63 @@ fn refused(floor: &mut Floor, event: &Event) {
     assert_eq!(format!("{:?}", floor.desk.engine), before, "{event:?}");
 }
 
-/// What a worker's life is at, and the events that do not fit then.
-#[test]
-fn events_that_nothing_waits_for_are_refused_and_change_nothing() {
-    type Step = fn() -> (Floor, WorkerId);
-    let booting: Step = || {
+/// A pool with a worker somewhere in its life.
+type Life = fn() -> (Floor, WorkerId);
+
+fn lives() -> [Life; 10] {
+    let booting: Life = || {
         let mut floor = Floor::new(spec());
         let worker = floor.boot();
         (floor, worker)
     };
-    let greeting: Step = || {
+    let greeting: Life = || {
         let mut floor = Floor::new(spec());
         let worker = floor.boot();
         floor.tell(Event::Spawned { worker });
         (floor, worker)
     };
-    let idle: Step = || Floor::one(spec());
-    let asked: Step = || {
+    let idle: Life = || Floor::one(spec());
+    let asked: Life = || {
         let (mut floor, worker) = Floor::one(spec());
         floor.exec();
         (floor, worker)
     };
-    let working: Step = || {
+    let working: Life = || {
         let (mut floor, worker) = Floor::one(spec());
         floor.run(&Options::default());
         (floor, worker)
     };
-    let settling: Step = || {
+    let settling: Life = || {
         let (mut floor, worker) = Floor::one(spec());
         floor.exec();
         floor.say(worker, Word::Replied);
         (floor, worker)
     };
-    let ending: Step = || {
+    let ending: Life = || {
         let (mut floor, worker) = Floor::one(spec());
         floor.exec();
         floor.say(worker, Word::Unwanted);
         (floor, worker)
     };
-    let dead: Step = || {
+    let dead: Life = || {
         let (mut floor, worker) = Floor::one(spec());
         floor.desk.exit(worker, killed(), 1);
         floor.perform();
         (floor, worker)
     };
-    let dead_at_work: Step = || {
+    let dead_at_work: Life = || {
         let (mut floor, worker) = Floor::one(spec());
         floor.run(&Options::default());
         floor.desk.exit(worker, killed(), 1);
         floor.perform();
         (floor, worker)
     };
-    let gone: Step = || {
+    let gone: Life = || {
         let (mut floor, worker) = Floor::one(spec());
         floor.exit(worker, killed());
         (floor, worker)
     };
-    let lives = [
+    [
         booting,
         greeting,
         idle,
@@ -91,39 +91,47 @@ fn events_that_nothing_waits_for_are_refused_and_change_nothing() {
         dead,
         dead_at_work,
         gone,
-    ];
-    for (number, life) in lives.into_iter().enumerate() {
+    ]
+}
+
+/// Answers about a worker, and the lives that wait for them.
+fn answers(worker: WorkerId) -> [(Event, &'static [usize]); 5] {
+    [
+        (Event::Spawned { worker }, &[0]),
+        (
+            Event::SpawnFailed {
+                worker,
+                errno: 11,
+                transient: true,
+            },
+            &[0],
+        ),
+        (
+            Event::Exited {
+                worker,
+                status: killed(),
+                usage: Usage::default(),
+                strays: 0,
+                memory: MemoryVerdict::Silent,
+            },
+            &[0, 1, 2, 3, 4, 5, 6],
+        ),
+        (Event::Buried { worker, left: 0 }, &[7, 8]),
+        (
+            Event::Drained {
+                worker,
+                leaked: false,
+            },
+            &[],
+        ),
+    ]
+}
+
+#[test]
+fn events_that_nothing_waits_for_are_refused_and_change_nothing() {
+    for (number, life) in lives().into_iter().enumerate() {
         let (_, worker) = life();
-        let unfit: [(Event, &[usize]); 5] = [
-            (Event::Spawned { worker }, &[0]),
-            (
-                Event::SpawnFailed {
-                    worker,
-                    errno: 11,
-                    transient: true,
-                },
-                &[0],
-            ),
-            (
-                Event::Exited {
-                    worker,
-                    status: killed(),
-                    usage: Usage::default(),
-                    strays: 0,
-                    memory: MemoryVerdict::Silent,
-                },
-                &[0, 1, 2, 3, 4, 5, 6],
-            ),
-            (Event::Buried { worker, left: 0 }, &[7, 8]),
-            (
-                Event::Drained {
-                    worker,
-                    leaked: false,
-                },
-                &[],
-            ),
-        ];
-        for (event, fits) in &unfit {
+        for (event, fits) in &answers(worker) {
             if !fits.contains(&number) {
                 let (mut floor, _) = life();
                 refused(&mut floor, event);

@@ -171,14 +171,12 @@ fn old_workers_that_are_not_ready_yet_end_at_the_swap() {
 fn a_lost_keeper_ends_a_reset() {
     let (mut floor, _) = Floor::one(spec());
     floor.reset();
-    let new = floor.boot();
-    floor.greet(WorkerId(new.0 + 1000).min(new));
-    floor.told.clear();
-    floor.reset();
     floor.boot();
     floor.tell(Event::KeeperLost);
-    floor.boot();
+    let worker = floor.boot();
     floor.expect(&[reset_over(Some("the keeper was lost"))]);
+    floor.greet(worker);
+    assert_eq!(floor.exec().0, worker);
 }
 
 #[test]
@@ -225,4 +223,61 @@ fn resets_do_not_make_workers_without_end() {
         assert!(workers <= 6 * 2, "{workers}");
     }
     assert!((1..10).contains(&refused), "{refused}");
+}
+
+#[test]
+fn a_reset_forgives_the_crashes_of_those_that_it_replaces() {
+    let (mut floor, _) = Floor::ready(fixed(3));
+    for _ in 0..2 {
+        let (worker, _) = floor.exec();
+        floor.exit(worker, killed());
+        floor.next();
+        for worker in floor.boots() {
+            floor.greet(worker);
+        }
+    }
+    assert!(floor.snapshot().degraded.is_some());
+    floor.reset();
+    for worker in floor.boots() {
+        floor.greet(worker);
+    }
+    assert_eq!(floor.snapshot().degraded, None);
+}
+
+#[test]
+fn a_replacement_is_idle_from_the_swap_on() {
+    let (mut floor, _) = Floor::ready(PoolSpec {
+        idle_ttl: Some(5 * SECOND),
+        claims: false,
+        ..fixed(2)
+    });
+    floor.exec();
+    floor.exec();
+    floor.reset();
+    let new = floor.boots();
+    floor.greet(new[0]);
+    floor.pass(20 * SECOND);
+    floor.greet(new[1]);
+    floor.expect(&[reset_over(None)]);
+    floor.pass(5 * SECOND - Duration::from_millis(1));
+    floor.quiet();
+}
+
+/// Long tasks from before resets do not hold up who serves.
+#[test]
+fn a_crash_after_resets_starts_a_replacement_at_once() {
+    let (mut floor, _) = Floor::one(spec());
+    let mut newest = WorkerId(0);
+    for _ in 0..2 {
+        floor.exec();
+        floor.reset();
+        newest = floor.boot();
+        floor.greet(newest);
+        floor.expect(&[reset_over(None)]);
+    }
+    assert_eq!(floor.snapshot().workers.len(), 3);
+    floor.exit(newest, killed());
+    let other = floor.boot();
+    floor.greet(other);
+    assert_eq!(floor.exec().0, other);
 }

@@ -253,9 +253,14 @@ fn a_job_is_given_elsewhere_three_times_at_most() {
         retries: 1,
         ..Options::default()
     });
+    let used = Usage {
+        user_us: 5,
+        ..Usage::default()
+    };
     for _ in 0..3 {
         assert_eq!(floor.assigned(), (worker, job.job));
         floor.say(worker, Word::Output("1".into()));
+        floor.say(worker, Word::Used(used));
         floor.say(worker, Word::Unwanted);
         assert_eq!(floor.next(), Effect::Retire { worker });
         assert_eq!(floor.recorded, []);
@@ -269,6 +274,7 @@ fn a_job_is_given_elsewhere_three_times_at_most() {
     assert!(matches!(verdict.outcome.cause, Cause::ProtocolError { .. }));
     assert!(matches!(verdict.next, Next::Retry { .. }));
     assert_eq!(verdict.output, None, "what it said elsewhere is forgotten");
+    assert_eq!(verdict.outcome.usage, Usage::default());
     assert_eq!(floor.next(), Effect::Retire { worker });
 }
 
@@ -337,4 +343,14 @@ fn a_worker_that_does_not_get_ready_again_is_killed() {
     floor.boot();
     floor.exit(worker, killed());
     assert_eq!(floor.ends(), [("finalizer", 1)]);
+}
+
+/// A retry of its own may be due, or what it has enqueued.
+#[test]
+fn a_job_that_ends_makes_the_pool_look_for_more() {
+    let (mut floor, _) = Floor::ready(fixed(2));
+    let (worker, _) = floor.run(&Options::default());
+    let claims = floor.claims.len();
+    floor.say(worker, Word::Result(WorkResult::Succeeded));
+    assert_eq!(floor.claims.len(), claims + 1);
 }

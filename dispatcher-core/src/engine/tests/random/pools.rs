@@ -4,16 +4,15 @@
 //! Faults stop in the end, and then everything must be answered, every pool must be staffed, and
 //! the supervisor must leave.
 
-mod checks;
+pub(super) mod checks;
 mod crew;
 
 use self::crew::{Crewman, Process};
 use super::*;
-use crate::engine::attempt::Life;
 use crate::engine::pool::{Pool, Task, WorkerLife};
 
 const STEPS: u32 = 200;
-const SLOT: u32 = 100;
+pub(super) const SLOT: u32 = 100;
 /// Workers on their way out counted, an engine has at most so many for each that it may have.
 const CROWD_MAX: usize = 6;
 
@@ -35,7 +34,10 @@ struct Yard {
     engine: Engine,
     monotonic: Duration,
     crew: BTreeMap<WorkerId, Crewman>,
+    gone: BTreeMap<WorkerId, Crewman>,
     requests: BTreeMap<RequestId, Request>,
+    /// Requests that are not answered.
+    open: BTreeSet<RequestId>,
     jobs: BTreeMap<JobId, Job>,
     /// Open claims: how many are asked for.
     claims: BTreeMap<Lane, usize>,
@@ -59,7 +61,6 @@ struct Request {
     /// What workers have answered, too late or not.
     said: Vec<Answer>,
     unwanted: u32,
-    answered: bool,
 }
 
 /// A claimed job, as its store sees it.
@@ -99,7 +100,9 @@ impl Yard {
             dice,
             monotonic: Duration::ZERO,
             crew: BTreeMap::new(),
+            gone: BTreeMap::new(),
             requests: BTreeMap::new(),
+            open: BTreeSet::new(),
             jobs: BTreeMap::new(),
             claims: BTreeMap::new(),
             records: BTreeMap::new(),
@@ -150,6 +153,7 @@ impl Yard {
             14 => self.interfere(),
             _ => {}
         }
+        self.let_go();
         self.check();
     }
 
@@ -165,6 +169,7 @@ impl Yard {
         } else {
             self.pass();
         }
+        self.let_go();
         self.check();
     }
 
@@ -302,9 +307,9 @@ impl Yard {
             worker: None,
             said: Vec::new(),
             unwanted: 0,
-            answered: false,
         };
         self.requests.insert(request, asked);
+        self.open.insert(request);
         let pool = PoolId(u32::try_from(pool).unwrap());
         self.tell(Event::Requested { request, pool });
     }
@@ -375,7 +380,7 @@ impl Yard {
     }
 
     fn is_well(&self) -> bool {
-        let answered = self.requests.values().all(|request| request.answered);
+        let answered = self.open.is_empty();
         let recorded = self.jobs.values().all(|job| job.recorded);
         let staffed = self.engine.pools.iter().all(|pool| {
             let ready = pool.workers.values();
@@ -403,7 +408,7 @@ impl Yard {
     }
 }
 
-fn any_spec(dice: &mut Dice, id: usize) -> PoolSpec {
+pub(super) fn any_spec(dice: &mut Dice, id: usize) -> PoolSpec {
     let max_workers = 1 + u32::try_from(dice.count(2)).unwrap();
     PoolSpec {
         slot: SLOT + u32::try_from(id).unwrap(),

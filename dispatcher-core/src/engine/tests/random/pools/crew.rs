@@ -14,8 +14,6 @@ pub(super) struct Crewman {
     pub(super) told_to_end: bool,
     /// It has broken its link, or said what it should not.
     pub(super) broken: bool,
-    /// An attempt was in it when it died.
-    pub(super) died_at_work: bool,
     pub(super) strays: u32,
     pub(super) open: BTreeSet<&'static str>,
 }
@@ -45,7 +43,6 @@ impl Crewman {
             settling: false,
             told_to_end: false,
             broken: false,
-            died_at_work: false,
             strays: 0,
             open: BTreeSet::new(),
         }
@@ -68,10 +65,33 @@ impl Crewman {
 }
 
 impl Yard {
+    /// One that was made, dead or alive.
+    pub(super) fn crewman(&mut self, worker: WorkerId) -> &mut Crewman {
+        let living = self.crew.get_mut(&worker);
+        living.unwrap_or_else(|| self.gone.get_mut(&worker).expect("it was made"))
+    }
+
+    /// One that is dead, of whom something is asked.
+    pub(super) fn corpse(&mut self, worker: WorkerId) -> &mut Crewman {
+        self.crew.extend(self.gone.remove_entry(&worker));
+        let crewman = self.crewman(worker);
+        assert_eq!(crewman.process, Process::Dead, "it has ended");
+        crewman
+    }
+
+    /// Nobody looks at the dead any more.
+    pub(super) fn let_go(&mut self) {
+        let over = self.crew.iter().filter(|(_, it)| it.is_over());
+        let over: Vec<WorkerId> = over.map(|(id, _)| *id).collect();
+        for id in over {
+            self.gone.extend(self.crew.remove_entry(&id));
+        }
+    }
+
     /// Answers an effect about a worker.
     pub(super) fn answer_about(&mut self, worker: WorkerId) {
         let fails = !self.calm && self.dice.one_in(4);
-        let crewman = self.crew.get_mut(&worker).expect("it was picked");
+        let crewman = self.crewman(worker);
         if crewman.process == Process::Asked {
             // Who says hello has a process.
             if fails && !crewman.hello {
@@ -90,7 +110,7 @@ impl Yard {
         let Some(one) = self.dice.pick(&open) else {
             return;
         };
-        crewman.open.remove(one);
+        self.crewman(worker).open.remove(one);
         let leaked = fails;
         self.tell(match one {
             "bury" => Event::Buried { worker, left: 0 },
@@ -111,7 +131,7 @@ impl Yard {
         let Some(worker) = self.dice.pick(&crew) else {
             return;
         };
-        let crewman = &self.crew[&worker];
+        let crewman = self.crewman(worker);
         let alive = crewman.process == Process::Alive;
         let ending = crewman.told_to_end || crewman.broken;
         let (hello, settling, task) = (crewman.hello, crewman.settling, crewman.task);
@@ -122,12 +142,12 @@ impl Yard {
             return self.misbehave(worker);
         }
         if !hello {
-            self.crew.get_mut(&worker).expect("it was picked").hello = true;
+            self.crewman(worker).hello = true;
             return self.tell(said(worker, Word::Hello));
         }
         if settling {
             let failure = (!self.calm && self.dice.one_in(4)).then(|| "no".to_owned());
-            let crewman = self.crew.get_mut(&worker).expect("it was picked");
+            let crewman = self.crewman(worker);
             crewman.settling = false;
             crewman.broken |= failure.is_some();
             return self.tell(said(worker, Word::Ready { failure }));
@@ -176,7 +196,7 @@ impl Yard {
     }
 
     fn answered(&mut self, worker: WorkerId) {
-        let crewman = self.crew.get_mut(&worker).expect("it works");
+        let crewman = self.crewman(worker);
         crewman.task = None;
         crewman.settling = true;
     }
@@ -186,22 +206,22 @@ impl Yard {
             Work::Job(job) => self.jobs.get_mut(&job).expect("claimed").unwanted += 1,
             Work::Request(id) => self.requests.get_mut(&id).expect("asked").unwanted += 1,
         }
-        let crewman = self.crew.get_mut(&worker).expect("it works");
+        let crewman = self.crewman(worker);
         crewman.broken = true;
         self.tell(said(worker, Word::Unwanted));
     }
 
     /// A worker dies, breaks its link, says nonsense, or grows.
     fn misbehave(&mut self, worker: WorkerId) {
-        let alive = self.crew[&worker].process == Process::Alive;
+        let alive = self.crewman(worker).process == Process::Alive;
         match self.dice.below(8) {
             0..3 if alive => self.exit(worker),
             3 => {
-                self.crew.get_mut(&worker).expect("it lives").broken = true;
+                self.crewman(worker).broken = true;
                 let what = "garbage".into();
                 self.tell(Event::LinkBroken { worker, what });
             }
-            4 if self.crew[&worker].hello => {
+            4 if self.crewman(worker).hello => {
                 let words = [
                     Word::Hello,
                     Word::Replied,
@@ -226,7 +246,7 @@ impl Yard {
     fn talk(&mut self, worker: WorkerId, word: Word) {
         // Else it would seem to answer what it is about to be given.
         self.perform_all();
-        let crewman = self.crew.get_mut(&worker).expect("it lives");
+        let crewman = self.crewman(worker);
         match (crewman.task, &word) {
             (Some(Work::Request(id)), Word::Replied) => {
                 self.requests
@@ -262,9 +282,8 @@ impl Yard {
         } else {
             killed()
         };
-        let crewman = self.crew.get_mut(&worker).expect("it lives");
+        let crewman = self.crewman(worker);
         crewman.process = Process::Dead;
-        crewman.died_at_work = matches!(crewman.task, Some(Work::Job(_)));
         crewman.strays = strays;
         self.tell(Event::Exited {
             worker,
