@@ -50,18 +50,18 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Effect::Claim { .. } => Claim, "Claim", one_in 300;
+    Effect::Claim { .. } => Claim, "Claim", one_in 250;
     Effect::Spawn { .. } => Spawn, "Spawn", one_in 200;
-    Effect::Boot { .. } => Boot, "Boot", one_in 120;
-    Effect::Assign { .. } => Assign, "Assign", one_in 60;
-    Effect::Hand { .. } => Hand, "Hand", one_in 120;
-    Effect::Answer { .. } => Answer, "Answer", one_in 150;
+    Effect::Boot { .. } => Boot, "Boot", one_in 90;
+    Effect::Assign { .. } => Assign, "Assign", one_in 12;
+    Effect::Hand { .. } => Hand, "Hand", one_in 80;
+    Effect::Answer { .. } => Answer, "Answer", one_in 120;
     Effect::ResetOver { .. } => ResetOver, "ResetOver", one_in 5;
-    Effect::Retire { .. } => Retire, "Retire", one_in 60;
-    Effect::Stop { .. } => Stop, "Stop", one_in 45;
+    Effect::Retire { .. } => Retire, "Retire", one_in 40;
+    Effect::Stop { .. } => Stop, "Stop", one_in 30;
     Effect::Kill { .. } => Kill, "Kill", one_in 40;
     Effect::Bury { .. } => Bury, "Bury", one_in 12;
-    Effect::Drain { .. } => Drain, "Drain", one_in 180;
+    Effect::Drain { .. } => Drain, "Drain", one_in 100;
     Effect::Record { .. } => Record, "Record", one_in 200;
     Effect::CloseIfIdle => CloseIfIdle, "CloseIfIdle", one_in 2;
     Effect::HandOver => HandOver, "HandOver", one_in 7;

@@ -238,7 +238,7 @@ impl World {
         let pools = self.draw_pools(&serves, slots);
         let of_pools = pools.list.iter().map(|pool| pool.spec.slot);
         self.ledger.pool_slots.insert(row, of_pools.collect());
-        let is_service = !pools.list.is_empty() && self.dice.one_in(2);
+        let is_service = !pools.list.is_empty() && self.dice.one_in(3);
         let keeper = self.start_keeper(id);
         let (now, wall) = (self.now, self.store_ms());
         let Some(runner) = self.runners.get_mut(&id) else {
@@ -248,7 +248,7 @@ impl World {
             slots,
             pools: pools.specs(),
             poll_interval: SECOND,
-            linger: (!is_service).then_some(5 * SECOND),
+            linger: (!is_service).then_some(3 * SECOND),
             hello_timeout: HELLO_TIMEOUT,
             drain_timeout: Duration::from_millis(200),
             seed,

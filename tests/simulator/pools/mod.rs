@@ -145,7 +145,7 @@ impl World {
         let mut left = served.to_vec();
         for slot in first_slot..=first_slot + self.dice.small(2) {
             let mut dispatchers = Vec::new();
-            for _ in 0..self.dice.index(3) {
+            for _ in 0..self.dice.index(4) {
                 if left.len() > 1 {
                     let at = self.dice.index(left.len());
                     dispatchers.push(left.remove(at));

@@ -74,7 +74,7 @@ impl World {
             for _ in 0..burst {
                 self.request(id, pool);
             }
-            if !calm && self.dice.one_in(25) {
+            if !calm && self.dice.one_in(16) {
                 self.reset_pool(id, pool);
             }
             self.pump(id);

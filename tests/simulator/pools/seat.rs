@@ -95,7 +95,10 @@ impl Seat {
     pub(super) fn new(pool: PoolId, foreign: bool, fresh: bool) -> Self {
         Self {
             pool,
-            hearing: Hearing::of_pool(foreign, FRAME_BYTES_MAX),
+            hearing: match foreign {
+                true => Hearing::of_foreign(FRAME_BYTES_MAX),
+                false => Hearing::in_pool(FRAME_BYTES_MAX),
+            },
             foreign,
             posts_until: Duration::ZERO,
             doing: None,
