@@ -1,6 +1,7 @@
 //! Workers of a pool ≤ its maximum, those apart that are on their way out or that a reset makes,
 //! and all of them together are bounded.
 
+use crate::simulator::pools::Seat;
 use crate::simulator::world::World;
 
 /// Times the maximum of a pool: its workers, as many on their way out, those of a reset, and those
@@ -23,7 +24,9 @@ pub(super) fn check(world: &World) -> Result<(), String> {
             }
             let stays = snapshot.workers.iter().filter(|worker| {
                 let seat = desk.pools.seats.get(&worker.worker);
-                let old = seat.is_some_and(|seat| !seat.fresh && seat.replaced.is_none());
+                // One that failed before its start was reported ends when that is.
+                let goes = |seat: &Seat| seat.fresh || seat.failed || seat.replaced.is_some();
+                let old = seat.is_some_and(|seat| !goes(seat));
                 old && worker.state != "stopping"
             });
             if stays.count() > most {

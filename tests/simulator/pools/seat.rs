@@ -43,7 +43,7 @@ pub(in crate::simulator) struct Seat {
     pub(in crate::simulator) killed: bool,
     pub(in crate::simulator) ended: bool,
     /// It could not start, and that is known.
-    failed: bool,
+    pub(in crate::simulator) failed: bool,
     /// It has answered and is not ready again.
     pub(in crate::simulator) settles_since: Option<Duration>,
 }
