@@ -2,8 +2,8 @@
 
 use dispatcher_core::{Cause, JobState};
 use dispatcher_tests::{
-    Home, Job, Kind, PATIENCE, Serving, configure, eventually, is_alive, kill, notify, perform,
-    said, tag_of,
+    Frozen, Home, Job, Kind, PATIENCE, Serving, configure, eventually, freeze, is_alive, kill,
+    notify, perform, said, tag_of,
 };
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -293,7 +293,12 @@ fn a_lost_one_is_dead_before_it_runs_again() {
         let job = notify(&home, "Run", &json!({}), &[]);
         let pid = first_pid(&home, &job);
         assert!(tag_of(pid).is_some(), "it carries the tag");
+        // None of them sees the end of the other before its own.
+        let all = home.processes().into_iter();
+        let victims = all.filter(|it| killed.contains(&it.kind));
+        let victims: Vec<Frozen> = victims.map(|it| freeze(it.pid)).collect();
         home.kill_all(killed);
+        drop(victims);
         if killed.contains(&Kind::Keeper) {
             assert!(is_alive(pid), "nobody is left to end it");
         }
