@@ -281,6 +281,10 @@ impl Driver<'_> {
         self.tell_start(assignment);
         self.count_start(attempt, assignment);
         let live = &self.live;
+        // A worker that did not want it has it no more.
+        for link in self.links.values_mut() {
+            link.doing.take_if(|doing| doing.attempt == attempt);
+        }
         if let Some(link) = self.links.get_mut(&worker) {
             // What it wrote while idle is nobody's.
             link.capture(&mut self.scratch);
