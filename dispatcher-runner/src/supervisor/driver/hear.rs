@@ -129,7 +129,7 @@ impl Driver<'_> {
                 tracing::warn!(
                     worker = worker.0,
                     why,
-                    "a finalizer failed; the worker is replaced"
+                    "a worker is fit for no other task; it is replaced"
                 );
             }
             Word::Output(_)
@@ -137,8 +137,13 @@ impl Driver<'_> {
             | Word::Result(_)
             | Word::Replied
             | Word::Refused(_)
-            | Word::Unwanted
             | Word::Ready { failure: None } => {}
+            // Whoever gets it now is the only one that serves it.
+            Word::Unwanted => {
+                if let Some(link) = self.links.get_mut(&worker) {
+                    link.request = None;
+                }
+            }
         }
         self.event(Event::Said { worker, word });
     }
