@@ -2,8 +2,8 @@
 
 use dispatcher_core::{Cause, JobState};
 use dispatcher_tests::{
-    Home, Job, Kind, PATIENCE, Serving, configure, eventually, is_alive, kill,
-    notify, perform, said, tag_of,
+    Home, Job, Kind, PATIENCE, Serving, configure, eventually, is_alive, kill, notify, perform,
+    said, tag_of,
 };
 use rusqlite::Connection;
 use serde_json::{Value, json};

@@ -2,8 +2,7 @@
 
 use dispatcher_core::{Cause, JobState};
 use dispatcher_tests::{
-    Home, Job, Kind, PATIENCE, Serving, configure, eventually, is_alive, notify,
-    perform, said,
+    Home, Job, Kind, PATIENCE, Serving, configure, eventually, is_alive, notify, perform, said,
 };
 use serde_json::{Value, json};
 
