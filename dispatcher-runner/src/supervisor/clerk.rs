@@ -284,9 +284,8 @@ impl Clerk {
     /// # Panics
     /// When what is held is never recorded: that would grow for months.
     fn hold(&mut self, claim: &Claim) {
-        let jobs = claim.jobs.iter();
         let held = Arc::make_mut(&mut self.held);
-        held.extend(jobs.map(|job| (job.job, job.counters.token)));
+        held.extend(names(claim));
         let slots = self.post.lanes.values().map(|lane| lane.worker_slots);
         let most = HELD_PER_SLOT_MAX * slots.sum::<u32>() as usize;
         assert!(
@@ -392,6 +391,12 @@ impl Batch {
             }
         }
         let doubts = !doubts.is_empty();
+        let mut known = self.known;
+        if doubts && self.close.is_some() {
+            // What one lane was given just now is not given back for another's doubts.
+            let given = claimed.iter().filter_map(|(_, claim)| claim.as_ref().ok());
+            Arc::make_mut(&mut known).extend(given.flat_map(names));
+        }
         if !self.notes.is_empty()
             && let Err(error) = store.note_progress(&self.notes)
         {
@@ -409,7 +414,7 @@ impl Batch {
             cancellations: cancellations.unwrap_or_default(),
             closed: self
                 .close
-                .map(|closing| closing.perform(doubts.then_some(&self.known), store)),
+                .map(|closing| closing.perform(doubts.then_some(&known), store)),
         }
     }
 }
@@ -561,6 +566,12 @@ impl LaneClaim {
             None => !self.pool_slots.contains(&slot),
         }
     }
+}
+
+/// What a claim gave, by job and token.
+fn names(claim: &Claim) -> impl Iterator<Item = (JobId, u64)> {
+    let jobs = claim.jobs.iter();
+    jobs.map(|job| (job.job, job.counters.token))
 }
 
 /// What the store says that the supervisor holds, and it does not know of.

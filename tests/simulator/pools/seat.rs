@@ -306,6 +306,10 @@ impl World {
         };
         if let Event::Spawned { .. } = event {
             seat.spawned = Some(now);
+            if seat.greeted {
+                let pool = seat.pool;
+                pools.get_mut(pool).back_off.succeeded();
+            }
             return;
         }
         seat.ended = true;
