@@ -364,6 +364,7 @@ impl World {
             self.ensure(build, &dispatcher);
         }
         if self.phase == Phase::Liveness {
+            self.end_services();
             self.after(SECOND, Happening::Waiters);
         }
     }

@@ -26,6 +26,12 @@ const EFFECTS: &[&str] = &[
     "effect HandOver",
     "effect Close",
     "effect Finish",
+    "effect Boot",
+    "effect Assign",
+    "effect Hand",
+    "effect Answer",
+    "effect ResetOver",
+    "effect Retire",
 ];
 
 const EVENTS: &[&str] = &[
@@ -48,6 +54,11 @@ const EVENTS: &[&str] = &[
     "event Superseded",
     "event ShutdownRequested",
     "event CloseAnswered",
+    "event Handed",
+    "event Outgrown",
+    "event LastWords",
+    "event Requested",
+    "event ResetRequested",
 ];
 
 const TRANSITIONS: &[&str] = &[
@@ -61,9 +72,47 @@ const TRANSITIONS: &[&str] = &[
     "job expired",
 ];
 
+/// What becomes of direct requests and of resets.
+const ANSWERS: &[&str] = &[
+    "answer: replied",
+    "answer: refused",
+    "answer: no worker was free",
+    "answer: took too long",
+    "answer: worker died",
+    "answer: nobody wanted it",
+    "answer: degraded",
+    "answer: stopping",
+    "reset done",
+    "reset failed",
+];
+
+/// Why workers of pools end, as engines count it.
+const ENDS: &[(&str, &str)] = &[
+    ("boot_failed", "pool worker ended: boot_failed"),
+    ("crashed", "pool worker ended: crashed"),
+    ("stopped", "pool worker ended: stopped"),
+    ("protocol", "pool worker ended: protocol"),
+    ("asked", "pool worker ended: asked"),
+    ("finalizer", "pool worker ended: finalizer"),
+    ("max_jobs", "pool worker ended: max_jobs"),
+    ("ttl", "pool worker ended: ttl"),
+    ("idle_ttl", "pool worker ended: idle_ttl"),
+    ("max_memory", "pool worker ended: max_memory"),
+    ("reset", "pool worker ended: reset"),
+    ("keeper_lost", "pool worker ended: keeper_lost"),
+    ("shutdown", "pool worker ended: shutdown"),
+];
+
 impl Coverage {
     pub(super) fn count(&mut self, name: &'static str) {
         *self.counts.entry(name).or_default() += 1;
+    }
+
+    /// Workers of pools that ended for this reason.
+    pub(super) fn ends(&mut self, reason: &str, count: u64) {
+        let name = ENDS.iter().find(|(known, _)| *known == reason);
+        let name = name.map_or("pool worker ended: otherwise", |(_, name)| *name);
+        *self.counts.entry(name).or_default() += count;
     }
 
     /// Adds another run's.
@@ -77,7 +126,16 @@ impl Coverage {
     #[must_use]
     pub fn table(&self) -> Vec<(&'static str, u64)> {
         let faults = Fault::ALL.iter().map(|fault| fault.name());
-        let all = [EFFECTS, EVENTS, TRANSITIONS].concat();
+        let ends: Vec<&str> = ENDS.iter().map(|(_, name)| *name).collect();
+        let all = [
+            EFFECTS,
+            EVENTS,
+            TRANSITIONS,
+            ANSWERS,
+            &ends,
+            super::deaths::NAMES,
+        ]
+        .concat();
         let names = faults.chain(all);
         names
             .map(|name| (name, self.counts.get(name).copied().unwrap_or(0)))

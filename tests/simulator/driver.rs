@@ -7,7 +7,9 @@ use dispatcher_core::engine::{Assignment, Effect, Event, Shutdown, WorkerId};
 
 use crate::supervisor::clerk::{Answer, Batch, Clerk};
 
+use super::deaths::DeathAt;
 use super::faults::Fault;
+use super::invariants;
 use super::keeper::Request;
 use super::links::Link;
 use super::process::{Birth, SIGKILL, SIGTERM};
@@ -28,6 +30,7 @@ impl World {
             .line(self.now, format_args!("{} <- {}", id.0, Brief(&event)));
         self.coverage.event(&event);
         self.events += 1;
+        desk.told_since_pump += 1;
         let answered = desk.open.event(&event);
         let fits = desk
             .engine
@@ -61,10 +64,11 @@ impl World {
             .engine
             .poll_timeout()
             .is_some_and(|at| at <= now.monotonic);
-        if (looks || due) && !desk.links.is_empty() {
+        if (looks || due) && desk.has_jobs() {
             desk.clerk.look_for_cancellations();
         }
         if due {
+            desk.told_since_pump += 1;
             desk.engine.handle_timeout(now);
             if desk
                 .engine
@@ -87,12 +91,26 @@ impl World {
             if let Some(desk) = self.desk(id) {
                 desk.open.effect(&effect);
             }
-            if self.strikes(Fault::RunnerDiesAtEffect) {
+            invariants::of_effect(self, id, &effect);
+            let death = self.dies_at(&effect);
+            if death == Some(DeathAt::Before) {
                 return self.runner_dies(id);
             }
             self.perform(id, effect);
+            match death {
+                Some(DeathAt::After) => return self.runner_dies(id),
+                Some(DeathAt::Committed) => {
+                    if let Some(desk) = self.desk(id) {
+                        desk.dies_with_batch = true;
+                    }
+                }
+                Some(DeathAt::Before) | None => {}
+            }
         }
+        invariants::of_rest(self, id);
+        self.gather_notes(id);
         let Some(desk) = self.desk(id) else { return };
+        desk.told_since_pump = 0;
         if desk.finished {
             return self.leave(id);
         }
@@ -105,6 +123,7 @@ impl World {
             && let Some(batch) = desk.clerk.take_batch()
         {
             desk.under_way = true;
+            desk.dies_committed = desk.dies_with_batch;
             let moment = self.moment();
             self.after(moment, Happening::Commit(id, Box::new(batch)));
         }
@@ -127,7 +146,7 @@ impl World {
             | Effect::Hand { .. }
             | Effect::Answer { .. }
             | Effect::ResetOver { .. }
-            | Effect::Retire { .. } => unreachable!("no runner here has pools"),
+            | Effect::Retire { .. } => self.perform_of_pool(id, effect),
             Effect::CloseIfIdle => self.with_clerk(id, |clerk| clerk.close_if_idle(now_ms)),
             Effect::HandOver => self.with_clerk(id, |clerk| clerk.hand_over(now_ms)),
             Effect::Close => self.with_clerk(id, |clerk| clerk.close(now_ms)),
@@ -178,6 +197,16 @@ impl World {
             let (job, attempt) = (link.job, link.attempt);
             self.deeds(job, attempt).signalled = true;
         }
+        if let Some(seat) = self.seat(id, worker) {
+            seat.told.get_or_insert(now);
+            seat.killed |= signal == SIGKILL;
+            if let Some((job, number)) = seat.doing.as_ref().map(|it| (it.job, it.number)) {
+                self.deeds(job, number).signalled = true;
+            }
+        }
+        if signal == SIGKILL {
+            self.note_failure(id, worker);
+        }
         self.ask(id, Request::Signal(worker, signal));
         self.tell(id, Event::Signalled { worker });
     }
@@ -189,6 +218,7 @@ impl World {
                 desk.links.remove(&worker);
             }
         }
+        self.note_pooled_report(id, &event);
         self.note_report(id, &event);
         self.tell(id, event);
         self.pump(id);
@@ -200,6 +230,9 @@ impl World {
         }
         let slow = self.strikes(Fault::StoreSlow);
         let answer = batch.perform(&mut self.store());
+        if self.desk(id).is_some_and(|desk| desk.dies_committed) {
+            return self.runner_dies(id);
+        }
         let wait = if slow {
             self.dice.millis(3_000)
         } else {
@@ -220,7 +253,14 @@ impl World {
                 let worker = WorkerId(attempt.0);
                 if let Some(desk) = self.desk(id) {
                     desk.links.remove(&worker);
+                    desk.pools.ended.remove(attempt);
                 }
+            }
+            if let Event::CloseAnswered { closed: true } = &event
+                && let Some(runner) = self.runners.get_mut(&id)
+            {
+                runner.told_to_end = true;
+                runner.row_is_closed = true;
             }
             self.tell(id, event);
         }
@@ -235,7 +275,7 @@ impl World {
         let Some(desk) = runner.desk.as_mut() else {
             return;
         };
-        if !desk.links.is_empty() {
+        if desk.has_jobs() {
             desk.clerk.look_for_cancellations();
         }
         if let Some(newer) = newer {
@@ -262,7 +302,9 @@ impl World {
             let at = wait.map(|wait| now + wait + wait / 8);
             let earlier = runner.stop_at;
             runner.stop_at = [earlier, at].into_iter().flatten().min();
+            runner.told_to_end = true;
         }
+        self.close_pools(id, wait);
         self.tell(id, Event::ShutdownRequested(how));
         self.pump(id);
     }

@@ -54,11 +54,11 @@ faults! {
     GarbageFrame = "garbage on the channel", one_in 12;
     DuplicateFrames = "duplicate frames", one_in 6;
     SplitFrames = "frames arrive in pieces", one_in 2;
-    Flood = "output flood", one_in 24;
+    Flood = "output flood", one_in 16;
     MemoryLimit = "memory limit exceeded", one_in 4;
     KeeperDies = "keeper dies", one_in 10;
     RunnerDies = "runner dies", one_in 10;
-    RunnerDiesAtEffect = "runner dies at an effect", one_in 150;
+    RunnerDiesAtEffect = "runner dies at an effect", one_in 1;
     BothDie = "runner and keeper die at once", one_in 10;
     RescuerDies = "rescuer dies in a rescue", one_in 3;
     ShutdownFinish = "shutdown: finish", one_in 12;
@@ -68,6 +68,27 @@ faults! {
     ClockSkew = "clocks run apart", one_in 1;
     NewBuild = "a newer build arrives", one_in 2;
     SubmitterDies = "submitter dies after its commit", one_in 6;
+    BootDies = "pool worker dies at its start", one_in 10;
+    BootNever = "pool worker is never ready", one_in 12;
+    BootSlow = "pool worker starts slowly", one_in 8;
+    BootSpeaks = "pool worker writes text before its hello", one_in 12;
+    TaskCrash = "pool worker dies at its task", one_in 10;
+    TaskHangs = "pool worker hangs at its task", one_in 12;
+    IdleDeath = "pool worker dies some time", one_in 12;
+    StrayText = "pool worker prints stray text", one_in 12;
+    PoolGarbage = "pool worker writes garbage", one_in 12;
+    AnswersTwice = "pool worker answers twice", one_in 12;
+    Unwanted = "pool worker does not want its task", one_in 10;
+    Reluctant = "workers of a pool want few tasks", one_in 3;
+    SoftError = "pool worker gives a soft error", one_in 6;
+    Streams = "pool worker streams", one_in 6;
+    FinalizerFails = "finalizer fails", one_in 8;
+    FinalizerHangs = "finalizer hangs", one_in 10;
+    Outgrows = "pool worker outgrows its memory", one_in 6;
+    IgnoresRetire = "pool worker does not end when asked", one_in 4;
+    IgnoresEnd = "pool worker outlives its channel", one_in 4;
+    BrokenProgram = "a reset meets a broken program", one_in 1;
+    SourceFails = "source fails", one_in 16;
 }
 
 /// What goes wrong in this run.
@@ -88,6 +109,11 @@ impl Faults {
     /// From now on nothing goes wrong any more.
     pub(super) fn stop(&mut self) {
         self.on.clear();
+    }
+
+    /// Whether it may go wrong in this run.
+    pub(super) fn is_on(&self, fault: Fault) -> bool {
+        self.on.contains(&fault)
     }
 
     /// Whether it goes wrong now.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use dispatcher_core::engine::{Event, Strays, WorkerId};
 
 use super::faults::Fault;
+use super::pools::Birth as PoolBirth;
 use super::process::{Birth, Pid};
 use super::runner::RunnerId;
 use super::world::{Happening, World};
@@ -19,6 +20,8 @@ pub(super) struct KeeperId(pub(super) u32);
 /// What a supervisor asks of its keeper.
 pub(super) enum Request {
     Fork(Box<Birth>),
+    /// A worker of a pool.
+    Boot(PoolBirth),
     Signal(WorkerId, i32),
     Bury(WorkerId, Strays),
 }
@@ -75,6 +78,7 @@ impl World {
         let runner = keeper.runner;
         match request {
             Request::Fork(birth) => self.fork(id, &birth),
+            Request::Boot(birth) => self.boot_process(id, birth),
             Request::Signal(worker, signal) => {
                 if let Some(pid) = keeper.children.get(&worker).copied() {
                     self.signal(pid, signal);
@@ -84,6 +88,10 @@ impl World {
                 let Some(pid) = keeper.children.get(&worker).copied() else {
                     return;
                 };
+                if let Some(left) = self.bury_crew(pid, strays) {
+                    let event = Event::Buried { worker, left };
+                    return self.report_after(id, runner, self.now, event);
+                }
                 let Some(process) = self.processes.get_mut(&pid) else {
                     return;
                 };
@@ -131,6 +139,8 @@ impl World {
     pub(super) fn order_of_birth(&mut self) -> u32 {
         self.processes
             .retain(|_, process| process.is_alive() || process.strays > 0);
+        self.crew
+            .retain(|_, crewman| crewman.is_alive() || crewman.strays > 0);
         self.client.next_number()
     }
 
@@ -162,6 +172,10 @@ impl World {
             for link in desk.links.values_mut() {
                 link.drains = false;
                 link.limits.ended = true;
+            }
+            for seat in desk.pools.seats.values_mut() {
+                seat.drains = false;
+                seat.ended = true;
             }
         }
     }

@@ -47,6 +47,8 @@ pub(super) struct Ledger {
     pub(super) declared: BTreeMap<String, Declared>,
     /// Slots and build of each supervisor that ever opened a row.
     pub(super) supervisors: BTreeMap<SupervisorId, (u32, i64)>,
+    /// Slots of its pools.
+    pub(super) pool_slots: BTreeMap<SupervisorId, BTreeSet<u32>>,
     /// Somebody was told that it is stored.
     pub(super) acknowledged: BTreeSet<JobId>,
     /// Somebody was told, or may have been, that it is cancelled.

@@ -85,6 +85,9 @@ impl World {
 
     pub(super) fn heard(&mut self, id: RunnerId, worker: WorkerId, bytes: &[u8]) {
         let mut heard = Vec::new();
+        if self.seat(id, worker).is_some() {
+            return self.heard_of_pool(id, worker, bytes);
+        }
         let Some(link) = self.link(id, worker) else {
             return;
         };
@@ -146,6 +149,13 @@ impl World {
             return;
         };
         let until = runner.truly(until);
+        let soon = self.now + self.moment();
+        let leaks = self.crew_leaks(id, worker);
+        if let Some(seat) = self.seat(id, worker) {
+            seat.drains = true;
+            let at = if leaks { until } else { soon };
+            return self.at(at, Happening::DrainOver(id, worker, leaks));
+        }
         let Some(link) = self.link(id, worker) else {
             return;
         };
@@ -165,10 +175,16 @@ impl World {
     }
 
     pub(super) fn drained(&mut self, id: RunnerId, worker: WorkerId, leaked: bool) {
-        let Some(link) = self.link(id, worker).filter(|link| link.drains) else {
-            return;
+        let drains = match self.seat(id, worker) {
+            Some(seat) => &mut seat.drains,
+            None => match self.link(id, worker) {
+                Some(link) => &mut link.drains,
+                None => return,
+            },
         };
-        link.drains = false;
+        if !std::mem::take(drains) {
+            return;
+        }
         self.tell(id, Event::Drained { worker, leaked });
         self.pump(id);
     }
@@ -178,11 +194,17 @@ impl World {
         let Some(desk) = self.desk(id) else {
             return Vec::new();
         };
-        let links = desk.links.values();
-        links.map(|link| (link.job, link.attempt)).collect()
+        let links = desk.links.values().map(|link| (link.job, link.attempt));
+        let seats = desk.pools.seats.values();
+        let seats = seats.filter_map(|seat| seat.doing.as_ref());
+        let pooled = seats.map(|doing| (doing.job, doing.number));
+        links.chain(pooled).collect()
     }
 
     pub(super) fn over_limit(&mut self, id: RunnerId, worker: WorkerId) {
+        if self.seat(id, worker).is_some() {
+            return self.pooled_over_limit(id, worker);
+        }
         let Some(link) = self.link(id, worker).filter(|link| !link.drains) else {
             return;
         };
@@ -194,8 +216,9 @@ impl World {
 
     pub(super) fn record(&mut self, id: RunnerId, attempt: AttemptId, verdict: Verdict) {
         let worker = WorkerId(attempt.0);
+        let pooled = self.capture_of_pool(id, attempt);
         let Some(desk) = self.desk(id) else { return };
-        let mut capture = Capture::default();
+        let mut capture = pooled.unwrap_or_default();
         if let Some(link) = desk.links.get_mut(&worker) {
             let stdout = &mut link.stdout;
             let captured = link.captured.get_or_insert_with(|| Capture {

@@ -7,6 +7,7 @@
 
 mod client;
 mod coverage;
+mod deaths;
 mod dice;
 mod driver;
 mod faults;
@@ -14,6 +15,7 @@ mod invariants;
 mod keeper;
 mod ledger;
 mod links;
+mod pools;
 mod process;
 mod runner;
 mod store;

@@ -133,6 +133,9 @@ impl World {
     }
 
     pub(super) fn act(&mut self, pid: Pid) {
+        if self.crew.contains_key(&pid) {
+            return self.act_of_crew(pid);
+        }
         let Some(process) = self.processes.get_mut(&pid).filter(|it| it.alive) else {
             return;
         };
@@ -204,6 +207,9 @@ impl World {
 
     /// A signal reaches a process.
     pub(super) fn signal(&mut self, pid: Pid, signal: i32) {
+        if self.crew.contains_key(&pid) {
+            return self.signal_crew(pid, signal);
+        }
         let Some(process) = self.processes.get(&pid).filter(|it| it.alive) else {
             return;
         };
@@ -238,6 +244,9 @@ impl World {
     }
 
     pub(super) fn die(&mut self, pid: Pid, status: ExitStatus) {
+        if self.crew.contains_key(&pid) {
+            return self.die_of_crew(pid, status);
+        }
         let Some(process) = self.processes.get_mut(&pid).filter(|it| it.alive) else {
             return;
         };
@@ -266,6 +275,7 @@ impl World {
 
     /// Whoever has no timeout and hangs would hang for ever; somebody ends it by hand.
     pub(super) fn end_what_hangs(&mut self) {
+        self.end_what_hangs_in_pools();
         let hanging = self
             .processes
             .iter()
@@ -387,7 +397,7 @@ impl World {
         true
     }
 
-    fn work_time(&mut self, timeout: Option<Duration>) -> Duration {
+    pub(super) fn work_time(&mut self, timeout: Option<Duration>) -> Duration {
         match timeout {
             // Some take longer than they may.
             Some(timeout) if self.dice.one_in(6) => timeout + self.dice.millis(2_000),
@@ -396,7 +406,7 @@ impl World {
         }
     }
 
-    fn some_end(&mut self) -> ExitStatus {
+    pub(super) fn some_end(&mut self) -> ExitStatus {
         match self.dice.below(3) {
             0 => ExitStatus::Exited(1 + i32::from(self.dice.one_in(2))),
             1 => ExitStatus::Signalled {
@@ -410,7 +420,7 @@ impl World {
         }
     }
 
-    fn some_result(&mut self) -> WorkResult {
+    pub(super) fn some_result(&mut self) -> WorkResult {
         let failed = |retry_after_ms| WorkResult::Failed {
             message: "it could not".into(),
             causes: vec!["for a reason".into()],
@@ -438,7 +448,7 @@ impl World {
     }
 }
 
-fn encoded(message: &WorkerMessage) -> Vec<u8> {
+pub(super) fn encoded(message: &WorkerMessage) -> Vec<u8> {
     let payload = serde_json::to_vec(message).expect("invariant: a message is JSON");
     let mut bytes = Vec::new();
     Frame::control(payload).encode(&mut bytes);

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use dispatcher_core::engine::{Engine, EngineConfig, Event, Lane, Now, WorkerId};
+use dispatcher_core::JobId;
+use dispatcher_core::engine::{Engine, EngineConfig, Event, Now, WorkerId};
 
-use crate::store::{Build, NewSupervisor, Serves, Store, SupervisorId};
-use crate::supervisor::clerk::{Clerk, LanePost, Post};
+use crate::store::{Build, NewSupervisor, Store, SupervisorId};
+use crate::supervisor::clerk::{Clerk, Post};
 
 use super::faults::Fault;
-use super::invariants::Open;
+use super::invariants::{self, Open};
 use super::keeper::KeeperId;
 use super::links::{Limits, Link};
+use super::pools::Pools;
 use super::world::{Happening, World};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -42,6 +44,12 @@ pub(super) struct Runner {
     /// When, by the true clock, whatever it runs is to be stopped.
     pub(super) stop_at: Option<Duration>,
     pub(super) keeper_is_lost: bool,
+    /// It stays until it is told to end.
+    pub(super) is_service: bool,
+    /// It takes nothing new.
+    pub(super) told_to_end: bool,
+    /// The store said so.
+    pub(super) row_is_closed: bool,
     pub(super) desk: Option<Desk>,
 }
 
@@ -51,6 +59,13 @@ pub(super) struct Desk {
     pub(super) clerk: Clerk,
     pub(super) under_way: bool,
     pub(super) links: BTreeMap<WorkerId, Link>,
+    pub(super) pools: Pools,
+    /// Events since effects were last performed.
+    pub(super) told_since_pump: u32,
+    /// It dies when the store has taken its next batch.
+    pub(super) dies_committed: bool,
+    /// What it is about to ask is the last thing that it asks.
+    pub(super) dies_with_batch: bool,
     pub(super) open: Open,
     pub(super) finished: bool,
 }
@@ -62,6 +77,13 @@ enum Life {
     /// It left by itself, with nothing behind it.
     Finished,
     Dead,
+}
+
+impl Desk {
+    /// Whether somebody may want one of its jobs to be cancelled.
+    pub(super) fn has_jobs(&self) -> bool {
+        !self.links.is_empty() || self.pools.serves_jobs()
+    }
 }
 
 impl fmt::Debug for Runner {
@@ -85,6 +107,10 @@ impl Runner {
         matches!(self.life, Life::Serving | Life::Opening)
     }
 
+    pub(super) fn born(&self) -> Duration {
+        self.born
+    }
+
     pub(super) fn stop_at(&self) -> Option<Duration> {
         self.stop_at
     }
@@ -97,10 +123,16 @@ impl Runner {
     }
 
     /// Whether it takes work, and has a free slot for it.
-    pub(super) fn has_room(&self) -> bool {
-        let snapshot = self.desk.as_ref().map(|desk| desk.engine.snapshot());
-        let free = snapshot.filter(|it| it.serving && it.live.len() < self.slots as usize);
-        self.is_alive() && free.is_some()
+    pub(super) fn has_room(&self, dispatcher: &str) -> bool {
+        let Some(desk) = self.desk.as_ref().filter(|_| self.is_alive()) else {
+            return false;
+        };
+        let snapshot = desk.engine.snapshot();
+        if let Some(pool) = desk.pools.of_dispatcher(dispatcher) {
+            return snapshot.serving && desk.pools.has_room(pool, &snapshot);
+        }
+        let own = |(_, slot): &&(JobId, u32)| *slot < self.slots;
+        snapshot.serving && snapshot.live.iter().filter(own).count() < self.slots as usize
     }
 
     pub(super) fn has_finished(&self) -> bool {
@@ -114,7 +146,7 @@ impl Runner {
             .engine
             .poll_timeout()
             .map(|at| self.truly(at) + self.late);
-        let look = (!desk.links.is_empty()).then_some(self.next_look);
+        let look = desk.has_jobs().then_some(self.next_look);
         [engine, look].into_iter().flatten().min()
     }
 
@@ -161,6 +193,9 @@ impl World {
             late: Duration::ZERO,
             stop_at: None,
             keeper_is_lost: false,
+            is_service: false,
+            told_to_end: false,
+            row_is_closed: false,
             desk: None,
         };
         self.trace
@@ -200,6 +235,10 @@ impl World {
         };
         self.ledger.supervisors.insert(row, (slots, build));
         let seed = self.dice.next();
+        let pools = self.draw_pools(&serves, slots);
+        let of_pools = pools.list.iter().map(|pool| pool.spec.slot);
+        self.ledger.pool_slots.insert(row, of_pools.collect());
+        let is_service = !pools.list.is_empty() && self.dice.one_in(3);
         let keeper = self.start_keeper(id);
         let (now, wall) = (self.now, self.store_ms());
         let Some(runner) = self.runners.get_mut(&id) else {
@@ -207,40 +246,38 @@ impl World {
         };
         let config = EngineConfig {
             slots,
-            pools: Vec::new(),
+            pools: pools.specs(),
             poll_interval: SECOND,
-            linger: Some(5 * SECOND),
+            linger: (!is_service).then_some(3 * SECOND),
             hello_timeout: HELLO_TIMEOUT,
             drain_timeout: Duration::from_millis(200),
             seed,
         };
-        let lane = LanePost {
-            serves: Serves {
-                dispatchers: serves,
-                queues: Vec::new(),
-            },
-            worker_slots: slots,
-            pool_slot: None,
-        };
         let clerk = Clerk::new(Post {
             supervisor: row,
-            lanes: BTreeMap::from([(Lane::Process, lane)]),
+            lanes: pools.lanes(&serves, slots),
             commands: BTreeSet::new(),
             build: build_of(build).id,
         });
         runner.row = Some(row);
         runner.keeper = Some(keeper);
         runner.life = Life::Serving;
+        runner.is_service = is_service;
         runner.desk = Some(Desk {
             engine: Engine::new(config, runner.now(now, wall)),
             clerk,
             under_way: false,
             links: BTreeMap::new(),
+            pools,
+            told_since_pump: 0,
+            dies_committed: false,
+            dies_with_batch: false,
             open: Open::default(),
             finished: false,
         });
         self.tell(id, Event::Woken);
         self.after(Duration::ZERO, Happening::Upkeep(id));
+        self.start_sources(id);
         self.pump(id);
     }
 
@@ -264,7 +301,8 @@ impl World {
             .as_ref()
             .is_some_and(|desk| !desk.open.is_empty());
         runner.life = Life::Finished;
-        runner.desk = None;
+        let closed = runner.row_is_closed;
+        let desk = runner.desk.take();
         let (row, keeper) = (runner.row, runner.keeper.take());
         if unanswered {
             self.broken(
@@ -272,8 +310,14 @@ impl World {
                 format!("{id:?} left without answers"),
             );
         }
+        if let Some(desk) = &desk {
+            self.end_of_pools(id, desk);
+        }
         if let Some(keeper) = keeper {
             self.keepers.remove(&keeper);
+        }
+        if let Err(what) = invariants::nothing_held_when_leaving(&self.ledger, row, closed) {
+            self.broken("nothing is held when leaving", what);
         }
         if let Some(row) = row {
             // It may fail: then the row is that of a dead supervisor.
@@ -295,14 +339,17 @@ impl World {
         };
         runner.life = Life::Dead;
         let keeper = runner.keeper.take();
-        let links = runner
-            .desk
-            .take()
-            .map(|desk| desk.links)
-            .unwrap_or_default();
-        for link in links.values() {
-            self.deeds(link.job, link.attempt).lost = true;
+        let desk = runner.desk.take();
+        if let Some(desk) = &desk {
+            for link in desk.links.values() {
+                self.deeds(link.job, link.attempt).lost = true;
+            }
+            for doing in desk.pools.seats.values().filter_map(|it| it.doing.as_ref()) {
+                self.deeds(doing.job, doing.number).lost = true;
+            }
+            self.count_ends(desk);
         }
+        self.orphan_crew(id);
         self.trace.line(self.now, format_args!("{id:?} dies"));
         self.let_go(id);
         self.rescues.retain(|_, rescuer| *rescuer != id);

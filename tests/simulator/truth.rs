@@ -27,6 +27,12 @@ pub(super) struct Deeds {
     pub(super) over_limit: bool,
     /// Its keeper or its supervisor was lost.
     pub(super) lost: bool,
+    /// It was in a worker of a pool, which may live on after its result.
+    pub(super) pooled: bool,
+    /// Workers of pools that did not want it.
+    pub(super) unwanted: u32,
+    /// Its worker gave it back, and nobody has it.
+    pub(super) back: bool,
     /// Processes that it left, and that live.
     pub(super) strays: u32,
 }

@@ -41,7 +41,9 @@ impl World {
         let newer = rows
             .iter()
             .find(|row| row.open && row.build.modified_ns > build && self.lives(row));
-        if let (Some(row), Some(runner)) = (newer, self.runners.get_mut(&id)) {
+        if let (Some(row), Some(runner)) = (newer, self.runners.get_mut(&id))
+            && !runner.is_service
+        {
             runner.newer = Some(row.id);
             self.after(Duration::ZERO, Happening::Wake(id));
         }
@@ -73,6 +75,13 @@ impl World {
         for held in &held {
             self.kill_tagged(held.job, held.attempt);
         }
+        let owners = self.runners.values();
+        let owner = owners.into_iter().find(|owner| owner.row == Some(dead));
+        let owner = owner.map(|owner| owner.id);
+        // Its slots name its pools.
+        if let Some(owner) = owner {
+            self.kill_crew(owner);
+        }
         if self.strikes(Fault::RescuerDies) {
             return self.runner_dies(rescuer);
         }
@@ -80,6 +89,7 @@ impl World {
             let owner = self.runners.get(&process.runner);
             process.is_alive() && owner.is_some_and(|owner| owner.row == Some(dead))
         });
+        let slots_taken = slots_taken || owner.is_some_and(|owner| self.crew_lives(owner));
         if slots_taken {
             return self.after(AGAIN, Happening::Rescue(rescuer, dead));
         }
@@ -118,6 +128,9 @@ impl World {
     }
 
     fn kill_child(&mut self, pid: Pid) {
+        if self.crew.contains_key(&pid) {
+            return self.kill_one_of_crew(pid);
+        }
         let Some(process) = self.processes.get_mut(&pid) else {
             return;
         };
@@ -140,11 +153,9 @@ impl World {
             self.kill_tagged(*job, *attempt);
             self.deeds(*job, *attempt).lost = true;
         }
-        if self
-            .processes
-            .values()
-            .any(|it| it.is_alive() && it.runner == id)
-        {
+        self.kill_crew(id);
+        let mut processes = self.processes.values();
+        if processes.any(|it| it.is_alive() && it.runner == id) || self.crew_lives(id) {
             return self.after(AGAIN, Happening::KeeperMissed(id, keeper));
         }
         self.replace_keeper(id);

@@ -19,6 +19,7 @@ use super::faults::{Fault, Faults};
 use super::invariants::{self, Waiting};
 use super::keeper::{Keeper, KeeperId, Request};
 use super::ledger::Ledger;
+use super::pools::{Crewman, Letter};
 use super::process::{Pid, Process};
 use super::runner::{Runner, RunnerId};
 use super::store::FaultyStore;
@@ -26,7 +27,7 @@ use super::trace::{Telling, Trace};
 use super::{Broken, Report};
 
 /// Events of a run before its faults stop.
-const EVENTS_MIN: u64 = 1_000;
+const EVENTS_MIN: u64 = 1_400;
 /// Steps after that in which everything must have ended.
 const CALM_STEPS_MAX: u32 = 200_000;
 /// Steps before it, if so few events come of them.
@@ -61,6 +62,16 @@ pub(super) enum Happening {
     Bytes(RunnerId, WorkerId, Vec<u8>),
     /// A worker writes so much.
     Flood(RunnerId, WorkerId, usize),
+    /// A message reaches a worker of a pool.
+    Post(RunnerId, WorkerId, Letter),
+    /// A worker of a pool writes this byte so often.
+    Printed(RunnerId, WorkerId, u8, usize),
+    /// A supervisor has given up waiting for the end of a worker that makes no sense.
+    Doubted(RunnerId, WorkerId, String),
+    /// A supervisor notices something by itself.
+    Noticed(RunnerId, Event),
+    /// A source does something, after so many failures in a row.
+    Source(RunnerId, u32),
     /// A process does the next thing of its script.
     Act(Pid),
     Die(Pid, dispatcher_core::ExitStatus),
@@ -100,6 +111,11 @@ pub(super) struct World {
     pub(super) runners: BTreeMap<RunnerId, Runner>,
     pub(super) keepers: BTreeMap<KeeperId, Keeper>,
     pub(super) processes: BTreeMap<Pid, Process>,
+    /// Processes of pools, and how those ended that are over.
+    pub(super) crew: BTreeMap<Pid, Crewman>,
+    pub(super) ends: BTreeMap<(RunnerId, WorkerId), dispatcher_core::ExitStatus>,
+    /// Whether supervisors have pools here.
+    pub(super) has_pools: bool,
     /// The one supervisor of each build that may be coming, serving or going.
     pub(super) elections: BTreeMap<i64, RunnerId>,
     /// Lost supervisors, and who rescues their jobs.
@@ -116,6 +132,7 @@ impl World {
     pub(super) fn new(seed: u64, telling: Telling) -> Self {
         let mut dice = Dice::new(seed);
         let faults = Faults::of_seed(&mut dice);
+        let has_pools = !dice.one_in(3);
         let clock = Arc::new(AtomicI64::new(BEGINNING_MS));
         let client = Client::new(&mut dice);
         let ledger = Ledger {
@@ -136,6 +153,9 @@ impl World {
             runners: BTreeMap::new(),
             keepers: BTreeMap::new(),
             processes: BTreeMap::new(),
+            crew: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            has_pools,
             elections: BTreeMap::new(),
             rescues: BTreeMap::new(),
             client,
@@ -270,6 +290,13 @@ impl World {
             Happening::Report(runner, event) => self.reported(runner, event),
             Happening::Bytes(runner, worker, bytes) => self.heard(runner, worker, &bytes),
             Happening::Flood(runner, worker, bytes) => self.flooded(runner, worker, bytes),
+            Happening::Post(runner, worker, letter) => self.delivered(runner, worker, letter),
+            Happening::Printed(runner, worker, letter, count) => {
+                self.printed(runner, worker, &vec![letter; count]);
+            }
+            Happening::Doubted(runner, worker, what) => self.doubted(runner, worker, what),
+            Happening::Noticed(runner, event) => self.noticed(runner, event),
+            Happening::Source(runner, failures) => self.source(runner, failures),
             Happening::Act(pid) => self.act(pid),
             Happening::Die(pid, status) => self.die(pid, status),
             Happening::DrainOver(runner, worker, leaked) => self.drained(runner, worker, leaked),
@@ -347,6 +374,17 @@ impl World {
         self.after(Duration::ZERO, Happening::Waiters);
     }
 
+    /// When the faults stopped.
+    pub(super) fn calm_since(&self) -> Option<Duration> {
+        self.waiting.borrow().calm_since()
+    }
+
+    /// A supervisor notices something by itself.
+    fn noticed(&mut self, id: RunnerId, event: Event) {
+        self.tell(id, event);
+        self.pump(id);
+    }
+
     fn has_ended(&self) -> bool {
         let unfinished = self
             .ledger
@@ -356,6 +394,7 @@ impl World {
         !unfinished
             && self.runners.values().all(|runner| !runner.is_there())
             && !self.processes.values().any(Process::is_alive)
+            && !self.crew.values().any(Crewman::is_alive)
     }
 
     fn left(&self) -> String {
@@ -368,7 +407,8 @@ impl World {
         rows.sort_by_key(|(_, row)| row.state == JobState::Queued);
         rows.truncate(5);
         let runners: Vec<_> = self.runners.values().filter(|it| it.is_there()).collect();
-        let alive = self.processes.values().filter(|it| it.is_alive()).count();
+        let crew = self.crew.values().filter(|it| it.is_alive()).count();
+        let alive = self.processes.values().filter(|it| it.is_alive()).count() + crew;
         format!("left: {alive} processes, {runners:?}, {rows:?}")
     }
 }

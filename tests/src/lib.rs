@@ -3,11 +3,13 @@
 //! Tests see what a user sees: processes, exit codes, text and the state file. The one place that
 //! sleeps is [`eventually`]; everything else waits through it.
 
+mod configured;
 mod crates;
 mod disk;
 mod group;
 mod home;
 mod network;
+mod probe;
 mod processes;
 mod random;
 mod record;
@@ -15,11 +17,13 @@ mod service;
 
 use std::time::{Duration, Instant};
 
+pub use configured::{configure, notify, perform};
 pub use crates::{Crates, TREES, Tree, cargo, crates_of, workspace};
 pub use disk::{Ballast, ReadOnly, SmallDisk, read_only, with_own_mounts};
 pub use group::ControlGroup;
 pub use home::{Home, Refused, WriteLock, said};
 pub use network::output_on;
+pub use probe::{Probe, exec, probe_section, refusal};
 pub use processes::{
     Frozen, Kind, Seen, freeze, hang_up, is_alive, kill, kill_group, limit_open_files, tag_of,
     terminate,

@@ -21,10 +21,20 @@ impl Serving {
     /// When it does not begin.
     #[must_use]
     pub fn start(home: &Home, arguments: &[&str]) -> Self {
+        Self::start_with(home, arguments, &[])
+    }
+
+    /// Starts one with more variables in its environment.
+    ///
+    /// # Panics
+    /// When it does not begin.
+    #[must_use]
+    pub fn start_with(home: &Home, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let log = File::create(home.file("service.log")).expect("the directory can be written");
         let mut command = home.command(["serve"]);
         command.env_remove("DISPATCHER_LOG");
-        let child = command.args(arguments).stderr(log).spawn();
+        command.args(arguments).envs(variables.iter().copied());
+        let child = command.stderr(log).spawn();
         let mut service = Self {
             child: child.expect("the program starts"),
         };

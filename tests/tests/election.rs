@@ -372,3 +372,26 @@ fn a_deleted_directory_of_a_supervisor_ends_it() {
     succeeds(&home, &submit(&home, "Gate", None));
     succeeds(&home, &long);
 }
+
+/// A supervisor that is there already serves what the configuration had when it was started, and
+/// lets nobody wait who has added something since.
+#[test]
+fn what_a_configuration_has_added_since_is_served_at_once() {
+    let home = Home::new(env!("CARGO_BIN_EXE_fixture"));
+    let config = home.file("dispatcher.toml");
+    let mut text = "version = 1\n".to_owned();
+    for name in ["First", "Second"] {
+        text.push_str(&format!(
+            "[dispatchers.{name}]\ncommand = [\"echo\", \"{name}\"]\n"
+        ));
+        fs::write(&config, &text).expect("the directory can be written");
+        let config = config.to_str().expect("a path in UTF-8");
+        let output = home.output(["notifydispatcher", "--config", config, name], b"");
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(output.stdout, format!("{name}\n").into_bytes());
+        assert!(output.stderr.is_empty(), "{output:?}");
+    }
+    let again = config.to_str().expect("a path in UTF-8");
+    let output = home.output(["notifydispatcher", "--config", again, "First"], b"");
+    assert_eq!(output.stdout, b"First\n", "{output:?}");
+}

@@ -75,7 +75,10 @@ const NOTE: &str = r#"file_put_contents('ticks', "$context $body\n", FILE_APPEND
 
 fn hears_every_tick(config: &str, mode: &str) {
     let noted = format!("{NOTE}, file_put_contents('mode', getenv('RR_MODE'))");
-    let mut service = Service::start(config, &noted);
+    ticks_are_heard(Service::start(config, &noted), mode);
+}
+
+fn ticks_are_heard(mut service: Service, mode: &str) {
     service.until("three ticks", |it| it.lines("ticks").len() >= 3);
     assert_eq!(service.end().code(), Some(0));
     let ticks = service.lines("ticks");
@@ -113,6 +116,34 @@ fn a_worker_of_its_own_pool_hears_every_tick() {
     let config = "[sources.ticker]\ninterval = \"200ms\"\n\
                   [sources.ticker.pool]\ncommand = [\"php\", \"worker.php\"]\nnum_workers = 1\n";
     hears_every_tick(config, "ticker");
+}
+
+#[test]
+fn a_rust_worker_hears_every_tick() {
+    let config = format!(
+        "[sources.ticker]\ninterval = \"200ms\"\npool = \"rust\"\n\
+         [pools.rust]\ncommand = [\"{FIXTURE}\"]\nworkers = 1\nmode = \"clock\"\n"
+    );
+    ticks_are_heard(Service::start(&config, "1"), "clock");
+}
+
+#[test]
+fn the_program_itself_hears_every_tick() {
+    let config = "[sources.ticker]\ninterval = \"200ms\"\n\
+                  [sources.ticker.pool]\nworkers = 1\n";
+    ticks_are_heard(Service::start(config, "1"), "ticker");
+}
+
+#[test]
+fn a_program_that_serves_no_such_requests_says_so() {
+    let config = "[sources.ticker]\ninterval = \"200ms\"\npool = \"own\"\n\
+                  [pools.own]\nworkers = 1\nmode = \"tuner\"\n";
+    let mut service = Service::start(config, "1");
+    service.until("a failure", |it| {
+        let log = it.lines("service.log").join("\n");
+        log.contains("nothing in this program serves RR_MODE `tuner`; it has Clock")
+    });
+    assert_eq!(service.end().code(), Some(0));
 }
 
 #[test]

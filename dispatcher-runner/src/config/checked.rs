@@ -167,6 +167,37 @@ mod tests {
     }
 
     #[test]
+    fn what_holds_for_a_whole_process_is_refused_in_a_pool() {
+        type Change = fn(&mut Options);
+        let changes: [(&str, Change); 4] = [
+            ("cpu_limit", |it| {
+                it.cpu_limit = Some(Duration::from_secs(1))
+            }),
+            ("open_files", |it| it.open_files = Some(64)),
+            ("nice", |it| it.nice = Some(5)),
+            ("env", |it| {
+                it.env = EnvPolicy::Only(vec!["PATH".to_owned()])
+            }),
+        ];
+        for (option, change) in changes {
+            assert!(with(change).is_ok(), "{option}");
+            let misfit = with(|it| {
+                change(it);
+                it.isolation = Isolation::Pool;
+            });
+            let misfit = misfit.expect_err("a worker serves many jobs");
+            assert_eq!(misfit.option, option);
+            assert!(misfit.why.contains("isolation"), "{}", misfit.why);
+        }
+        let shared = with(|it| {
+            it.isolation = Isolation::Pool;
+            it.memory_limit = Some(1 << 30);
+            it.working_directory = Some("/srv".to_owned());
+        });
+        assert!(shared.is_ok());
+    }
+
+    #[test]
     fn what_no_attribute_could_say_is_refused_by_name() {
         type Change = fn(&mut Options);
         let text = |text: &str| text.to_owned();

@@ -299,13 +299,24 @@ impl Prepared {
                 }
                 Err(_) => {}
             });
-            let ended = supervisor::run(&orders, None, Some(ties));
-            stage.reach(Phase::Ended);
-            hatch.close();
-            self.admin.close();
-            ended
+            // Whatever becomes of the supervisor: the others would wait for its end for ever.
+            let _over = OnEnd(|| {
+                stage.reach(Phase::Ended);
+                hatch.close();
+                self.admin.close();
+            });
+            supervisor::run(&orders, None, Some(ties))
         })?;
         tracing::info!("service ended");
         Ok(())
+    }
+}
+
+/// Does something at the end of a scope, also when that is a panic.
+struct OnEnd<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnEnd<F> {
+    fn drop(&mut self) {
+        self.0();
     }
 }

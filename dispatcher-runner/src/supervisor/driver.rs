@@ -232,7 +232,7 @@ impl<'a> Driver<'a> {
         if let Some(groups) = &self.groups {
             groups.sweep();
         }
-        self.weigh_pools();
+        self.look_at_pools();
         // The backstop of a wake-up that was lost: nothing else may be due for hours.
         self.look_for_cancellations();
         let gone = if self.state.is_gone() {

@@ -29,7 +29,7 @@ pub(crate) const LOG: &str = "supervisor.log";
 /// # Errors
 /// When its lock file cannot be made.
 pub(crate) fn prepare(orders: &Orders, build: &Build) -> io::Result<()> {
-    let path = election_file(orders, build);
+    let path = election_file(orders, build, &Staff::default());
     if path.exists() {
         return Ok(());
     }
@@ -67,11 +67,12 @@ pub(crate) fn ensure(
         return Ok(());
     }
     let Wanted { orders, build, .. } = wanted;
-    let lock = open_election(&election_file(orders, build))?;
+    let staff = (wanted.staff)();
+    let lock = open_election(&election_file(orders, build, &staff))?;
     let deadline = Instant::now() + ELECTION_TIME_MAX;
     loop {
         match lock.try_lock() {
-            Ok(()) => return wanted.start(lock),
+            Ok(()) => return wanted.start(staff, lock),
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(error),
         }
@@ -91,10 +92,14 @@ pub(crate) fn ensure(
     }
 }
 
-fn election_file(orders: &Orders, build: &Build) -> PathBuf {
-    orders
-        .directory()
-        .join(format!("election-{}.lock", build.id))
+/// One for each build, and for each set of pools and commands: what a configuration has added since
+/// a supervisor was started, another one serves.
+fn election_file(orders: &Orders, build: &Build, staff: &Staff) -> PathBuf {
+    let name = match staff.mark() {
+        Some(mark) => format!("election-{}-{mark:016x}.lock", build.id),
+        None => format!("election-{}.lock", build.id),
+    };
+    orders.directory().join(name)
 }
 
 fn open_election(path: &Path) -> io::Result<File> {
@@ -115,9 +120,9 @@ impl Work {
 }
 
 impl Wanted<'_> {
-    fn start(&self, lock: File) -> io::Result<()> {
+    fn start(&self, staff: Staff, lock: File) -> io::Result<()> {
         let mut orders = self.orders.clone();
-        orders.staff = (self.staff)();
+        orders.staff = staff;
         // Without a log it says nothing, and works all the same.
         let log = open_log(&orders).or_else(|_| File::options().write(true).open("/dev/null"))?;
         let written = serde_json::to_vec(&orders).map_err(io::Error::other)?;

@@ -18,6 +18,7 @@ mod work;
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -73,6 +74,19 @@ pub(crate) struct Staff {
     pub(crate) pools: Vec<PoolOrder>,
     /// Those of them that are commands.
     pub(crate) commands: BTreeMap<String, CommandOrder>,
+}
+
+impl Staff {
+    /// Tells one set of pools and commands from another, within one build of the program; `None`
+    /// for a program that has none.
+    fn mark(&self) -> Option<u64> {
+        if self.pools.is_empty() && self.commands.is_empty() {
+            return None;
+        }
+        let mut hasher = DefaultHasher::new();
+        serde_json::to_string(self).ok()?.hash(&mut hasher);
+        Some(hasher.finish())
+    }
 }
 
 /// A dispatcher whose jobs are a command.
@@ -220,10 +234,7 @@ fn serve(
         },
     });
     // Before the keeper, which stays where its supervisor is.
-    let groups = process::Subtree::enter();
-    if let Err(error) = &groups {
-        tracing::debug!(error = %crate::log::chain(error), "memory limits are sampled");
-    }
+    let groups = subtree(ties.as_ref());
     let keeper = process::Keeper::start(&process::KeeperSpec::of_this_program());
     let result = keeper.map_err(SupervisorError::Keeper).and_then(|keeper| {
         let driver = driver::Driver::new(driver::Setup {
@@ -234,7 +245,7 @@ fn serve(
             live,
             state,
             keeper,
-            groups: groups.ok(),
+            groups,
             store: store.clone(),
             supervisor,
             dispatchers,
@@ -251,4 +262,19 @@ fn serve(
     result?;
     closed?;
     Ok(())
+}
+
+/// Where attempts get control groups. Where the program of somebody else has its processes is not
+/// for a guest to say.
+fn subtree(ties: Option<&Ties>) -> Option<process::Subtree> {
+    match ties.map(|ties| ties.standing) {
+        Some(Standing::Guest) => None,
+        Some(Standing::Owner) | None => match process::Subtree::enter() {
+            Ok(groups) => Some(groups),
+            Err(error) => {
+                tracing::debug!(error = %crate::log::chain(&error), "memory limits are sampled");
+                None
+            }
+        },
+    }
 }

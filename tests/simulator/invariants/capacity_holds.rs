@@ -18,7 +18,9 @@ pub(super) fn check(moment: &Moment<'_>) -> Result<(), String> {
         };
         let opened = moment.ledger.supervisors.get(&supervisor);
         let slots = opened.map_or(0, |(slots, _)| *slots);
-        if slot >= slots {
+        let pools = moment.ledger.pool_slots.get(&supervisor);
+        let of_pool = pools.is_some_and(|pools| pools.contains(&slot));
+        if slot >= slots && !of_pool {
             return Err(format!("{id} is in slot {slot} of {slots}"));
         }
     }

@@ -44,10 +44,12 @@ fn is_true(cause: &Cause, deeds: &Deeds, ledger: &Ledger, job: JobId) -> bool {
         Cause::MemoryLimit => deeds.over_limit,
         Cause::Cancelled { .. } => ledger.cancelled.contains(&job),
         Cause::SpawnFailed { .. } => deeds.spawn_failed && deeds.born.is_none(),
-        Cause::ProtocolError { .. } => deeds.broke_protocol || !deeds.said_hello,
+        Cause::ProtocolError { .. } => {
+            deeds.broke_protocol || !deeds.said_hello || deeds.unwanted > 3
+        }
         Cause::WorkerLost => deeds.lost,
         // A claim that nobody heard of is given back as one.
-        Cause::Shutdown => ledger.shutdowns > 0 || deeds.born.is_none(),
+        Cause::Shutdown => ledger.shutdowns > 0 || deeds.born.is_none() || deeds.back,
         // Nobody here makes these.
         Cause::CpuLimit | Cause::OutOfMemory | Cause::Expired => false,
     }

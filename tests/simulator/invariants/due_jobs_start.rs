@@ -30,6 +30,10 @@ impl Waiting {
             ..Self::default()
         }
     }
+
+    pub(in crate::simulator) fn calm_since(&self) -> Option<Duration> {
+        self.calm_since
+    }
 }
 
 pub(super) fn check(world: &World) -> Result<(), String> {
@@ -71,9 +75,19 @@ fn has_room(world: &World, row: &Glance, supervisors: &[SupervisorRow]) -> bool 
             && supervisor.build.modified_ns >= row.build
             && supervisor.serves.contains(&row.dispatcher)
             && world.lives(supervisor)
+            && !leaves_jobs(world, supervisor)
     });
     fit.any(|supervisor| {
         let runners = &mut world.runners.values();
-        runners.any(|runner| runner.row == Some(supervisor.id) && runner.has_room())
+        runners.any(|runner| runner.row == Some(supervisor.id) && runner.has_room(&row.dispatcher))
+    })
+}
+
+/// Whether it leaves jobs of a newer build to that for a while: others may wait behind them.
+fn leaves_jobs(world: &World, supervisor: &SupervisorRow) -> bool {
+    let queued = world.ledger.rows.values();
+    let mut queued = queued.filter(|row| row.state == JobState::Queued);
+    queued.any(|row| {
+        row.build > supervisor.build.modified_ns && supervisor.serves.contains(&row.dispatcher)
     })
 }

@@ -16,5 +16,11 @@ pub(super) fn check(world: &World) -> Result<(), String> {
             return Err(format!("the worker of {} still lives", process.job));
         }
     }
+    for crewman in world.crew.values().filter(|crewman| crewman.is_alive()) {
+        let owner = world.runners.get(&crewman.birth.runner);
+        if owner.is_some_and(|owner| owner.has_finished()) {
+            return Err(format!("{:?} of a pool still lives", crewman.birth.worker));
+        }
+    }
     Ok(())
 }

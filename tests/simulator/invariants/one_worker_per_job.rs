@@ -19,5 +19,12 @@ pub(super) fn check(world: &World) -> Result<(), String> {
             return Err(format!("slot {} has two workers", process.slot));
         }
     }
+    for crewman in world.crew.values().filter(|crewman| crewman.is_alive()) {
+        if let Some(job) = crewman.job()
+            && !jobs.insert(job)
+        {
+            return Err(format!("{job} runs twice"));
+        }
+    }
     Ok(())
 }

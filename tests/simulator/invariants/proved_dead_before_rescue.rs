@@ -13,7 +13,8 @@ pub(super) fn check(moment: &Moment<'_>) -> Result<(), String> {
     });
     for (id, row) in held {
         let deeds = moment.ledger.truth.get(&(*id, row.counters.attempt));
-        if deeds.is_some_and(|deeds| deeds.born.is_some() && deeds.died.is_none()) {
+        if deeds.is_some_and(|deeds| deeds.born.is_some() && deeds.died.is_none() && !deeds.pooled)
+        {
             return Err(format!("{id} is rescued while its worker lives"));
         }
     }

@@ -72,6 +72,11 @@ fn every_answer_has_the_documented_keys_and_no_others() {
     asked.asks("status", &[]);
     asked.asks("doctor", &[]);
     asked.asks("--version", &[]);
+    asked.asks("config check", &[]);
+    let file = asked.home.file("dispatcher.toml");
+    std::fs::write(&file, "version = 1\n[service]\nworkers = 3\n").expect("a new file");
+    let file = file.to_str().expect("a path in UTF-8").to_owned();
+    asked.asks("config show", &["--config", &file]);
     asked.asks("prune", &[]);
     services(&mut asked.shapes);
     outcomes(&mut asked.shapes);

@@ -99,6 +99,9 @@ fn write_new(path: &Path, text: &str) -> Result<(), CliError> {
 
 /// Whoever comes here has a configuration without mistakes: all of them were told before.
 fn check(session: &mut Session<'_, '_>) -> Done {
+    let sources = session.environment.sources.iter().map(|(name, _)| *name);
+    let sources: Vec<&str> = sources.collect();
+    session.config.check_sources(&sources)?;
     let file = session.config.file().map(Path::to_owned);
     let env_file = session.config.env_file().map(Path::to_owned);
     let is_checked = !session.registry.is_empty() || !session.config.names_dispatchers();

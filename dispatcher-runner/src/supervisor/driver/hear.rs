@@ -134,7 +134,7 @@ impl Driver<'_> {
                 tracing::warn!(
                     worker = worker.0,
                     why,
-                    "a finalizer failed; the worker is replaced"
+                    "a worker is fit for no other task; it is replaced"
                 );
             }
             Word::Output(_)
@@ -142,8 +142,13 @@ impl Driver<'_> {
             | Word::Result(_)
             | Word::Replied
             | Word::Refused(_)
-            | Word::Unwanted
             | Word::Ready { failure: None } => {}
+            // Whoever gets it now is the only one that serves it.
+            Word::Unwanted => {
+                if let Some(link) = self.links.get_mut(&worker) {
+                    link.request = None;
+                }
+            }
         }
         self.event(Event::Said { worker, word });
     }
@@ -222,7 +227,9 @@ impl Driver<'_> {
                 self.event(Event::Spawned { worker });
             }
             KeeperReport::SpawnFailed { worker, errno } => {
-                self.spawn_failed(WorkerId(worker), errno);
+                let worker = WorkerId(worker);
+                self.note_unmade(worker, errno);
+                self.spawn_failed(worker, errno);
             }
             KeeperReport::Exited {
                 worker,

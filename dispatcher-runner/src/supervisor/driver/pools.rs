@@ -259,6 +259,19 @@ impl Driver<'_> {
         Ok(())
     }
 
+    /// Which program of a foreign worker could not be started, and what the system says to that.
+    pub(super) fn note_unmade(&mut self, worker: WorkerId, errno: i32) {
+        let Some(pool) = self.links.get(&worker).and_then(|link| link.pool) else {
+            return;
+        };
+        let config = &self.pools.get(pool).order.config;
+        if let Some(program) = config.command.first() {
+            let error = io::Error::from_raw_os_error(errno);
+            let text = format!("{program:?}: {error}");
+            self.event(Event::LastWords { worker, text });
+        }
+    }
+
     pub(super) fn assign(
         &mut self,
         (worker, attempt): (WorkerId, AttemptId),
@@ -268,6 +281,10 @@ impl Driver<'_> {
         self.tell_start(assignment);
         self.count_start(attempt, assignment);
         let live = &self.live;
+        // A worker that did not want it has it no more.
+        for link in self.links.values_mut() {
+            link.doing.take_if(|doing| doing.attempt == attempt);
+        }
         if let Some(link) = self.links.get_mut(&worker) {
             // What it wrote while idle is nobody's.
             link.capture(&mut self.scratch);
@@ -360,8 +377,14 @@ impl Driver<'_> {
             .retain(|worker, link| link.pool.is_none() || engine.knows(*worker));
     }
 
-    /// Looks which workers of pools have outgrown their limit.
-    pub(super) fn weigh_pools(&mut self) {
+    /// Looks what workers of pools have written with no job to it, and which have outgrown their
+    /// limit.
+    pub(super) fn look_at_pools(&mut self) {
+        for link in self.links.values_mut() {
+            if link.pool.is_some() && link.greeted && link.doing.is_none() {
+                tell_chatter(link);
+            }
+        }
         let pools = &self.pools;
         let links = self.links.iter().filter_map(|(worker, link)| {
             let limit = pools.get(link.pool?).order.config.max_memory?;
@@ -400,7 +423,7 @@ impl Driver<'_> {
 
 fn tell_chatter(link: &mut Link) {
     if let Some(text) = link.take_chatter() {
-        tracing::debug!(pid = link.pid, text, "an idle worker wrote");
+        tracing::info!(pid = link.pid, text, "a worker wrote");
     }
 }
 
