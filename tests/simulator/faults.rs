@@ -79,12 +79,12 @@ faults! {
     PoolGarbage = "pool worker writes garbage", one_in 12;
     AnswersTwice = "pool worker answers twice", one_in 12;
     Unwanted = "pool worker does not want its task", one_in 10;
-    Reluctant = "workers of a pool want few tasks", one_in 3;
+    Reluctant = "workers of a pool want few tasks", one_in 2;
     SoftError = "pool worker gives a soft error", one_in 6;
     Streams = "pool worker streams", one_in 6;
     FinalizerFails = "finalizer fails", one_in 8;
     FinalizerHangs = "finalizer hangs", one_in 10;
-    Outgrows = "pool worker outgrows its memory", one_in 6;
+    Outgrows = "pool worker outgrows its memory", one_in 3;
     IgnoresRetire = "pool worker does not end when asked", one_in 4;
     IgnoresEnd = "pool worker outlives its channel", one_in 4;
     BrokenProgram = "a reset meets a broken program", one_in 1;

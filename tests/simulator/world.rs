@@ -27,7 +27,7 @@ use super::trace::{Telling, Trace};
 use super::{Broken, Report};
 
 /// Events of a run before its faults stop.
-const EVENTS_MIN: u64 = 1_400;
+const EVENTS_MIN: u64 = 1_600;
 /// Steps after that in which everything must have ended.
 const CALM_STEPS_MAX: u32 = 200_000;
 /// Steps before it, if so few events come of them.

@@ -7,7 +7,7 @@ use dispatcher_tests::Size;
 /// Everything must have happened so often over a run.
 const REACHED_MIN: u64 = 100;
 /// A supervisor must have died so often on each side of each kind of effect.
-const DEATHS_MIN: u64 = 5;
+const DEATHS_MIN: u64 = 1;
 
 fn fuzz(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_fuzz"))

@@ -205,7 +205,7 @@ impl World {
         let calm = self.phase == Phase::Liveness;
         let pool = self.pools(birth.runner).map(|pools| pools.get(birth.pool));
         let reluctant = pool.is_some_and(|pool| pool.reluctant) && !calm;
-        let odd = reluctant && !self.dice.one_in(8);
+        let odd = reluctant && !self.dice.one_in(40);
         if odd {
             self.coverage.count(Fault::Unwanted.name());
         }

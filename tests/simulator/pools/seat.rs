@@ -232,6 +232,7 @@ impl World {
         };
         if let Some(doing) = seat.doing.take() {
             self.deeds(doing.job, doing.number).back = true;
+            self.let_go_of(id, worker, (doing.job, doing.number));
         }
     }
 
