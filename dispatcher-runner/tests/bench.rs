@@ -49,6 +49,10 @@ fn every_figure_is_printed_as_a_ratio() {
         ("idle -> running", "µs"),
         ("15 no-op jobs, forked", "x fork"),
         ("2 no-op jobs, exec'd", "x exec"),
+        ("idle -> running, warm pool", "µs"),
+        ("30 no-op jobs, warm pool of ", "x fork"),
+        ("supervisor and keeper, PSS", "x 15 MB"),
+        ("warm workers, PSS", "x 15 MB"),
         ("max_queue 0, 100 rows", "x a durable insert"),
         ("max_queue 1000000, 100 rows", "x a durable insert"),
     ] {
@@ -74,7 +78,7 @@ fn json_is_one_array_of_the_same_figures() {
     std::fs::remove_file(&config).expect("it is there");
     let figures: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
     let figures = figures.as_array().expect("an array");
-    assert_eq!(figures.len(), 9, "{figures:?}");
+    assert_eq!(figures.len(), 13, "{figures:?}");
     let number = |what: &str, name: &str| {
         let figure = figures
             .iter()
@@ -86,6 +90,9 @@ fn json_is_one_array_of_the_same_figures() {
         ("first submission", "ended_us"),
         ("idle", "p99_us"),
         ("jobs, forked", "per_second"),
+        ("jobs, warm pool of 1", "per_second"),
+        ("supervisor and keeper", "mib"),
+        ("its 1 warm workers", "mib"),
         ("max_queue 0", "ratio"),
     ] {
         assert!(number(what, name) > 0.0, "{what} {name} in {figures:?}");

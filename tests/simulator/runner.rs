@@ -212,15 +212,7 @@ impl World {
         };
         let (build, slots) = (runner.build, runner.slots);
         let serves = self.client.served_by(build);
-        let row = NewSupervisor {
-            program: "simulated".into(),
-            build: build_of(build),
-            pid: id.0,
-            slots,
-            directory: format!("/simulated/{}", id.0).into(),
-            serves: serves.clone(),
-            queues: Vec::new(),
-        };
+        let row = row_of(id, build, slots, &serves);
         let opened = self.store().open_supervisor(&row);
         let Ok(row) = opened else {
             let Some(runner) = self.runners.get_mut(&id) else {
@@ -364,5 +356,17 @@ pub(super) fn build_of(number: i64) -> Build {
     Build {
         modified_ns: number,
         id: format!("build-{number}"),
+    }
+}
+
+fn row_of(id: RunnerId, build: i64, slots: u32, serves: &[String]) -> NewSupervisor {
+    NewSupervisor {
+        program: "simulated".into(),
+        build: build_of(build),
+        pid: id.0,
+        slots,
+        directory: format!("/simulated/{}", id.0).into(),
+        serves: serves.to_vec(),
+        queues: Vec::new(),
     }
 }

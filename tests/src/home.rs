@@ -15,7 +15,7 @@ use dispatcher_core::JobState;
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::processes::{self, Kind, Seen, is_alive, kill};
+use crate::processes::{self, Frozen, Kind, Seen, freeze, is_alive, kill};
 use crate::record::{self, Job};
 use crate::{PATIENCE, eventually, within};
 
@@ -352,6 +352,25 @@ impl Home {
         self.kill_all(&[Kind::Supervisor]);
         eventually("supervisors, keepers and workers end", PATIENCE, || {
             !before.iter().any(|seen| is_alive(seen.pid))
+        });
+    }
+
+    /// SIGKILL to all of these kinds at one moment: none of them sees the end of another. Whatever
+    /// they leave behind lives on.
+    pub fn kill_at_once(&self, kinds: &[Kind]) {
+        let all = self.processes().into_iter();
+        let victims: Vec<i32> = all
+            .filter(|seen| kinds.contains(&seen.kind))
+            .map(|seen| seen.pid)
+            .collect();
+        let frozen: Vec<Frozen> = victims.iter().map(|pid| freeze(*pid)).collect();
+        for pid in &victims {
+            kill(*pid);
+        }
+        drop(frozen);
+        // Whoever submits while they die may take them for alive.
+        eventually("they are dead", PATIENCE, || {
+            !victims.iter().any(|pid| is_alive(*pid))
         });
     }
 

@@ -384,7 +384,7 @@ fn what_a_configuration_has_added_since_is_served_at_once() {
         text.push_str(&format!(
             "[dispatchers.{name}]\ncommand = [\"echo\", \"{name}\"]\n"
         ));
-        std::fs::write(&config, &text).expect("the directory can be written");
+        fs::write(&config, &text).expect("the directory can be written");
         let config = config.to_str().expect("a path in UTF-8");
         let output = home.output(["notifydispatcher", "--config", config, name], b"");
         assert!(output.status.success(), "{output:?}");

@@ -53,8 +53,11 @@ pub(crate) fn bind(directory: &Path) -> io::Result<UnixListener> {
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     // Before it has a name: Linux gives the file the socket's mode, so it is never open to others.
     fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
-    rustix::net::bind(&socket, &SocketAddrUnix::new(short(&open))?)?;
+    // It gets its name when it listens: whoever sees it is not turned away.
+    let unnamed = short(&open).with_extension("new");
+    rustix::net::bind(&socket, &SocketAddrUnix::new(&unnamed)?)?;
     rustix::net::listen(&socket, BACKLOG)?;
+    std::fs::rename(unnamed, short(&open))?;
     Ok(socket.into())
 }
 

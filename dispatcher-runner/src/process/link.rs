@@ -58,11 +58,24 @@ pub(super) fn send(message: &WorkerMessage) -> io::Result<()> {
     send_frame(&Frame::control(serde_json::to_vec(message)?))
 }
 
+/// Sends messages at once, waiting for room: whoever listens is woken for all of them together.
+pub(super) fn send_all(messages: &[WorkerMessage]) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    for message in messages {
+        Frame::control(serde_json::to_vec(message)?).encode(&mut bytes);
+    }
+    send_bytes(&bytes)
+}
+
 /// Sends one frame, waiting for room.
 pub(super) fn send_frame(frame: &Frame) -> io::Result<()> {
     let mut bytes = Vec::new();
     frame.encode(&mut bytes);
-    let mut rest = bytes.as_slice();
+    send_bytes(&bytes)
+}
+
+fn send_bytes(bytes: &[u8]) -> io::Result<()> {
+    let mut rest = bytes;
     while !rest.is_empty() {
         let fd = CONTROL.load(Ordering::Relaxed);
         // SAFETY: the slice is valid for its length.

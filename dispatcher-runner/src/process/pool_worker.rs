@@ -35,6 +35,8 @@ pub(crate) struct PoolChannel {
     home: PathBuf,
     /// The supervisor waits to hear that it is ready.
     owes_ready: bool,
+    /// What it is told together with that.
+    owed: Vec<WorkerMessage>,
     over: bool,
 }
 
@@ -50,6 +52,7 @@ pub(super) fn serve(orders: PoolOrders, mut link: WorkerLink) -> i32 {
         orders,
         home,
         owes_ready: false,
+        owed: Vec::new(),
         over: false,
     };
     match MAIN.get() {
@@ -78,7 +81,11 @@ impl PoolChannel {
             match self.link.order() {
                 Ok(Order::Start(start)) => {
                     title::name_process(&title::process_name(&start.dispatcher));
-                    let spoilt = serve_job(&start, &self.link)?;
+                    let (used, result) = serve_job(&start, &self.link);
+                    // What a panic has left half done shall be found by nobody.
+                    let spoilt = matches!(result, WorkResult::Panicked(_));
+                    let spoilt = spoilt.then(|| "a job panicked in it".to_owned());
+                    self.owed = vec![WorkerMessage::Used(used), WorkerMessage::Result(result)];
                     self.owes_ready = true;
                     self.get_ready(spoilt)?;
                 }
@@ -126,7 +133,8 @@ impl PoolChannel {
         let told_to_stop = !self.link.put_back();
         let failure = spoilt.or_else(|| put_back(&self.home));
         self.over |= told_to_stop || failure.is_some();
-        link::send(&WorkerMessage::Ready { failure })
+        self.owed.push(WorkerMessage::Ready { failure });
+        link::send_all(&std::mem::take(&mut self.owed))
     }
 }
 
@@ -141,17 +149,12 @@ fn enter(orders: &PoolOrders) -> io::Result<PathBuf> {
     Ok(PathBuf::from(home))
 }
 
-/// Answers with the reason why nobody should come after this job.
-fn serve_job(start: &Start, link: &SharedLink) -> io::Result<Option<String>> {
+/// Answers with what was used, and how it ended.
+fn serve_job(start: &Start, link: &SharedLink) -> (Usage, WorkResult) {
     let before = sys::own_usage();
     let result = run(start, Box::new(link.clone()));
     flush();
-    let used = since(&before, sys::own_usage());
-    link::send(&WorkerMessage::Used(used))?;
-    // What a panic has left half done shall be found by nobody.
-    let spoilt = matches!(result, WorkResult::Panicked(_));
-    link::send(&WorkerMessage::Result(result))?;
-    Ok(spoilt.then(|| "a job panicked in it".to_owned()))
+    (since(&before, sys::own_usage()), result)
 }
 
 /// Says what did not go back.

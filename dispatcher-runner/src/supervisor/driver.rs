@@ -117,7 +117,14 @@ struct Ready {
     signals: bool,
     keeper: bool,
     asked: bool,
-    workers: Vec<WorkerId>,
+    workers: Vec<(WorkerId, Streams)>,
+}
+
+/// Whether there is something in what a worker writes, besides what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Streams {
+    Quiet,
+    Written,
 }
 
 impl<'a> Driver<'a> {
@@ -267,9 +274,13 @@ impl<'a> Driver<'a> {
         let others = fds.len();
         let mut owners = Vec::new();
         for (worker, link) in &self.links {
-            for descriptor in link.descriptors() {
+            for descriptor in link.channel_descriptors() {
                 fds.push(interest(descriptor));
-                owners.push(*worker);
+                owners.push((*worker, Streams::Quiet));
+            }
+            for stream in link.streams() {
+                fds.push(interest((stream, true, false)));
+                owners.push((*worker, Streams::Written));
             }
         }
         match poll(&mut fds, timeout.as_ref()) {
@@ -277,13 +288,15 @@ impl<'a> Driver<'a> {
             Err(error) => return Err(SupervisorError::Poll(error.into())),
         }
         let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
-        let mut workers: Vec<WorkerId> = fds[others..]
-            .iter()
-            .zip(owners)
-            .filter(|(fd, _)| is_ready(fd))
-            .map(|(_, worker)| worker)
-            .collect();
-        workers.dedup();
+        let mut workers: Vec<(WorkerId, Streams)> = Vec::new();
+        let ready = fds[others..].iter().zip(owners);
+        for (_, (worker, streams)) in ready.filter(|(fd, _)| is_ready(fd)) {
+            match workers.last_mut() {
+                // Its streams come last.
+                Some(last) if last.0 == worker => last.1 = streams,
+                Some(_) | None => workers.push((worker, streams)),
+            }
+        }
         Ok(Ready {
             wake: is_ready(&fds[0]),
             bell: is_ready(&fds[1]),

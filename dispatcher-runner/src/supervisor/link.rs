@@ -316,19 +316,21 @@ impl Link {
         self.stdout.is_none() && self.stderr.is_none()
     }
 
-    /// What is worth waiting for: (descriptor, for reading, for writing).
-    pub(super) fn descriptors(&self) -> impl Iterator<Item = (BorrowedFd<'_>, bool, bool)> {
+    /// What of its channel is worth waiting for: (descriptor, for reading, for writing).
+    pub(super) fn channel_descriptors(&self) -> impl Iterator<Item = (BorrowedFd<'_>, bool, bool)> {
         let waiting = self.sent < self.outgoing.len();
         let reader = self.channel.reader();
         let writer = self.channel.writer().filter(|_| waiting);
         let both = self.is_ours() && reader.is_some();
         let channel = reader.map(|fd| (fd, true, both && waiting));
         let input = writer.filter(|_| !both).map(|fd| (fd, false, true));
-        let streams = [&self.stdout, &self.stderr].map(|stream| {
-            let stream = stream.as_ref();
-            stream.map(|stream| (stream.as_fd(), true, false))
-        });
-        [channel, input].into_iter().chain(streams).flatten()
+        channel.into_iter().chain(input)
+    }
+
+    /// What it writes to.
+    pub(super) fn streams(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let streams = [&self.stdout, &self.stderr];
+        streams.into_iter().flatten().map(AsFd::as_fd)
     }
 }
 

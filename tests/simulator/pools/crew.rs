@@ -24,7 +24,6 @@ pub(in crate::simulator) struct Birth {
     pub(in crate::simulator) keeper: KeeperId,
     pub(in crate::simulator) worker: WorkerId,
     pub(in crate::simulator) pool: PoolId,
-    pub(in crate::simulator) slot: u32,
     pub(in crate::simulator) foreign: bool,
 }
 

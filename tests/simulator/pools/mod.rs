@@ -230,7 +230,7 @@ impl World {
         };
         let Some(pools) = self.pools(id) else { return };
         let its = pools.get(pool);
-        let (slot, foreign) = (its.spec.slot, its.foreign);
+        let foreign = its.foreign;
         let fresh = its.resets_since.is_some();
         pools.seats.insert(worker, Seat::new(pool, foreign, fresh));
         let birth = Birth {
@@ -238,7 +238,6 @@ impl World {
             keeper,
             worker,
             pool,
-            slot,
             foreign,
         };
         self.ask(id, KeeperRequest::Boot(birth));

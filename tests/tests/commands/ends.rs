@@ -293,7 +293,7 @@ fn a_lost_one_is_dead_before_it_runs_again() {
         let job = notify(&home, "Run", &json!({}), &[]);
         let pid = first_pid(&home, &job);
         assert!(tag_of(pid).is_some(), "it carries the tag");
-        home.kill_all(killed);
+        home.kill_at_once(killed);
         if killed.contains(&Kind::Keeper) {
             assert!(is_alive(pid), "nobody is left to end it");
         }

@@ -22,7 +22,9 @@ fn a_file_is_for_the_user_alone_and_removed_afterwards() {
     let out = said(&job.attempts[0].stdout);
     let mut lines = out.lines();
     let path = Path::new(lines.next().expect("a path"));
-    assert!(path.is_absolute() && !path.exists(), "{path:?}");
+    assert!(path.is_absolute(), "{path:?}");
+    // It goes when the end is on record.
+    eventually("the file is removed", PATIENCE, || !path.exists());
     assert_eq!(lines.next(), Some("600"));
     let text = lines.next().expect("the payload");
     assert_eq!(serde_json::from_str::<Value>(text).ok(), Some(payload));

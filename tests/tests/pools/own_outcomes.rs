@@ -2,7 +2,7 @@
 
 use dispatcher_core::{Cause, JobState};
 use dispatcher_tests::{
-    Home, Job, PATIENCE, Serving, configure, eventually, is_alive, notify, perform, said,
+    Home, Job, Kind, PATIENCE, Serving, configure, eventually, is_alive, notify, perform, said,
 };
 use serde_json::{Value, json};
 
@@ -229,4 +229,36 @@ fn a_service_that_ends_in_haste_queues_them_again() {
     assert_eq!((job.state, job.failures), (JobState::Queued, 0));
     assert_eq!(job.attempts[0].outcome.cause.name(), "shutdown");
     assert_eq!(home.processes(), []);
+}
+
+#[test]
+fn lost_with_everybody_it_runs_again_or_is_told_as_lost() {
+    let home = Home::new(FIXTURE);
+    configure(&home, CONFIG);
+    let send = |mark: &str, on_lost: &str| {
+        let options = json!({"on_lost": on_lost});
+        let deed = json!({"mark": mark});
+        let job = notify(
+            &home,
+            "Act",
+            &json!({"deed": deed, "options": options}),
+            &[],
+        );
+        home.wait_for(mark);
+        let worker = home.tagged();
+        home.kill_at_once(&[Kind::Supervisor, Kind::Keeper]);
+        (job, worker[0].pid)
+    };
+    let (job, worker) = send("first", "fail");
+    let next = act(&home, &json!("succeed"), &json!({}));
+    assert_eq!(cause(&next), "succeeded");
+    let job = home.wait(&job);
+    assert_eq!((cause(&job), job.attempt), ("worker_lost", 1), "{job:?}");
+    assert!(!is_alive(worker));
+    let (job, worker) = send("second", "rerun");
+    std::fs::remove_file(home.file("second")).expect("it is there");
+    notify(&home, "Act", &json!({"deed": "succeed"}), &[]);
+    home.wait_for("second");
+    assert!(!is_alive(worker));
+    assert_eq!(home.stands(&job), (JobState::Running, 2));
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use dispatcher_core::JobState;
 use dispatcher_tests::{
-    Home, Job, Kind, PATIENCE, Probe, Random, Serving, Size, eventually, kill, pass, terminate,
-    within,
+    Home, Job, Kind, PATIENCE, Probe, Random, Serving, Size, eventually, exec, kill, pass,
+    terminate, within,
 };
 
 use census::Census;
@@ -79,83 +79,100 @@ impl Victim {
     }
 }
 
+/// Own workers and foreign ones are recycled meanwhile.
+const KEYS: &str = "max_jobs = 7";
+
+struct Storm {
+    home: Home,
+    random: Random,
+    census: Census,
+    /// Jobs that somebody was told are stored.
+    acknowledged: BTreeSet<String>,
+    /// Senders that were cut off.
+    cut_off: u32,
+    kills: BTreeMap<Victim, u32>,
+}
+
 #[test]
 fn service_storm() {
     let rounds = Size::get().pick(12, 600);
-    let home = Home::new(FIXTURE);
-    let mut random = Random::seeded();
-    let mut census = Census::new();
-    let mut acknowledged = BTreeSet::new();
-    let mut unheard = 0;
-    let mut kills: BTreeMap<Victim, u32> = BTreeMap::new();
-    let mut service = start(&home, "max_jobs = 7");
+    let mut storm = Storm {
+        home: Home::new(FIXTURE),
+        random: Random::seeded(),
+        census: Census::new(),
+        acknowledged: BTreeSet::new(),
+        cut_off: 0,
+        kills: BTreeMap::new(),
+    };
     let began = Instant::now();
+    let mut service = start(&storm.home, KEYS);
     for round in 0..rounds {
-        let victim = VICTIMS[round as usize % VICTIMS.len()];
-        *kills.entry(victim).or_default() += 1;
-        let mut probe = Probe::connect(&home);
-        let mut asking = Probe::connect(&home);
-        let count = 4 + random.below(12);
-        for _ in 0..count {
-            let work = random.pick(&WORKS);
-            match send(home.path(), &mut probe, work, random.below(40)) {
-                Some(job) => drop(acknowledged.insert(job)),
-                None => panic!("nobody was killed yet"),
-            }
-        }
-        // A direct request is in a worker, or waits for one.
-        let question = dispatcher_tests::exec(POOL, "pid");
-        asking.tell(&question).expect("it listens");
-        census.take(&home);
-        pass(Duration::from_micros(random.below(60_000).into()));
-        census.take(&home);
-        std::thread::scope(|scope| {
-            // Somebody submits at the very moment.
-            let path = home.path();
-            let sending = scope.spawn(move || {
-                let mut heard = Vec::new();
-                while let Some(job) = send(path, &mut probe, WORKS[heard.len() % 4], 5)
-                    && heard.len() < 12
-                {
-                    heard.push(job);
-                }
-                heard
-            });
-            victim.strike(&home, &service, &mut random);
-            let heard = sending.join().expect("no job is refused");
-            unheard += u32::from(heard.len() < 12);
-            acknowledged.extend(heard);
-        });
-        if victim.ends_the_service() {
-            drop(service);
-            service = start(&home, "max_jobs = 7");
-        } else {
-            let answer = asking.hear().expect("every request is answered");
-            assert!(
-                answer["reply"].is_object() || answer["error"].is_object(),
-                "{answer}"
-            );
-        }
+        service = storm.strike(service, VICTIMS[round as usize % VICTIMS.len()]);
         if round % 20 == 19 {
-            settle(&home);
-            clear(&home);
+            settle(&storm.home);
+            clear(&storm.home);
         }
     }
-    let causes = settle(&home);
-    let stored: BTreeSet<String> = home.ids().into_iter().collect();
-    let lost: Vec<&String> = acknowledged.difference(&stored).collect();
-    assert!(lost.is_empty(), "acknowledged, and not there: {lost:?}");
-    census.take(&home);
-    terminate(service.pid());
-    assert_eq!(service.end().code(), Some(0));
-    census.nobody_is_left();
-    assert_eq!(home.processes(), []);
-    println!(
-        "{rounds} rounds in {:?}: {kills:?}; {} jobs acknowledged, {unheard} answers cut off; {causes:?}; {} processes seen",
-        began.elapsed(),
-        acknowledged.len(),
-        census.len(),
-    );
+    storm.end(service);
+    eprintln!("{rounds} rounds in {:?}", began.elapsed());
+}
+
+impl Storm {
+    fn strike(&mut self, service: Serving, victim: Victim) -> Serving {
+        *self.kills.entry(victim).or_default() += 1;
+        let mut probe = Probe::connect(&self.home);
+        let path = self.home.path();
+        for _ in 0..4 + self.random.below(12) {
+            let work = self.random.pick(&WORKS);
+            let job = send(path, &mut probe, work, self.random.below(40));
+            self.acknowledged
+                .insert(job.expect("nobody was killed yet"));
+        }
+        // A direct request is in a worker, or waits for one.
+        let mut asking = Probe::connect(&self.home);
+        asking.tell(&exec(POOL, "pid")).expect("it listens");
+        self.census.take(&self.home);
+        pass(Duration::from_micros(self.random.below(60_000).into()));
+        self.census.take(&self.home);
+        let heard = std::thread::scope(|scope| {
+            // Somebody submits at the very moment.
+            let sending = scope.spawn(move || {
+                let send = |at: usize| send(path, &mut probe, WORKS[at % WORKS.len()], 5);
+                (0..12).map_while(send).collect::<Vec<String>>()
+            });
+            victim.strike(&self.home, &service, &mut self.random);
+            sending.join().expect("no job is refused")
+        });
+        self.cut_off += u32::from(heard.len() < 12);
+        self.acknowledged.extend(heard);
+        if victim.ends_the_service() {
+            drop(service);
+            return start(&self.home, KEYS);
+        }
+        let answer = asking.hear().expect("every request is answered");
+        let is_one = answer["reply"].is_object() || answer["error"].is_object();
+        assert!(is_one, "{answer}");
+        service
+    }
+
+    fn end(&mut self, service: Serving) {
+        let causes = settle(&self.home);
+        let stored: BTreeSet<String> = self.home.ids().into_iter().collect();
+        let lost: Vec<&String> = self.acknowledged.difference(&stored).collect();
+        assert!(lost.is_empty(), "acknowledged, and not there: {lost:?}");
+        self.census.take(&self.home);
+        terminate(service.pid());
+        assert_eq!(service.end().code(), Some(0));
+        self.census.nobody_is_left();
+        assert_eq!(self.home.processes(), []);
+        eprintln!(
+            "{:?}; {} jobs acknowledged, {} senders cut off; {causes:?}; {} processes seen",
+            self.kills,
+            self.acknowledged.len(),
+            self.cut_off,
+            self.census.len(),
+        );
+    }
 }
 
 #[test]
@@ -181,7 +198,7 @@ fn told_to_end_under_load(random: &mut Random) {
     let asked: Vec<Probe> = (0..3)
         .map(|_| {
             let mut probe = Probe::connect(&home);
-            let question = dispatcher_tests::exec(POOL, "sleep 1");
+            let question = exec(POOL, "sleep 1");
             probe.tell(&question).expect("it listens");
             probe
         })

@@ -16,7 +16,7 @@ use super::super::hearing::Heard;
 use super::super::link::{Link, READS_AT_END, READS_AT_ONCE};
 use super::super::open::lock_slots;
 use super::super::upkeep::prove_dead;
-use super::{Driver, Ready};
+use super::{Driver, Ready, Streams};
 
 /// Time for the end of a worker that has fallen silent, or said what no worker says.
 const END_TIME: Duration = Duration::from_secs(1);
@@ -42,8 +42,8 @@ impl Driver<'_> {
         {
             self.answered(answer);
         }
-        for worker in ready.workers {
-            self.hear(worker, READS_AT_ONCE);
+        for (worker, streams) in ready.workers {
+            self.hear(worker, streams, READS_AT_ONCE);
         }
         if ready.keeper {
             self.hear_keeper()?;
@@ -90,16 +90,21 @@ impl Driver<'_> {
     fn hear_workers(&mut self) {
         let workers: Vec<WorkerId> = self.links.keys().copied().collect();
         for worker in workers {
-            self.hear(worker, READS_AT_END);
+            self.hear(worker, Streams::Written, READS_AT_END);
         }
     }
 
-    fn hear(&mut self, worker: WorkerId, reads: u32) {
+    /// What it wrote before its result is read when that counts: nothing is lost by reading only
+    /// what the poller has found.
+    fn hear(&mut self, worker: WorkerId, streams: Streams, reads: u32) {
         let Some(link) = self.links.get_mut(&worker) else {
             return;
         };
         link.flush();
-        link.capture(&mut self.scratch);
+        match streams {
+            Streams::Quiet => {}
+            Streams::Written => link.capture(&mut self.scratch),
+        }
         for heard in link.hear(&mut self.scratch, reads) {
             match heard {
                 Heard::Word(word) => self.said(worker, word),
@@ -234,7 +239,7 @@ impl Driver<'_> {
             } => {
                 let worker = WorkerId(worker);
                 // What it said before it died is in the channel already, and counts.
-                self.hear(worker, READS_AT_END);
+                self.hear(worker, Streams::Written, READS_AT_END);
                 self.note_last_words(worker);
                 let mut usage = usage;
                 let memory = self.memory_verdict(worker, status, &mut usage);

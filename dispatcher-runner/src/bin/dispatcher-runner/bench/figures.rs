@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use super::scene::go_on;
 
+/// What an idle service may take, in bytes.
+const SERVICE_BYTES: f64 = 15e6;
+
 /// Times of repeated runs of one thing.
 pub(crate) struct Samples(Vec<Duration>);
 
@@ -133,6 +136,20 @@ impl<'o> Report<'o> {
         let rate = format!("{rate:.0}/s");
         let told = format!("{ratio:.2} x {}", beside.0);
         self.cells([what, &rate, &micros(each), ""], &told)
+    }
+
+    /// Memory in KiB, beside what a service may take.
+    pub(crate) fn memory(&mut self, what: &str, kib: u64) -> io::Result<()> {
+        let bytes = kib as f64 * 1024.0;
+        let (mib, ratio) = (bytes / f64::from(1 << 20), bytes / SERVICE_BYTES);
+        self.figures.push(json!({
+            "what": what,
+            "mib": mib,
+            "ratio": ratio,
+            "beside": "15 MB",
+        }));
+        let mib = format!("{mib:.1} MiB");
+        self.cells([what, &mib, "", ""], &format!("{ratio:.2} x 15 MB"))
     }
 
     /// Times that were measured once.

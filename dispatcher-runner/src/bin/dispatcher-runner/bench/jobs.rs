@@ -12,7 +12,7 @@ use super::figures::{Report, Samples};
 use super::insert::DurableInsert;
 use super::scene::go_on;
 
-type Done = Result<(), Box<dyn Error>>;
+pub(super) type Done = Result<(), Box<dyn Error>>;
 
 /// Jobs are submitted in groups of this size.
 const GROUP: usize = 1_000;
@@ -53,7 +53,7 @@ struct Limited {
 
 /// Tells when it began.
 #[derive(Dispatcher, Serialize, Deserialize)]
-struct Clock;
+pub(crate) struct Clock;
 
 impl Process for Forked {
     fn process(&mut self, _: &mut Context) -> Result<(), Failure> {
@@ -81,7 +81,7 @@ impl Process for Limited {
 
 impl Process for Clock {
     fn process(&mut self, cx: &mut Context) -> Result<(), Failure> {
-        cx.output(&now_ns())
+        tell_time(cx)
     }
 }
 
@@ -101,6 +101,12 @@ impl Numbered for Execed {
     }
 }
 
+impl Numbered for Clock {
+    fn number(_: usize) -> Self {
+        Self
+    }
+}
+
 /// Opens the store and starts a supervisor: reported apart.
 pub(crate) fn first_submission(report: &mut Report<'_>) -> Done {
     let start = Instant::now();
@@ -113,15 +119,19 @@ pub(crate) fn first_submission(report: &mut Report<'_>) -> Done {
 }
 
 /// From the moment a submission is acknowledged to the first line of the job, one at a time.
-pub(crate) fn idle_to_running(report: &mut Report<'_>, count: usize) -> Done {
+pub(crate) fn idle_to_running<T: Numbered>(
+    report: &mut Report<'_>,
+    what: &str,
+    count: usize,
+) -> Done {
     let mut times = Vec::new();
-    for _ in 0..count {
-        let job = Clock.spawn_process()?;
+    for number in 0..count {
+        let job = T::number(number).spawn_process()?;
         let acknowledged = now_ns();
         let began: u64 = wait(&job)?.output()?.ok_or("the job told no time")?;
         times.push(Duration::from_nanos(began.saturating_sub(acknowledged)));
     }
-    Ok(report.latency("idle -> running", &Samples::new(times))?)
+    Ok(report.latency(what, &Samples::new(times))?)
 }
 
 /// From the first submission to the last end on record, synced, both cores in use.
@@ -132,26 +142,48 @@ pub(crate) fn end_to_end<T: Numbered>(
     beside: (&str, &Samples),
 ) -> Done {
     let start = Instant::now();
-    let mut handles: Vec<JobHandle<T>> = Vec::new();
+    let handles = enqueue::<T>(count)?;
+    wait_for_last(&handles)?;
+    let time = start.elapsed();
+    check(&handles)?;
+    let what = format!("{count} no-op jobs, {how}, end to end");
+    Ok(report.rate(&what, count, time, beside)?)
+}
+
+/// Stores so many jobs, in groups.
+pub(super) fn enqueue<T: Numbered>(count: usize) -> Result<Vec<JobHandle<T>>, Box<dyn Error>> {
+    let mut handles = Vec::with_capacity(count);
     for group in 0..count.div_ceil(GROUP) {
         go_on()?;
         let numbers = group * GROUP..((group + 1) * GROUP).min(count);
         handles.extend(spawn_all(numbers.map(T::number))?);
     }
-    // First in, first out: when the last ones have ended, so have all others.
+    Ok(handles)
+}
+
+/// First in, first out: when the last ones have ended, so have all others.
+pub(super) fn wait_for_last<T: Dispatcher>(handles: &[JobHandle<T>]) -> Done {
     for handle in handles.iter().rev().take(LAST) {
         wait(handle)?;
     }
-    let time = start.elapsed();
-    for handle in &handles {
+    Ok(())
+}
+
+/// Whether all of them have ended well.
+pub(super) fn check<T: Dispatcher>(handles: &[JobHandle<T>]) -> Done {
+    for handle in handles {
         match handle.wait_timeout(Duration::ZERO)? {
             Some(ended) if ended.is_success() => {}
             Some(ended) => return Err(format!("{} ended: {:?}", ended.id, ended.outcome).into()),
             None => return Err("a job had not ended when the clock was stopped".into()),
         }
     }
-    let what = format!("{count} no-op jobs, {how}, end to end");
-    Ok(report.rate(&what, count, time, beside)?)
+    Ok(())
+}
+
+/// Gives the time as the job's output.
+pub(super) fn tell_time(cx: &mut Context) -> Result<(), Failure> {
+    cx.output(&now_ns())
 }
 
 /// Warm client, live supervisor, with and without a queue limit, at a number of queued rows.

@@ -6,8 +6,10 @@
 mod figures;
 mod insert;
 mod jobs;
+mod memory;
 mod process;
 mod scene;
+mod warm;
 
 use std::error::Error;
 use std::io::Write;
@@ -24,6 +26,9 @@ pub(crate) use process::baseline_role;
 
 /// Rows at which submissions are timed, smallest first, as far as they are asked for.
 const ROWS: [usize; 3] = [1_000, 100_000, 1_000_000];
+
+/// A pooled job takes so much less that fewer would end between two looks.
+const POOLED: usize = 2;
 
 pub(crate) fn run(options: &BenchOptions, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let scene = Scene::set(&options.directory)?;
@@ -52,14 +57,29 @@ fn measure(
     }
     dispatcher_runner::setup(config)?;
     jobs::first_submission(&mut report)?;
-    jobs::idle_to_running(&mut report, 200)?;
+    jobs::idle_to_running::<jobs::Clock>(&mut report, "idle -> running", 200)?;
     jobs::end_to_end::<jobs::Forked>(&mut report, "forked", options.jobs, ("fork", &fork))?;
     // An exec costs ten times as much.
     let execs = options.jobs.div_ceil(10);
     jobs::end_to_end::<jobs::Execed>(&mut report, "exec'd", execs, ("exec", &exec))?;
+    // Nobody but the service takes what comes next.
+    scene.end_supervisors()?;
+    let pooled = options.jobs * POOLED;
+    let workers = options.workers.unwrap_or_else(processors);
+    warm::service(
+        &mut report,
+        &scene.state(),
+        workers,
+        (pooled, ("fork", &fork)),
+    )?;
     let smaller = ROWS.into_iter().filter(|rows| *rows < options.rows);
     for rows in smaller.chain([options.rows]) {
         jobs::submission(&mut report, rows, 300, &mut insert)?;
     }
     report.end()
+}
+
+fn processors() -> u32 {
+    let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -77,7 +77,7 @@ impl Scene {
     }
 
     /// Ends the supervisors of this run, and waits for that; what still waits goes with its state.
-    fn end_supervisors(&self) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn end_supervisors(&self) -> Result<(), Box<dyn Error>> {
         if !self.state().exists() {
             return Ok(());
         }

@@ -1,7 +1,9 @@
-//! What processes cost without Dispatcher: a fork, an exec.
+//! What processes cost without Dispatcher: a fork, an exec; and a service in one of its own.
 //!
 //! They are measured in a fresh copy of this program, which has one thread and little memory.
 #![expect(unsafe_code, reason = "a bare fork has no safe form")]
+
+mod service;
 
 use std::error::Error;
 use std::io;
@@ -9,6 +11,8 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use super::figures::Samples;
+
+pub(crate) use service::Service;
 
 /// A way to start a process, and the first argument of a copy of this program that measures it.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +63,16 @@ pub(crate) fn baseline_role() -> Option<ExitCode> {
     let role = arguments.next()?;
     if role == NOTHING {
         return Some(ExitCode::SUCCESS);
+    }
+    if role == service::SERVE {
+        let (state, workers) = (arguments.next()?, arguments.next()?.parse().ok()?);
+        return Some(match service::serve(&state, workers) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        });
     }
     let baselines = [Baseline::Fork, Baseline::Exec];
     let baseline = baselines.into_iter().find(|it| it.role() == role)?;
