@@ -3,6 +3,9 @@
 //! No I/O but the store that is handed in, so that the simulator runs what a supervisor runs. Ends
 //! go before claims in a batch, so a claim sees the freed capacity.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -284,14 +287,13 @@ impl Clerk {
     /// # Panics
     /// When what is held is never recorded: that would grow for months.
     fn hold(&mut self, claim: &Claim) {
-        let held = Arc::make_mut(&mut self.held);
-        held.extend(names(claim));
+        Arc::make_mut(&mut self.held).extend(names(claim));
         let slots = self.post.lanes.values().map(|lane| lane.worker_slots);
         let most = HELD_PER_SLOT_MAX * slots.sum::<u32>() as usize;
         assert!(
-            held.len() <= most,
+            self.held.len() <= most,
             "invariant: the engine bounds what is claimed and not recorded: {} of {most}",
-            held.len()
+            self.held.len()
         );
     }
 
@@ -570,8 +572,7 @@ impl LaneClaim {
 
 /// What a claim gave, by job and token.
 fn names(claim: &Claim) -> impl Iterator<Item = (JobId, u64)> {
-    let jobs = claim.jobs.iter();
-    jobs.map(|job| (job.job, job.counters.token))
+    claim.jobs.iter().map(|job| (job.job, job.counters.token))
 }
 
 /// What the store says that the supervisor holds, and it does not know of.

@@ -30,6 +30,9 @@ pub(super) use crew::{Birth, Crewman};
 pub(super) use requests::Request;
 pub(super) use seat::{Doing, Seat, letter_of};
 
+/// Workers that a task is given to: it is run again three times at most.
+const GIVEN_MAX: u32 = 4;
+
 /// What a supervisor knows of its pools.
 #[derive(Default)]
 pub(super) struct Pools {
@@ -261,6 +264,10 @@ impl World {
             seat.hearing.given = Given::Job;
             seat.settles_since = None;
             let timeout = assignment.options.timeout;
+            if self.deeds(job, number).unwanted >= GIVEN_MAX {
+                let what = format!("{job} is given on and on");
+                return self.broken("nobody is asked for ever", what);
+            }
             self.commit_to(id, worker, (job, number));
             let letter = Letter::Job {
                 attempt,
@@ -287,6 +294,10 @@ impl World {
                 let what = format!("{worker:?} gets {request:?}");
                 return self.broken("one task for each worker", what);
             };
+            if asked.unwanted >= GIVEN_MAX {
+                let what = format!("{request:?} is given on and on");
+                return self.broken("nobody is asked for ever", what);
+            }
             asked.handed = Some((worker, now));
             seat.request = Some(request);
             seat.hearing.given = Given::Request;
