@@ -132,7 +132,10 @@ fn shell(steps: &[Step], folder: &TempDir) -> String {
                 script.push_str(&format!("{command}\n"));
                 // The next command may ask for `$?`.
                 script.push_str(&format!("code=$?; echo; echo {MARK} $code; (exit $code)\n"));
-                if command.starts_with("cargo new") {
+                if let Some(new) = command.strip_prefix("cargo new -q ") {
+                    let name = new.split_whitespace().next().unwrap_or_default();
+                    let own = workspace().join(format!("examples/src/bin/{name}.rs"));
+                    assert!(!own.exists(), "its build would replace the example {name}");
                     script.push_str("ln -s $TARGET target; cp $WORKSPACE/Cargo.lock .\n");
                 }
             }
