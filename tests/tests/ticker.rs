@@ -141,7 +141,7 @@ fn a_program_that_serves_no_such_requests_says_so() {
     let mut service = Service::start(config, "1");
     service.until("a failure", |it| {
         let log = it.lines("service.log").join("\n");
-        log.contains("nothing in this program serves RR_MODE `tuner`; it has Clock")
+        log.contains("nothing in this program serves RR_MODE `tuner`; it has ")
     });
     assert_eq!(service.end().code(), Some(0));
 }
@@ -204,9 +204,12 @@ fn a_wrong_interval_is_an_error_with_its_line() {
 fn the_version_lists_it() {
     let output = Home::new(FIXTURE).output(["--version"], b"");
     let version = said(&output.stdout);
-    assert!(version.ends_with("\nsources: ticker 10\n"), "{version}");
+    let sources = version.lines().last().unwrap_or_default();
+    assert!(sources.starts_with("sources: "), "{version}");
+    assert!(sources.contains("ticker 10"), "{version}");
     let output = Home::new(FIXTURE).output(["--version", "--json"], b"");
     let version: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(version["sources"][0]["name"], "ticker");
-    assert_eq!(version["sources"][0]["weight"], 10);
+    let sources = version["sources"].as_array().expect("a list");
+    let ticker = serde_json::json!({ "name": "ticker", "weight": 10 });
+    assert!(sources.contains(&ticker), "{version}");
 }
