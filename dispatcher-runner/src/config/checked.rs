@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use dispatcher_core::{EnvPolicy, Isolation, Options};
+use dispatcher_core::{EnvPolicy, Isolation, Leftovers, Options};
 
 /// Longest label of a queue, as of every name.
 const LABEL_CHARS_MAX: usize = 128;
@@ -80,6 +80,7 @@ fn unshared(options: &Options) -> Option<&'static str> {
         ("open_files", options.open_files.is_some()),
         ("nice", options.nice.is_some()),
         ("env", options.env != EnvPolicy::Inherit),
+        ("leftovers", options.leftovers != Leftovers::default()),
     ];
     let first = given.into_iter().find(|(_, given)| *given);
     first.map(|(option, _)| option)
