@@ -87,7 +87,6 @@ const OF_STEPS: &[(&str, OfStep)] = &[
     ("time limits hold", time_limits_hold::check),
     ("one worker per job", one_worker_per_job::check),
     ("nobody outlives the end", nobody_outlives_the_end::check),
-    ("pool crowds are bounded", pool_crowds_are_bounded::check),
     (
         "pool workers keep their limits",
         pool_workers_keep_their_limits::check,
@@ -118,6 +117,9 @@ pub(super) fn of_effect(world: &mut World, id: RunnerId, effect: &Effect) {
 pub(super) fn of_rest(world: &mut World, id: RunnerId) {
     if let Err(what) = resets_are_answered::of_ends(world, id) {
         world.broken("resets end only whom they replace", what);
+    }
+    if let Err(what) = pool_crowds_are_bounded::check(world, id) {
+        world.broken("pool crowds are bounded", what);
     }
 }
 
