@@ -75,7 +75,7 @@ fn clerk(store: &mut MemoryStore) -> Clerk {
 
 #[test]
 fn what_a_lane_was_just_given_is_not_given_back_for_the_doubts_of_another() {
-    let mut store = MemoryStore::with_clock(std::sync::Arc::default());
+    let mut store = MemoryStore::with_clock(Arc::default());
     let job = submit(&mut store);
     let mut clerk = clerk(&mut store);
     // Of an earlier batch.
