@@ -93,7 +93,7 @@ const RUNNER: [(&str, &[&str]); 23] = [
     // A worker of a foreign host knows nothing of our own supervisors.
     ("worker", &["log", "process"]),
     // What brings work in sees the client handle only.
-    ("http", &["client", "config"]),
+    ("http", &["client", "config", "ids", "log", "sources"]),
     ("sources", &["client", "config", "log", "pool"]),
     (
         "service",
@@ -170,6 +170,7 @@ const RESERVED: [(&[&str], &[&str], &str); 9] = [
             "dispatcher-runner/src/process/runtime.rs",
             "dispatcher-runner/src/sources/",
             "dispatcher-runner/src/admin/",
+            "dispatcher-runner/src/http/",
         ],
         "the embedded mode needs no async runtime; only a job that is a future and sources have one",
     ),
