@@ -11,8 +11,8 @@ use dispatcher_core::{JobId, JobState};
 use crate::store::{
     CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
     DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules,
-    MemoryStore, NewSupervisor, Pause, ProgressNote, Record, Recorded, Rescued, Retention, Serves,
-    Store, StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow,
+    MemoryStore, NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Rescued, Retention,
+    Serves, Store, StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow,
     TickRequest, Ticked, UnixMs,
 };
 
@@ -268,6 +268,10 @@ impl Store for FaultyStore<'_> {
         let known = self.inner.set_paused(dispatcher, pause)?;
         self.look(&Operation::Other);
         Ok(known)
+    }
+
+    fn receipt(&mut self, sender: &str, id: &str) -> Result<Option<Receipt>, StoreError> {
+        self.inner.receipt(sender, id)
     }
 
     fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError> {

@@ -311,6 +311,7 @@ impl Host for TestHost {
         let group = Submission {
             jobs: vec![job],
             dispatchers: vec![row],
+            ..Submission::default()
         };
         let answer = self
             .store
@@ -320,6 +321,7 @@ impl Host for TestHost {
                 SubmitError::QueueFull { .. } => {
                     CliError::new(exit::QUEUE_FULL, error.to_string(), "full", "wait")
                 }
+                SubmitError::Receipt(error) => panic!("{error}"),
                 SubmitError::Store(error) => CliError::store(&error, state.location),
             })?;
         let accepted = answer.jobs[0];

@@ -148,6 +148,12 @@ impl From<SubmitError> for SpawnError {
                 }
             }
             SubmitError::Store(error) => error.into(),
+            // Only who asks for a receipt is told this, and that is seen to before.
+            SubmitError::Receipt(error) => StoreError::Database {
+                path: std::path::PathBuf::new(),
+                detail: error.to_string(),
+            }
+            .into(),
         }
     }
 }

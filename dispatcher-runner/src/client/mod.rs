@@ -3,6 +3,8 @@
 mod attempts;
 mod builder;
 mod error;
+#[cfg(feature = "http")]
+mod gate;
 mod handle;
 mod schedule;
 mod staff;
@@ -13,6 +15,8 @@ use dispatcher_core::Dispatcher;
 pub use attempts::{Attempt, Captured};
 pub use builder::{JobBuilder, Mode, Started};
 pub use error::{SpawnError, StoreFailure};
+#[cfg(feature = "http")]
+pub(crate) use gate::{CancelReply, Gate, JobRecord, NewReceipt, Passed, Receipt, Refused};
 pub(crate) use handle::SERVED_EVERY;
 pub use handle::{Ended, JobHandle, JobStatus, latest_job, latest_output};
 pub(crate) use schedule::{ScheduleProblem, Scheduled, TickReport};

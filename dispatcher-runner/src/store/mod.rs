@@ -12,6 +12,7 @@ mod error;
 mod group;
 mod memory;
 mod pick;
+mod receipt;
 mod rules;
 mod schedule;
 mod sqlite;
@@ -21,6 +22,7 @@ pub(crate) use group::{StoreClient, StoreThread};
 pub(crate) use memory::MemoryStore;
 #[cfg(feature = "simulator")]
 pub(crate) use memory::{Glance, Waits};
+pub(crate) use receipt::{NewReceipt, Receipt, ReceiptError};
 pub(crate) use rules::payload_matches;
 pub(crate) use schedule::{KnownSchedules, ScheduledJobs, TickRequest, Ticked};
 pub(crate) use sqlite::SqliteStore;
@@ -143,6 +145,13 @@ pub(crate) trait Store: Send {
     /// Pauses or resumes a dispatcher; `false` when there is no such row.
     fn set_paused(&mut self, dispatcher: &str, pause: Pause) -> Result<bool, StoreError>;
 
+    /// What is on record about a message from outside.
+    #[cfg_attr(
+        not(any(test, feature = "http", feature = "simulator")),
+        expect(dead_code, reason = "only what comes over HTTP has receipts")
+    )]
+    fn receipt(&mut self, sender: &str, id: &str) -> Result<Option<Receipt>, StoreError>;
+
     /// The state of one job; cheap, for waiters.
     fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError>;
 
@@ -180,11 +189,14 @@ pub(crate) struct Build {
 }
 
 /// A group of jobs submitted together.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Submission {
     pub(crate) jobs: Vec<NewJob>,
     /// Rows of the dispatchers named by `jobs`, refreshed in the same transaction when newer.
     pub(crate) dispatchers: Vec<DispatcherRow>,
+    /// Of the message that they came with. If there is one already, nothing is written, and the
+    /// answer is that of the first time.
+    pub(crate) receipt: Option<NewReceipt>,
 }
 
 /// A job to be stored.
@@ -222,6 +234,12 @@ pub(crate) struct Submitted {
     pub(crate) jobs: Vec<Accepted>,
     /// Open supervisors, read in the same transaction.
     pub(crate) supervisors: Vec<SupervisorRow>,
+    /// The note of the receipt, if the group had been accepted before.
+    #[cfg_attr(
+        not(any(test, feature = "http")),
+        expect(dead_code, reason = "only what comes over HTTP has receipts")
+    )]
+    pub(crate) replay_of: Option<String>,
 }
 
 /// What became of a submitted job.
@@ -246,6 +264,9 @@ pub(crate) enum SubmitError {
         /// Mean run time of recent attempts; `None` before the first.
         mean_run: Option<Duration>,
     },
+    /// Its receipt says so.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -32,6 +32,7 @@ mod order;
 mod prune;
 mod races;
 mod random;
+mod receipts;
 mod record;
 mod register;
 mod rescue;
@@ -178,7 +179,7 @@ pub(super) fn register(store: &mut dyn Store, name: &str) {
 pub(super) fn group(jobs: Vec<NewJob>) -> Submission {
     Submission {
         jobs,
-        dispatchers: Vec::new(),
+        ..Submission::default()
     }
 }
 

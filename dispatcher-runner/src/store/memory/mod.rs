@@ -8,6 +8,7 @@ mod attempts;
 #[cfg(feature = "simulator")]
 mod glance;
 mod listing;
+mod receipts;
 mod schedule;
 mod state;
 
@@ -23,9 +24,9 @@ use super::clock::Clock;
 use super::{
     CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
     DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules,
-    NewSupervisor, Pause, ProgressNote, Record, Recorded, Rescued, Retention, Serves, Store,
-    StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow, TickRequest,
-    Ticked, UnixMs,
+    NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Rescued, Retention, Serves,
+    Store, StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow,
+    TickRequest, Ticked, UnixMs,
 };
 
 /// Jobs in memory.
@@ -178,6 +179,10 @@ impl Store for MemoryStore {
 
     fn set_paused(&mut self, dispatcher: &str, pause: Pause) -> Result<bool, StoreError> {
         Ok(self.lock().set_paused(dispatcher, pause))
+    }
+
+    fn receipt(&mut self, sender: &str, id: &str) -> Result<Option<Receipt>, StoreError> {
+        Ok(self.lock().receipts.get(sender, id).cloned())
     }
 
     fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError> {

@@ -12,6 +12,7 @@ use dispatcher_core::{
     Transition,
 };
 
+use super::receipts::Receipts;
 use crate::store::pick::{self, Contender, Fetch, Head};
 use crate::store::rules::{self, DUE_PER_CLAIM_MAX, Verdict};
 use crate::store::{
@@ -27,6 +28,7 @@ pub(super) struct State {
     pub(super) dispatchers: BTreeMap<String, Dispatcher>,
     pub(super) supervisors: BTreeMap<SupervisorId, SupervisorRow>,
     pub(super) schedules: BTreeMap<String, ScheduleRecord>,
+    pub(super) receipts: Receipts,
     pub(super) sequence: i64,
     opened: i64,
 }
@@ -171,6 +173,11 @@ impl State {
         group: &Submission,
         now: UnixMs,
     ) -> Result<Submitted, SubmitError> {
+        let wanted = group.receipt.as_ref();
+        let before = wanted.map_or(Ok(None), |wanted| self.receipts.before(wanted, now))?;
+        if let Some(before) = before {
+            return Ok(self.submitted(before.jobs, Some(before.note)));
+        }
         let dispatchers = self.dispatchers.clone();
         let before = self.sequence;
         for row in &group.dispatchers {
@@ -192,11 +199,19 @@ impl State {
                 return Err(refusal);
             }
         };
+        if let Some(wanted) = wanted {
+            self.receipts.write(wanted, &jobs, now);
+        }
+        Ok(self.submitted(jobs, None))
+    }
+
+    fn submitted(&self, jobs: Vec<Accepted>, replay_of: Option<String>) -> Submitted {
         let open = self.supervisors.values().filter(|row| row.open);
-        Ok(Submitted {
+        Submitted {
             jobs,
             supervisors: open.cloned().collect(),
-        })
+            replay_of,
+        }
     }
 
     pub(super) fn submit_one(

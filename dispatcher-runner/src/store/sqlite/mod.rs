@@ -25,6 +25,7 @@ mod ledger;
 mod open;
 mod prune;
 mod read;
+mod receipts;
 mod record;
 mod rows;
 mod schedule;
@@ -50,9 +51,9 @@ use super::clock::Clock;
 use super::{
     CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
     DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules,
-    NewSupervisor, Pause, ProgressNote, Record, Recorded, Rescued, Retention, Serves, Store,
-    StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow, TickRequest,
-    Ticked, UnixMs,
+    NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Rescued, Retention, Serves,
+    Store, StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow,
+    TickRequest, Ticked, UnixMs,
 };
 use crate::pinned::Pinned;
 
@@ -340,6 +341,10 @@ impl Store for SqliteStore {
         self.write(Durability::Synced, |unit| {
             supervise::set_paused(unit, dispatcher, pause)
         })
+    }
+
+    fn receipt(&mut self, sender: &str, id: &str) -> Result<Option<Receipt>, StoreError> {
+        self.read(|connection| receipts::receipt(connection, sender, id))
     }
 
     fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError> {

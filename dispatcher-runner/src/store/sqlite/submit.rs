@@ -10,7 +10,7 @@ use dispatcher_core::{DispatcherOptions, OnDuplicate};
 use rusqlite::{OptionalExtension as _, named_params};
 
 use super::ledger::Spot;
-use super::{Durability, SqliteStore, Unit, errors, rows, supervise};
+use super::{Durability, SqliteStore, Unit, errors, receipts, rows, supervise};
 use crate::store::rules::{self, Verdict};
 use crate::store::{
     Accepted, Build, DispatcherRow, NewJob, StoreError, Submission, SubmitError, Submitted,
@@ -102,6 +102,15 @@ fn is_of_one_group(error: &rusqlite::Error) -> bool {
 }
 
 fn group(unit: &mut Unit<'_>, submission: &Submission) -> Result<Submitted, Refusal> {
+    let wanted = submission.receipt.as_ref();
+    let before = wanted.map_or(Ok(None), |wanted| receipts::before(unit, wanted))?;
+    if let Some(before) = before {
+        return Ok(Submitted {
+            jobs: before.jobs,
+            supervisors: supervise::rows(unit.connection, sql!("supervisors_open"))?,
+            replay_of: Some(before.note),
+        });
+    }
     let mut known = Vec::with_capacity(submission.dispatchers.len());
     for row in &submission.dispatchers {
         known.push((row.name.as_str(), upsert(unit, row)?));
@@ -115,9 +124,13 @@ fn group(unit: &mut Unit<'_>, submission: &Submission) -> Result<Submitted, Refu
         };
         jobs.push(one(unit, job, &dispatcher)?);
     }
+    if let Some(wanted) = wanted {
+        receipts::write(unit, wanted, &jobs)?;
+    }
     Ok(Submitted {
         jobs,
         supervisors: supervise::rows(unit.connection, sql!("supervisors_open"))?,
+        replay_of: None,
     })
 }
 

@@ -9,7 +9,7 @@ macro_rules! statements {
     ($($name:literal,)+) => { [$(($name, sql!($name))),+] };
 }
 
-const HOT: [(&str, &str); 33] = statements![
+const HOT: [(&str, &str); 36] = statements![
     "attempt_insert",
     "cancel_look",
     "cancel_running",
@@ -34,6 +34,9 @@ const HOT: [(&str, &str); 33] = statements![
     "next_due",
     "progress",
     "promote_due",
+    "receipt",
+    "receipts_count",
+    "receipts_prune",
     "release_held",
     "request",
     "requeue",
