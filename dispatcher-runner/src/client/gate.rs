@@ -13,7 +13,7 @@ use crate::app;
 use crate::config::{Config, StoreLocation};
 use crate::store::{Build, Capture, ReceiptError, StoreClient, StoreError, SubmitError};
 
-pub(crate) use crate::store::{CancelReply, JobRecord, NewReceipt, Receipt};
+pub(crate) use crate::store::{CancelReply, JobRecord, NewReceipt, Receipt, Stream};
 
 /// The way to the jobs of one state.
 #[derive(Clone)]
@@ -40,14 +40,17 @@ pub(crate) struct Passed {
 pub(crate) enum Refused {
     #[error(transparent)]
     Spawn(#[from] SpawnError),
-    #[error(transparent)]
-    Receipt(#[from] ReceiptError),
+    #[error("another message had the same id")]
+    OtherMessage,
+    #[error("the answers to {count_max} messages are kept, and no more")]
+    NoRoom { count_max: u64 },
 }
 
 impl From<SubmitError> for Refused {
     fn from(error: SubmitError) -> Self {
         match error {
-            SubmitError::Receipt(error) => Self::Receipt(error),
+            SubmitError::Receipt(ReceiptError::OtherMessage) => Self::OtherMessage,
+            SubmitError::Receipt(ReceiptError::Full { count_max }) => Self::NoRoom { count_max },
             SubmitError::QueueFull { .. } | SubmitError::Store(_) => Self::Spawn(error.into()),
         }
     }
@@ -89,6 +92,16 @@ impl Gate {
     /// The dispatchers, with configured aliases.
     pub(crate) fn registry(&self) -> &Registry {
         &self.0.registry
+    }
+
+    /// How many jobs of a dispatcher may be unfinished; 0 is no limit.
+    pub(crate) fn max_queue(&self, definition: &Definition) -> u32 {
+        let mut options = (definition.options)();
+        let mut shared = (definition.dispatcher_options)();
+        self.0
+            .config
+            .apply(definition.name, &mut options, &mut shared);
+        shared.max_queue
     }
 
     /// A job about to be stored, its payload checked and all layers of options applied.

@@ -1,0 +1,296 @@
+//! What a message does once its signature holds and no other had its id.
+//!
+//! Everything is checked before anything is written; what is written comes with its receipt.
+
+use std::collections::BTreeMap;
+
+use dispatcher_core::{Definition, JobId, JobState};
+use serde_json::json;
+
+use super::answers::{Note, Told};
+use super::config::{Key, Limits};
+use super::intake::Letter;
+use super::orders::{BatchOrder, JobOrder, check_action};
+use super::problem::{Misfit, Problem};
+use super::routes::Route;
+use crate::client::{CancelReply, Gate, JobRecord, NewReceipt, Refused, Request, Sent, SpawnError};
+
+/// What a message asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Act {
+    Job,
+    Batch,
+    Cancel(String),
+    Retry(String),
+}
+
+/// What was done, now or before.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) note: Note,
+    pub(super) jobs: Vec<Sent>,
+    pub(super) replayed: bool,
+}
+
+impl Act {
+    /// What a message to the route asks for.
+    pub(super) fn of(route: Route<'_>) -> Option<Self> {
+        Some(match route {
+            Route::Jobs => Self::Job,
+            Route::Batches => Self::Batch,
+            Route::Cancel(id) => Self::Cancel(id.to_owned()),
+            Route::Retry(id) => Self::Retry(id.to_owned()),
+            Route::Dispatch
+            | Route::DispatchBatch
+            | Route::CancelBatch(_)
+            | Route::Job(_)
+            | Route::Output(_)
+            | Route::Log(_)
+            | Route::Batch(_)
+            | Route::OpenApi
+            | Route::Alive
+            | Route::Ready => return None,
+        })
+    }
+}
+
+/// One message being acted on.
+pub(super) struct Acting<'a> {
+    pub(super) gate: &'a Gate,
+    pub(super) letter: &'a Letter,
+    pub(super) limits: &'a Limits,
+}
+
+impl Acting<'_> {
+    pub(super) fn act(&self, act: &Act) -> Result<Done, Problem> {
+        match act {
+            Act::Job => self.send(JobOrder::read(&self.letter.body, self.limits.json_depth)?),
+            Act::Batch => {
+                let Limits {
+                    json_depth,
+                    batch_jobs,
+                    ..
+                } = *self.limits;
+                let order = BatchOrder::read(&self.letter.body, json_depth, batch_jobs)?;
+                self.send_all(order)
+            }
+            Act::Cancel(id) => self.cancel(id),
+            Act::Retry(id) => self.retry(id),
+        }
+    }
+
+    fn key(&self) -> &Key {
+        &self.letter.sender
+    }
+
+    fn origin(&self) -> String {
+        format!("http, key {}", self.key().id)
+    }
+
+    fn send(&self, order: JobOrder) -> Result<Done, Problem> {
+        let waits = !order.is_async;
+        let request = self.request(order, None, "")?;
+        let note = Note::Job(Told {
+            job: request.definition.name.to_owned(),
+            queue: request.options.queue.clone(),
+            waits,
+        });
+        self.accept(vec![request], note)
+    }
+
+    fn send_all(&self, order: BatchOrder) -> Result<Done, Problem> {
+        let mut requests = Vec::with_capacity(order.jobs.len());
+        let mut misfits = Vec::new();
+        for (at, job) in order.jobs.into_iter().enumerate() {
+            match self.request(job, order.queue.as_deref(), &format!("/jobs/{at}")) {
+                Ok(request) => requests.push(request),
+                Err(problem) => misfits.extend(problem.into_misfits()?),
+            }
+        }
+        if !misfits.is_empty() {
+            return Err(Problem::misfits(misfits));
+        }
+        self.check_room(&requests)?;
+        let id = order
+            .id
+            .unwrap_or_else(|| crate::ids::new_job_id().to_string());
+        self.accept(requests, Note::Jobs { id })
+    }
+
+    /// A batch that cannot fit into an empty queue never will.
+    fn check_room(&self, requests: &[Request]) -> Result<(), Problem> {
+        let mut counts: BTreeMap<&str, (usize, &'static Definition)> = BTreeMap::new();
+        for request in requests {
+            let name = request.definition.name;
+            counts.entry(name).or_insert((0, request.definition)).0 += 1;
+        }
+        let misfits = counts
+            .into_iter()
+            .filter_map(|(name, (count, definition))| {
+                let max_queue = self.gate.max_queue(definition);
+                let fits = max_queue == 0 || count <= max_queue as usize;
+                (!fits).then(|| Misfit {
+                    pointer: "/jobs".to_owned(),
+                    detail: format!(
+                        "{count} jobs of {name} never fit into its queue (max_queue = {max_queue})"
+                    ),
+                })
+            });
+        let misfits: Vec<_> = misfits.collect();
+        if misfits.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::misfits(misfits))
+    }
+
+    /// A job that may be stored, as far as can be seen before.
+    fn request(
+        &self,
+        order: JobOrder,
+        queue: Option<&str>,
+        pointer: &str,
+    ) -> Result<Request, Problem> {
+        let refused = |error: &SpawnError| Problem::of(error, pointer);
+        let definition = match self.gate.registry().resolve(&order.job) {
+            Ok(definition) if self.key().may(definition.name) => definition,
+            // Who may not everything does not learn what else there is.
+            Ok(_) => return Err(self.may_not(&order.job)),
+            Err(_) if !self.key().may_all() => return Err(self.may_not(&order.job)),
+            Err(unknown) => return Err(refused(&unknown.into())),
+        };
+        if order.callback_url.is_some() {
+            let detail = "no callback may go there";
+            return Err(Problem::misfit(format!("{pointer}/callback_url"), detail));
+        }
+        let mut wishes = order.wishes;
+        wishes.queue = wishes.queue.or_else(|| queue.map(str::to_owned));
+        let change = |options: &mut _| wishes.apply(options);
+        let request = self
+            .gate
+            .request(definition, order.payload, change, self.origin());
+        let request = request.map_err(|error| refused(&error))?;
+        let queue = &request.options.queue;
+        if !self.key().may_into(queue) {
+            let detail = format!(
+                "the key `{}` may not send into the queue `{queue}`",
+                self.key().id
+            );
+            return Err(Problem::forbidden(detail));
+        }
+        Ok(request)
+    }
+
+    fn may_not(&self, job: &str) -> Problem {
+        Problem::forbidden(format!("the key `{}` may not send `{job}`", self.key().id))
+    }
+
+    fn cancel(&self, id: &str) -> Result<Done, Problem> {
+        check_action(&self.letter.body, self.limits.json_depth, "cancel", id)?;
+        let job = self.own(id)?.summary.id;
+        let reply = self.gate.cancel(job, self.origin());
+        let reply = reply.map_err(|error| Problem::of(&error, ""))?;
+        let status = match reply {
+            CancelReply::Cancelled | CancelReply::Ended(JobState::Cancelled) => "cancelled",
+            CancelReply::Stopping(_) => "stopping",
+            CancelReply::Ended(state) => {
+                return Err(Problem::conflict(
+                    "ended",
+                    format!("the job had {state} before"),
+                ));
+            }
+            CancelReply::Unknown => return Err(Problem::not_found("there is no such job")),
+        };
+        let note = Note::Done {
+            status: 200,
+            body: json!({ "id": job, "status": status }),
+        };
+        self.accept(Vec::new(), note)
+    }
+
+    fn retry(&self, id: &str) -> Result<Done, Problem> {
+        check_action(&self.letter.body, self.limits.json_depth, "retry", id)?;
+        let record = self.own(id)?;
+        let state = record.summary.state;
+        if !state.is_terminal() {
+            let detail = format!("the job is still {state}: cancel it first, or wait");
+            return Err(Problem::conflict("unfinished", detail));
+        }
+        let request = self.gate.again(&record, self.origin());
+        let request = request.map_err(|error| Problem::of(&error, ""))?;
+        let note = Note::Retry {
+            job: record.summary.dispatcher,
+            of: record.summary.id,
+        };
+        self.accept(vec![request], note)
+    }
+
+    /// A job that the sender may do something with.
+    fn own(&self, id: &str) -> Result<JobRecord, Problem> {
+        let job = id
+            .parse()
+            .map_err(|_| Problem::not_found("there is no such job"))?;
+        let record = job_record(self.gate, job)?;
+        let name = &record.summary.dispatcher;
+        let queue = &record.summary.queue;
+        if !self.key().may(name) || !self.key().may_into(queue) {
+            return Err(self.may_not(name));
+        }
+        Ok(record)
+    }
+
+    fn accept(&self, requests: Vec<Request>, note: Note) -> Result<Done, Problem> {
+        let text = serde_json::to_string(&note).map_err(|error| {
+            tracing::error!(%error, "a note cannot be written");
+            Problem::failed()
+        })?;
+        let receipt = NewReceipt {
+            sender: self.key().id.clone(),
+            id: self.letter.id.clone(),
+            hash: self.letter.hash,
+            note: text,
+            keep: self.limits.replay_age.duration(),
+            count_max: self.limits.replay_count,
+        };
+        let passed = self.gate.accept(requests, receipt);
+        let passed = passed.map_err(|refused: Refused| Problem::refused(&refused, ""))?;
+        let Some(before) = passed.replay_of else {
+            return Ok(Done {
+                note,
+                jobs: passed.jobs,
+                replayed: false,
+            });
+        };
+        // Another process was faster.
+        let note = serde_json::from_str(&before).map_err(|_| Problem::failed())?;
+        Ok(Done {
+            note,
+            jobs: passed.jobs,
+            replayed: true,
+        })
+    }
+}
+
+/// A job, if there is one.
+pub(super) fn job_record(gate: &Gate, job: JobId) -> Result<JobRecord, Problem> {
+    let record = gate.job(job).map_err(|error| Problem::of(&error, ""))?;
+    record.ok_or_else(|| Problem::not_found("there is no such job"))
+}
+
+/// A job at its end; who waits for it sees to it that somebody runs it.
+pub(super) fn end_of(
+    gate: &Gate,
+    job: JobId,
+    looks_after_it: bool,
+) -> Result<Option<JobRecord>, Problem> {
+    let state = gate.state(job).map_err(|error| Problem::of(&error, ""))?;
+    match state {
+        Some(state) if state.is_terminal() => job_record(gate, job).map(Some),
+        Some(_) if looks_after_it => {
+            let job = job_record(gate, job)?.summary;
+            gate.keep_served(&job.dispatcher, &job.queue);
+            Ok(None)
+        }
+        Some(_) => Ok(None),
+        None => Err(Problem::not_found("the job was pruned")),
+    }
+}
