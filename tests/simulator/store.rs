@@ -9,7 +9,7 @@ use std::time::Duration;
 use dispatcher_core::{JobId, JobState};
 
 use crate::store::{
-    CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
+    BatchRecord, CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
     DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules,
     MemoryStore, NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Rescued, Retention,
     Serves, Store, StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow,
@@ -272,6 +272,10 @@ impl Store for FaultyStore<'_> {
 
     fn receipt(&mut self, sender: &str, id: &str) -> Result<Option<Receipt>, StoreError> {
         self.inner.receipt(sender, id)
+    }
+
+    fn batch(&mut self, id: &str) -> Result<Option<BatchRecord>, StoreError> {
+        self.inner.batch(id)
     }
 
     fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError> {

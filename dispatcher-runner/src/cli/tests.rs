@@ -321,7 +321,9 @@ impl Host for TestHost {
                 SubmitError::QueueFull { .. } => {
                     CliError::new(exit::QUEUE_FULL, error.to_string(), "full", "wait")
                 }
-                SubmitError::Receipt(error) => panic!("{error}"),
+                error @ (SubmitError::Receipt(_) | SubmitError::BatchExists { .. }) => {
+                    panic!("{error}")
+                }
                 SubmitError::Store(error) => CliError::store(&error, state.location),
             })?;
         let accepted = answer.jobs[0];

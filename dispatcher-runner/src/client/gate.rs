@@ -2,6 +2,7 @@
 //!
 //! Every call waits for the store, and none of them asks who calls: that is done before.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dispatcher_core::{Definition, JobId, JobState, Options, Registry};
@@ -11,9 +12,9 @@ use super::submit::{Request, Sender, Sent};
 use super::{SpawnError, StoreFailure};
 use crate::app;
 use crate::config::{Config, StoreLocation};
-use crate::store::{Build, Capture, ReceiptError, StoreClient, StoreError, SubmitError};
+use crate::store::{Build, Capture, NewBatch, ReceiptError, StoreClient, StoreError, SubmitError};
 
-pub(crate) use crate::store::{CancelReply, JobRecord, NewReceipt, Receipt, Stream};
+pub(crate) use crate::store::{BatchRecord, CancelReply, JobRecord, NewReceipt, Receipt, Stream};
 
 /// The way to the jobs of one state.
 #[derive(Clone)]
@@ -35,6 +36,14 @@ pub(crate) struct Passed {
     pub(crate) replay_of: Option<String>,
 }
 
+/// Makes a batch of the jobs with which it comes.
+#[derive(Debug)]
+pub(crate) struct BatchRequest {
+    pub(crate) id: String,
+    /// Comes when all of them have ended.
+    pub(crate) on_finished: Option<Request>,
+}
+
 /// Why a group was not accepted. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
@@ -42,6 +51,8 @@ pub(crate) enum Refused {
     Spawn(#[from] SpawnError),
     #[error("another message had the same id")]
     OtherMessage,
+    #[error("there is a batch {id} already")]
+    BatchExists { id: String },
     #[error("the answers to {count_max} messages are kept, and no more")]
     NoRoom { count_max: u64 },
 }
@@ -51,6 +62,7 @@ impl From<SubmitError> for Refused {
         match error {
             SubmitError::Receipt(ReceiptError::OtherMessage) => Self::OtherMessage,
             SubmitError::Receipt(ReceiptError::Full { count_max }) => Self::NoRoom { count_max },
+            SubmitError::BatchExists { id } => Self::BatchExists { id },
             SubmitError::QueueFull { .. } | SubmitError::Store(_) => Self::Spawn(error.into()),
         }
     }
@@ -104,6 +116,11 @@ impl Gate {
         shared.max_queue
     }
 
+    /// Labels that somebody has declared.
+    pub(crate) fn known_queues(&self) -> BTreeSet<String> {
+        self.0.config.known_queues(&self.0.registry)
+    }
+
     /// A job about to be stored, its payload checked and all layers of options applied.
     ///
     /// # Errors
@@ -118,8 +135,7 @@ impl Gate {
         let mut request = Request::checked(definition, payload, &self.0.config)?;
         change(&mut request.options);
         request.origin = origin;
-        let known = self.0.config.known_queues(&self.0.registry);
-        if !known.contains(&request.options.queue) {
+        if !self.known_queues().contains(&request.options.queue) {
             return Err(SpawnError::Option {
                 dispatcher: definition.name.to_owned(),
                 option: "queue",
@@ -154,14 +170,29 @@ impl Gate {
         &self,
         requests: Vec<Request>,
         receipt: NewReceipt,
+        batch: Option<BatchRequest>,
     ) -> Result<Passed, Refused> {
         let sender = self.sender()?;
+        let (batch, follower) = match batch {
+            Some(BatchRequest { id, on_finished }) => {
+                let follower = on_finished.map(|request| sender.follower(request));
+                (Some(id), follower.transpose()?)
+            }
+            None => (None, None),
+        };
         let work = match requests.is_empty() {
             true => Vec::new(),
             false => sender.prepare(&requests)?,
         };
         let mut group = sender.group(requests)?;
         group.receipt = Some(receipt);
+        if let Some(id) = batch {
+            let on_finished = follower.map(|(job, row)| {
+                group.dispatchers.push(row);
+                job
+            });
+            group.batch = Some(NewBatch { id, on_finished });
+        }
         let submitted = sender.store.submit(group)?;
         if submitted.replay_of.is_none() && !work.is_empty() {
             sender.ensure(&work, &submitted.supervisors);
@@ -226,6 +257,32 @@ impl Gate {
     /// When the store fails.
     pub(crate) fn cancel(&self, job: JobId, by: String) -> Result<CancelReply, SpawnError> {
         Ok(handle::cancel(&self.store()?, job, by)?)
+    }
+
+    /// A batch, as it may be told: its ends are on disk.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn batch(&self, id: &str) -> Result<Option<BatchRecord>, SpawnError> {
+        let id = id.to_owned();
+        let read = self.store()?.call(move |store| -> Result<_, StoreError> {
+            let batch = store.batch(&id)?;
+            store.sync()?;
+            Ok(batch)
+        });
+        Ok(read?)
+    }
+
+    /// Cancels jobs in one durable step, and wakes whoever runs them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) fn cancel_all(
+        &self,
+        jobs: Vec<JobId>,
+        by: String,
+    ) -> Result<Vec<CancelReply>, SpawnError> {
+        Ok(handle::cancel_all(&self.store()?, jobs, by)?)
     }
 
     /// Makes sure that somebody runs the jobs of a dispatcher with this label.

@@ -16,7 +16,9 @@ pub use attempts::{Attempt, Captured};
 pub use builder::{JobBuilder, Mode, Started};
 pub use error::{SpawnError, StoreFailure};
 #[cfg(feature = "http")]
-pub(crate) use gate::{CancelReply, Gate, JobRecord, NewReceipt, Refused, Stream};
+pub(crate) use gate::{
+    BatchRecord, BatchRequest, CancelReply, Gate, JobRecord, NewReceipt, Refused, Stream,
+};
 pub(crate) use handle::SERVED_EVERY;
 pub use handle::{Ended, JobHandle, JobStatus, latest_job, latest_output};
 pub(crate) use schedule::{ScheduleProblem, Scheduled, TickReport};

@@ -185,6 +185,14 @@ impl Sender<'_> {
         })
     }
 
+    /// A job that is stored later, when others have ended, with the row of its dispatcher.
+    #[cfg(feature = "http")]
+    pub(super) fn follower(&self, request: Request) -> Result<(NewJob, DispatcherRow), SpawnError> {
+        check_requirements(&request)?;
+        let row = self.row(request.definition);
+        Ok((new_job(request, self.build)?, row))
+    }
+
     /// Wakes every open supervisor, and makes sure that there is one for what is unfinished.
     ///
     /// # Errors

@@ -13,7 +13,10 @@ use super::intake::Letter;
 use super::orders::{BatchOrder, JobOrder, check_action};
 use super::problem::{Misfit, Problem};
 use super::routes::Route;
-use crate::client::{CancelReply, Gate, JobRecord, NewReceipt, Refused, Request, Sent, SpawnError};
+use crate::client::{
+    BatchRecord, BatchRequest, CancelReply, Gate, JobRecord, NewReceipt, Refused, Request, Sent,
+    SpawnError,
+};
 
 /// What a message asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +25,7 @@ pub(super) enum Act {
     Batch,
     Cancel(String),
     Retry(String),
+    CancelBatch(String),
 }
 
 /// What was done, now or before.
@@ -40,9 +44,9 @@ impl Act {
             Route::Batches => Self::Batch,
             Route::Cancel(id) => Self::Cancel(id.to_owned()),
             Route::Retry(id) => Self::Retry(id.to_owned()),
+            Route::CancelBatch(id) => Self::CancelBatch(id.to_owned()),
             Route::Dispatch
             | Route::DispatchBatch
-            | Route::CancelBatch(_)
             | Route::Job(_)
             | Route::Output(_)
             | Route::Log(_)
@@ -76,6 +80,7 @@ impl Acting<'_> {
             }
             Act::Cancel(id) => self.cancel(id),
             Act::Retry(id) => self.retry(id),
+            Act::CancelBatch(id) => self.cancel_batch(id),
         }
     }
 
@@ -95,12 +100,31 @@ impl Acting<'_> {
             queue: request.options.queue.clone(),
             waits,
         });
-        self.accept(vec![request], note)
+        self.accept(vec![request], note, None)
     }
 
     fn send_all(&self, order: BatchOrder) -> Result<Done, Problem> {
         let mut requests = Vec::with_capacity(order.jobs.len());
         let mut misfits = Vec::new();
+        if let Some(id) = &order.id
+            && !is_batch_id(id)
+        {
+            misfits.push(Misfit {
+                pointer: "/id".to_owned(),
+                detail: "takes 1 to 128 letters, digits, `-`, `_`, `.` and `:`".to_owned(),
+            });
+        }
+        let mut on_finished = None;
+        if let Some(finisher) = order.on_finished {
+            if !order.should_batch {
+                let detail = "without a batch nothing finishes: leave it out, or `should_batch`";
+                return Err(Problem::misfit("/on_finished", detail));
+            }
+            match self.request(finisher, order.queue.as_deref(), "/on_finished") {
+                Ok(request) => on_finished = Some(request),
+                Err(problem) => misfits.extend(problem.into_misfits()?),
+            }
+        }
         for (at, job) in order.jobs.into_iter().enumerate() {
             match self.request(job, order.queue.as_deref(), &format!("/jobs/{at}")) {
                 Ok(request) => requests.push(request),
@@ -114,7 +138,11 @@ impl Acting<'_> {
         let id = order
             .id
             .unwrap_or_else(|| crate::ids::new_job_id().to_string());
-        self.accept(requests, Note::Jobs { id })
+        if !order.should_batch {
+            return self.accept(requests, Note::Jobs { id }, None);
+        }
+        let note = Note::Batch { id: id.clone() };
+        self.accept(requests, note, Some(BatchRequest { id, on_finished }))
     }
 
     /// A batch that cannot fit into an empty queue never will.
@@ -204,7 +232,31 @@ impl Acting<'_> {
             status: 200,
             body: json!({ "id": job, "status": status }),
         };
-        self.accept(Vec::new(), note)
+        self.accept(Vec::new(), note, None)
+    }
+
+    fn cancel_batch(&self, id: &str) -> Result<Done, Problem> {
+        check_action(&self.letter.body, self.limits.json_depth, "cancel", id)?;
+        let batch = batch_record(self.gate, id)?;
+        let mut jobs = Vec::with_capacity(batch.jobs.len());
+        for job in batch.jobs {
+            let record = self.gate.job(job);
+            // One that was pruned has ended.
+            if let Some(record) = record.map_err(|error| Problem::of(&error, ""))? {
+                self.check_own(&record)?;
+                jobs.push(job);
+            }
+        }
+        let replies = self.gate.cancel_all(jobs, self.origin());
+        let replies = replies.map_err(|error| Problem::of(&error, ""))?;
+        let count = |is: fn(&CancelReply) -> bool| replies.iter().filter(|it| is(it)).count();
+        let body = json!({
+            "id": batch.id,
+            "status": "cancelled",
+            "cancelled": count(|reply| matches!(reply, CancelReply::Cancelled)),
+            "stopping": count(|reply| matches!(reply, CancelReply::Stopping(_))),
+        });
+        self.accept(Vec::new(), Note::Done { status: 200, body }, None)
     }
 
     fn retry(&self, id: &str) -> Result<Done, Problem> {
@@ -221,7 +273,7 @@ impl Acting<'_> {
             job: record.summary.dispatcher,
             of: record.summary.id,
         };
-        self.accept(vec![request], note)
+        self.accept(vec![request], note, None)
     }
 
     /// A job that the sender may do something with.
@@ -230,15 +282,25 @@ impl Acting<'_> {
             .parse()
             .map_err(|_| Problem::not_found("there is no such job"))?;
         let record = job_record(self.gate, job)?;
+        self.check_own(&record)?;
+        Ok(record)
+    }
+
+    fn check_own(&self, record: &JobRecord) -> Result<(), Problem> {
         let name = &record.summary.dispatcher;
         let queue = &record.summary.queue;
         if !self.key().may(name) || !self.key().may_into(queue) {
             return Err(self.may_not(name));
         }
-        Ok(record)
+        Ok(())
     }
 
-    fn accept(&self, requests: Vec<Request>, note: Note) -> Result<Done, Problem> {
+    fn accept(
+        &self,
+        requests: Vec<Request>,
+        note: Note,
+        batch: Option<BatchRequest>,
+    ) -> Result<Done, Problem> {
         let text = serde_json::to_string(&note).map_err(|error| {
             tracing::error!(%error, "a note cannot be written");
             Problem::failed()
@@ -251,7 +313,7 @@ impl Acting<'_> {
             keep: self.limits.replay_age.duration(),
             count_max: self.limits.replay_count,
         };
-        let passed = self.gate.accept(requests, receipt);
+        let passed = self.gate.accept(requests, receipt, batch);
         let passed = passed.map_err(|refused: Refused| Problem::refused(&refused, ""))?;
         let Some(before) = passed.replay_of else {
             return Ok(Done {
@@ -274,6 +336,18 @@ impl Acting<'_> {
 pub(super) fn job_record(gate: &Gate, job: JobId) -> Result<JobRecord, Problem> {
     let record = gate.job(job).map_err(|error| Problem::of(&error, ""))?;
     record.ok_or_else(|| Problem::not_found("there is no such job"))
+}
+
+/// A batch, if there is one.
+pub(super) fn batch_record(gate: &Gate, id: &str) -> Result<BatchRecord, Problem> {
+    let batch = gate.batch(id).map_err(|error| Problem::of(&error, ""))?;
+    batch.ok_or_else(|| Problem::not_found("there is no such batch"))
+}
+
+/// Whether it can name a batch, in a path as well.
+fn is_batch_id(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    (1..=128).contains(&text.len()) && text.bytes().all(fits)
 }
 
 /// A job at its end; who waits for it sees to it that somebody runs it.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::client::{JobRecord, Sent};
+use crate::client::{BatchRecord, JobRecord, Sent};
 
 /// Says that a message had been answered before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -22,6 +22,8 @@ pub(super) enum Note {
     Job(Told),
     /// Jobs that are no batch, with the id that the sender gave them.
     Jobs { id: String },
+    /// Jobs that are a batch.
+    Batch { id: String },
     /// A job once more.
     Retry { job: String, of: JobId },
     /// Something was done that made no job.
@@ -80,6 +82,18 @@ impl Answer {
                 let jobs = jobs.map(|job| json!({ "id": job.id, "duplicate": job.duplicate }));
                 let body = json!({ "id": id, "jobs": jobs.collect::<Value>() });
                 Self::new(StatusCode::ACCEPTED, body)
+            }
+            (Note::Batch { id }, jobs) => {
+                let url = format!("{prefix}/v1/batches/{id}");
+                let jobs = jobs.iter();
+                let jobs = jobs.map(|job| json!({ "id": job.id, "duplicate": job.duplicate }));
+                let body = json!({
+                    "id": id,
+                    "status": "queued",
+                    "jobs": jobs.collect::<Value>(),
+                    "status_url": url,
+                });
+                Self::new(StatusCode::ACCEPTED, body).at(url)
             }
             (Note::Retry { job: name, of }, [job, ..]) => {
                 let url = job_url(prefix, job.id);
@@ -163,9 +177,35 @@ pub(super) fn job_json(record: &JobRecord, prefix: &str) -> Value {
         "progress": progress.map(|(fraction, text)| json!({ "fraction": fraction, "text": text })),
         "outcome": job.outcome,
         "output": output_of(record),
+        "batch": record.batch,
         "retry_of": record.retry_of,
         "attempts": attempts.collect::<Value>(),
         "status_url": job_url(prefix, job.id),
+    })
+}
+
+/// A batch as it stands.
+pub(super) fn batch_json(batch: &BatchRecord, prefix: &str) -> Value {
+    let counts = batch.counts;
+    let processed = counts.total - counts.pending.min(counts.total);
+    let progress = match counts.total {
+        0 => 1.0,
+        total => f64::from(processed) / f64::from(total),
+    };
+    json!({
+        "id": batch.id,
+        "status": if batch.finished_at.is_some() { "finished" } else { "pending" },
+        "total": counts.total,
+        "pending": counts.pending,
+        "processed": processed,
+        "failed": counts.failed,
+        "cancelled": counts.cancelled,
+        "progress": progress,
+        "jobs": batch.jobs,
+        "on_finished": batch.on_finished,
+        "created_at": utc(batch.created_at),
+        "finished_at": batch.finished_at.map(utc),
+        "status_url": format!("{prefix}/v1/batches/{}", batch.id),
     })
 }
 

@@ -14,13 +14,14 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Response, StatusCode};
 use axum::response::IntoResponse;
 use dispatcher_core::JobId;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::acts::{self, Act, Acting, Done};
-use super::answers::{Answer, Note, job_json, output_of};
+use super::answers::{Answer, Note, batch_json, job_json, output_of};
 use super::config::Settings;
 use super::intake::{Intake, Letter};
+use super::openapi::Facts;
 use super::problem::Problem;
 use super::routes::Route;
 use super::twins::Twins;
@@ -138,10 +139,28 @@ impl Desk {
                 };
                 Answer::ok(json!({ "id": record.summary.id, "output": output }))
             }
+            Route::OpenApi => Answer::ok(self.open_api(prefix)),
+            Route::Batch(id) => {
+                let (gate, id) = (self.0.gate.clone(), id.to_owned());
+                let batch = blocking(move || acts::batch_record(&gate, &id)).await?;
+                Answer::ok(batch_json(&batch, prefix))
+            }
             Route::Log(id) => self.log(id, parts).await?,
             _ => return Err(Problem::not_found("there is nothing here")),
         };
         Ok(answer.into_response())
+    }
+
+    fn open_api(&self, prefix: &str) -> Value {
+        let gate = &self.0.gate;
+        Facts {
+            title: gate.config().app(),
+            registry: gate.registry(),
+            queues: gate.known_queues(),
+            limits: &self.0.intake.settings().limits,
+            prefix,
+        }
+        .document()
     }
 
     async fn ready(&self) -> Result<Response<Body>, Problem> {

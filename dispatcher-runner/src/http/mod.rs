@@ -13,9 +13,12 @@ mod desk;
 #[cfg(feature = "http")]
 mod intake;
 #[cfg(feature = "http")]
+mod openapi;
+#[cfg(feature = "http")]
 mod orders;
 #[cfg(feature = "http")]
 mod problem;
+mod remote;
 #[cfg(feature = "http")]
 mod routes;
 mod signature;
@@ -26,6 +29,10 @@ mod twins;
 
 #[cfg(feature = "http")]
 pub use config::{Hidden, HttpConfig, HttpConfigError, KeyConfig, Limits, Tls};
+pub use remote::{
+    BlockingRemote, DispatchResult, RemoteConfigError, RemoteDispatcher, RemoteError, RemoteJob,
+    RemoteResponse, RemoteStatus,
+};
 pub use signature::{Secret, SecretError};
 #[cfg(feature = "http")]
 pub use source::Http;

@@ -91,7 +91,7 @@ impl JobOrder {
     fn take(fields: &mut Fields, keys: &[&str]) -> Self {
         fields.check_keys(keys);
         let payload = fields.raw("payload");
-        let order = Self {
+        Self {
             job: fields.required_text("job"),
             payload: payload.map_or_else(|| "{}".to_owned(), |raw| raw.get().to_owned()),
             wishes: Wishes {
@@ -104,8 +104,7 @@ impl JobOrder {
             },
             is_async: fields.value("async", "true or false").unwrap_or(true),
             callback_url: fields.text("callback_url"),
-        };
-        order
+        }
     }
 }
 

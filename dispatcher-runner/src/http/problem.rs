@@ -151,6 +151,9 @@ impl Problem {
         match refused {
             Refused::Spawn(error) => Self::of(error, pointer),
             Refused::OtherMessage => Self::other_message(),
+            Refused::BatchExists { id } => {
+                Self::conflict("batch-exists", format!("there is a batch `{id}` already"))
+            }
             Refused::NoRoom { count_max } => Self::later(
                 "replay-store-full",
                 format!(

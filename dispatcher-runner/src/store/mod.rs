@@ -5,6 +5,7 @@
 //! claim; when the token is no longer valid nothing changes, and that is no error.
 //! The store knows no processes: proof of death is the caller's business.
 
+mod batch;
 mod clock;
 #[cfg(test)]
 mod conformance;
@@ -17,6 +18,7 @@ mod rules;
 mod schedule;
 mod sqlite;
 
+pub(crate) use batch::{BatchCounts, BatchRecord, NewBatch};
 pub(crate) use error::StoreError;
 pub(crate) use group::{StoreClient, StoreThread};
 pub(crate) use memory::MemoryStore;
@@ -152,6 +154,13 @@ pub(crate) trait Store: Send {
     )]
     fn receipt(&mut self, sender: &str, id: &str) -> Result<Option<Receipt>, StoreError>;
 
+    /// A batch, by its id.
+    #[cfg_attr(
+        not(any(test, feature = "http", feature = "simulator")),
+        expect(dead_code, reason = "only what comes over HTTP makes batches")
+    )]
+    fn batch(&mut self, id: &str) -> Result<Option<BatchRecord>, StoreError>;
+
     /// The state of one job; cheap, for waiters.
     fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError>;
 
@@ -197,10 +206,12 @@ pub(crate) struct Submission {
     /// Of the message that they came with. If there is one already, nothing is written, and the
     /// answer is that of the first time.
     pub(crate) receipt: Option<NewReceipt>,
+    /// Makes a batch of the jobs.
+    pub(crate) batch: Option<NewBatch>,
 }
 
 /// A job to be stored.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct NewJob {
     pub(crate) id: JobId,
     pub(crate) dispatcher: String,
@@ -264,6 +275,9 @@ pub(crate) enum SubmitError {
         /// Mean run time of recent attempts; `None` before the first.
         mean_run: Option<Duration>,
     },
+    /// There is a batch of this id.
+    #[error("there is a batch {id} already")]
+    BatchExists { id: String },
     /// Its receipt says so.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
@@ -536,6 +550,8 @@ pub(crate) struct JobRecord {
     /// Who runs it now, in which slot.
     pub(crate) supervisor: Option<(SupervisorId, u32)>,
     pub(crate) output: Option<String>,
+    /// The batch that it belongs to.
+    pub(crate) batch: Option<String>,
     /// Oldest first.
     pub(crate) attempts: Vec<AttemptRecord>,
 }

@@ -163,6 +163,66 @@ fn several_jobs_come_together() {
 }
 
 #[test]
+fn a_batch_is_followed_to_its_end() {
+    let (home, _service, address) = service("");
+    let note = |text: &str| json!({ "job": "Note", "payload": { "file": "notes", "text": text } });
+    let held = json!({ "job": "Ten", "payload": { "gate": "gate" } });
+    let body = json!({
+        "jobs": [note("a"), held, { "job": "Act", "payload": { "deed": { "fail": ["no"] } } }],
+        "on_finished": { "job": "Note", "payload": { "file": "notes", "text": "all" } },
+    });
+    let answer = Letter::signed("/v1/batches", &body).send(&address);
+    let told = answer.json();
+    assert_eq!(answer.status, 202, "{told}");
+    let id = answer.id();
+    assert_eq!(told["status_url"], format!("/v1/batches/{id}"));
+    let look = || {
+        Letter::get(&format!("/v1/batches/{id}"))
+            .send(&address)
+            .json()
+    };
+    eventually("two have ended", PATIENCE, || look()["pending"] == 1);
+    let batch = look();
+    assert_eq!(
+        [&batch["total"], &batch["processed"], &batch["failed"]],
+        [3, 2, 1],
+        "{batch}"
+    );
+    assert_eq!(batch["status"], "pending");
+    let job = Letter::get(&format!("/v1/jobs/{}", batch["jobs"][0].as_str().unwrap()));
+    assert_eq!(job.send(&address).json()["batch"], json!(id));
+    let cancel = json!({ "action": "cancel", "id": id });
+    let path = format!("/v1/batches/{id}/cancel");
+    let wrong = Letter::signed(&path, &json!({ "action": "cancel", "id": "other" }));
+    assert_eq!(wrong.send(&address).status, 422);
+    let answer = Letter::signed(&path, &cancel).send(&address);
+    assert_eq!(
+        (answer.status, &answer.json()["id"]),
+        (200, &json!(id)),
+        "{answer:?}"
+    );
+    let batch = eventually("it is finished", PATIENCE, || {
+        let batch = look();
+        (batch["status"] == "finished").then_some(batch)
+    });
+    assert_eq!(
+        (&batch["cancelled"], &batch["progress"]),
+        (&json!(1), &json!(1.0)),
+        "{batch}"
+    );
+    let last = batch["on_finished"].as_str().unwrap();
+    assert_eq!(end_of(&address, last)["status"], "succeeded");
+    assert_eq!(home.read("notes"), "a\nall\n");
+    let again = json!({ "jobs": [note("b")], "id": id });
+    let answer = Letter::signed("/v1/batches", &again).send(&address);
+    assert_eq!(
+        (answer.status, &answer.json()["code"]),
+        (409, &json!("batch-exists"))
+    );
+    assert_eq!(Letter::get("/v1/batches/x").send(&address).status, 404);
+}
+
+#[test]
 fn probes_ask_without_a_password() {
     let (_home, _service, address) = service("");
     for path in ["/healthz", "/readyz"] {

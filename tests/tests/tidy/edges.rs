@@ -71,7 +71,7 @@ const RUNNER: [(&str, &[&str]); 23] = [
     (
         "cli",
         &[
-            "about", "client", "config", "control", "log", "process", "store", "timer",
+            "about", "client", "config", "control", "ids", "log", "process", "store", "timer",
         ],
     ),
     (
@@ -93,7 +93,10 @@ const RUNNER: [(&str, &[&str]); 23] = [
     // A worker of a foreign host knows nothing of our own supervisors.
     ("worker", &["log", "process"]),
     // What brings work in sees the client handle only.
-    ("http", &["client", "config", "ids", "log", "sources"]),
+    (
+        "http",
+        &["app", "client", "config", "ids", "log", "sources"],
+    ),
     ("sources", &["client", "config", "log", "pool"]),
     (
         "service",

@@ -21,6 +21,7 @@ macro_rules! on_every_store {
     };
 }
 
+mod batches;
 mod cancel;
 mod claim;
 mod concurrency;

@@ -5,6 +5,7 @@
 //! this store the yardstick for those that keep them.
 
 mod attempts;
+mod batches;
 #[cfg(feature = "simulator")]
 mod glance;
 mod listing;
@@ -22,7 +23,7 @@ pub(crate) use self::glance::{Glance, Waits};
 use self::state::State;
 use super::clock::Clock;
 use super::{
-    CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
+    BatchRecord, CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
     DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules,
     NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Rescued, Retention, Serves,
     Store, StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow,
@@ -183,6 +184,11 @@ impl Store for MemoryStore {
 
     fn receipt(&mut self, sender: &str, id: &str) -> Result<Option<Receipt>, StoreError> {
         Ok(self.lock().receipts.get(sender, id).cloned())
+    }
+
+    fn batch(&mut self, id: &str) -> Result<Option<BatchRecord>, StoreError> {
+        let state = self.lock();
+        Ok(state.batches.get(id).map(|batch| batch.record.clone()))
     }
 
     fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError> {

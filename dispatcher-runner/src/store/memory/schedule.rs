@@ -57,7 +57,9 @@ impl Submits for Submitter<'_> {
             Ok(accepted) => (TickFate::Submitted, Some(accepted.id)),
             Err(SubmitError::QueueFull { .. }) => (TickFate::QueueFull, None),
             Err(SubmitError::Store(error)) => refused(&error),
-            Err(SubmitError::Receipt(error)) => refused(&error),
+            Err(error @ (SubmitError::Receipt(_) | SubmitError::BatchExists { .. })) => {
+                refused(&error)
+            }
         })
     }
 }

@@ -12,6 +12,7 @@ use dispatcher_core::{
     Transition,
 };
 
+use super::batches::Batch;
 use super::receipts::Receipts;
 use crate::store::pick::{self, Contender, Fetch, Head};
 use crate::store::rules::{self, DUE_PER_CLAIM_MAX, Verdict};
@@ -29,6 +30,7 @@ pub(super) struct State {
     pub(super) supervisors: BTreeMap<SupervisorId, SupervisorRow>,
     pub(super) schedules: BTreeMap<String, ScheduleRecord>,
     pub(super) receipts: Receipts,
+    pub(super) batches: BTreeMap<String, Batch>,
     pub(super) sequence: i64,
     opened: i64,
 }
@@ -62,6 +64,7 @@ pub(super) struct Job {
     pub(super) outcome: Option<Outcome>,
     pub(super) progress: Option<(f64, String)>,
     pub(super) output: Option<String>,
+    pub(super) batch: Option<String>,
     pub(super) attempts: Vec<Attempt>,
 }
 
@@ -178,6 +181,12 @@ impl State {
         if let Some(before) = before {
             return Ok(self.submitted(before.jobs, Some(before.note)));
         }
+        if let Some(batch) = &group.batch
+            && self.batches.contains_key(&batch.id)
+        {
+            let id = batch.id.clone();
+            return Err(SubmitError::BatchExists { id });
+        }
         let dispatchers = self.dispatchers.clone();
         let before = self.sequence;
         for row in &group.dispatchers {
@@ -199,6 +208,9 @@ impl State {
                 return Err(refusal);
             }
         };
+        if let Some(batch) = &group.batch {
+            self.add_batch(batch, &jobs, now);
+        }
         if let Some(wanted) = wanted {
             self.receipts.write(wanted, &jobs, now);
         }
@@ -290,10 +302,17 @@ impl State {
             outcome: None,
             progress: None,
             output: None,
+            batch: None,
             attempts: Vec::new(),
         };
         self.keys.insert(job.new.id, key);
         self.jobs.insert(key, job);
+    }
+
+    /// Stores a job that nothing refuses and that no duplicate holds.
+    pub(super) fn insert_whatever_the_queue(&mut self, job: &NewJob, now: UnixMs) {
+        self.dispatcher(&job.dispatcher);
+        self.insert(job, OnDuplicate::Parallel, Verdict::Accept, now);
     }
 
     /// Unfinished jobs of the same identity, the one that would survive first.
@@ -308,8 +327,10 @@ impl State {
         twins.into_iter().rev().map(|(_, _, id)| id).collect()
     }
 
-    /// Lets the first held duplicate of an ended job go, once nothing is ahead of it.
+    /// What the end of a job sets off: it is counted in its batch, and the first duplicate that it
+    /// held goes on, once nothing is ahead of that.
     pub(super) fn release(&mut self, ended: i64, now: UnixMs) {
+        self.count_in_batch(ended, now);
         let Some(ended) = self.jobs.get(&ended).filter(|ended| ended.watched) else {
             return;
         };

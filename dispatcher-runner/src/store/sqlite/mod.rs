@@ -17,6 +17,7 @@ macro_rules! sql {
     };
 }
 
+mod batches;
 mod busy;
 mod cancel;
 mod claim;
@@ -49,7 +50,7 @@ use self::ledger::Ledger;
 use self::rows::OptionTexts;
 use super::clock::Clock;
 use super::{
-    CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
+    BatchRecord, CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
     DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules,
     NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Rescued, Retention, Serves,
     Store, StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow,
@@ -345,6 +346,10 @@ impl Store for SqliteStore {
 
     fn receipt(&mut self, sender: &str, id: &str) -> Result<Option<Receipt>, StoreError> {
         self.read(|connection| receipts::receipt(connection, sender, id))
+    }
+
+    fn batch(&mut self, id: &str) -> Result<Option<BatchRecord>, StoreError> {
+        self.read(|connection| batches::batch(connection, id))
     }
 
     fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError> {

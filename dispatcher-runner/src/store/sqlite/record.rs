@@ -7,7 +7,7 @@ use dispatcher_core::{JobState, Outcome, Transition};
 use rusqlite::{OptionalExtension as _, Row, named_params};
 
 use super::ledger::Spot;
-use super::{Unit, rows};
+use super::{Unit, batches, rows};
 use crate::store::rules::{self, Again, Place, Step};
 use crate::store::{Capture, ProgressNote, Record, Recorded};
 
@@ -19,6 +19,8 @@ pub(super) struct Subject {
     pub(super) identity: String,
     /// Whether duplicates of it may be held.
     pub(super) watched: bool,
+    /// The batch that it belongs to.
+    pub(super) batch: Option<i64>,
     /// Where it is now.
     pub(super) spot: Spot,
 }
@@ -91,6 +93,7 @@ fn fenced(
             queue: row.get(2)?,
             identity: row.get(3)?,
             watched: row.get(4)?,
+            batch: row.get(7)?,
             spot: Spot::Running,
         };
         Ok((subject, row.get(5)?, row.get(6)?))
@@ -160,6 +163,9 @@ fn end_running(
         job.spot,
         Spot::Finished,
     )?;
+    if let Some(batch) = job.batch {
+        batches::count(unit, batch, state)?;
+    }
     Ok(state)
 }
 
@@ -217,7 +223,11 @@ pub(super) fn end_queued(
         &job.queue,
         job.spot,
         Spot::Finished,
-    )
+    )?;
+    match job.batch {
+        Some(batch) => batches::count(unit, batch, state),
+        None => Ok(()),
+    }
 }
 
 /// Lets the first held duplicate of an ended job go.

@@ -9,8 +9,12 @@ macro_rules! statements {
     ($($name:literal,)+) => { [$(($name, sql!($name))),+] };
 }
 
-const HOT: [(&str, &str); 36] = statements![
+const HOT: [(&str, &str); 40] = statements![
     "attempt_insert",
+    "batch",
+    "batch_count",
+    "batch_request",
+    "batches_old",
     "cancel_look",
     "cancel_running",
     "cancellations",
