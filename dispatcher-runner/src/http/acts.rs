@@ -10,6 +10,7 @@ use serde_json::json;
 use super::answers::{Note, Told};
 use super::config::{Key, Limits};
 use super::intake::Letter;
+use super::laravel;
 use super::orders::{BatchOrder, JobOrder, check_action};
 use super::problem::{Misfit, Problem};
 use super::routes::Route;
@@ -23,6 +24,9 @@ use crate::client::{
 pub(super) enum Act {
     Job,
     Batch,
+    /// In the shapes of the Laravel package.
+    Dispatch,
+    DispatchBatch,
     Cancel(String),
     Retry(String),
     CancelBatch(String),
@@ -45,9 +49,9 @@ impl Act {
             Route::Cancel(id) => Self::Cancel(id.to_owned()),
             Route::Retry(id) => Self::Retry(id.to_owned()),
             Route::CancelBatch(id) => Self::CancelBatch(id.to_owned()),
-            Route::Dispatch
-            | Route::DispatchBatch
-            | Route::Job(_)
+            Route::Dispatch => Self::Dispatch,
+            Route::DispatchBatch => Self::DispatchBatch,
+            Route::Job(_)
             | Route::Output(_)
             | Route::Log(_)
             | Route::Batch(_)
@@ -77,6 +81,11 @@ impl Acting<'_> {
                 } = *self.limits;
                 let order = BatchOrder::read(&self.letter.body, json_depth, batch_jobs)?;
                 self.send_all(order)
+            }
+            Act::Dispatch => self.send(laravel::job(&self.letter.body, self.limits.json_depth)?),
+            Act::DispatchBatch => {
+                let (depth, jobs) = (self.limits.json_depth, self.limits.batch_jobs);
+                self.send_all(laravel::batch(&self.letter.body, depth, jobs)?)
             }
             Act::Cancel(id) => self.cancel(id),
             Act::Retry(id) => self.retry(id),

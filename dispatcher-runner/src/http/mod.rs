@@ -13,6 +13,8 @@ mod desk;
 #[cfg(feature = "http")]
 mod intake;
 #[cfg(feature = "http")]
+mod laravel;
+#[cfg(feature = "http")]
 mod openapi;
 #[cfg(feature = "http")]
 mod orders;

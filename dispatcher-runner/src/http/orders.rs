@@ -67,6 +67,13 @@ const JOB_KEYS: [&str; 10] = [
 const BATCH_KEYS: [&str; 5] = ["id", "jobs", "on_finished", "queue", "should_batch"];
 
 impl Wishes {
+    pub(super) fn of_queue(queue: Option<String>) -> Self {
+        Self {
+            queue,
+            ..Self::default()
+        }
+    }
+
     /// Sets what is asked for.
     pub(super) fn apply(self, options: &mut Options) {
         options.unique_key = self.unique_key.or(options.unique_key.take());
@@ -313,7 +320,7 @@ impl Fields {
 }
 
 /// Looks at nothing but brackets outside of texts, before anything is built from the bytes.
-fn check_depth(body: &[u8], depth_max: usize) -> Result<(), Problem> {
+pub(super) fn check_depth(body: &[u8], depth_max: usize) -> Result<(), Problem> {
     let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
     for byte in body {
         if in_text {

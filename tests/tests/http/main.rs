@@ -1,5 +1,6 @@
 //! Jobs over HTTP, from outside: a built service, bytes on a socket.
 
+mod laravel;
 mod refused;
 mod replayed;
 mod sent;
