@@ -10,10 +10,10 @@ use dispatcher_core::{JobId, JobState};
 
 use crate::store::{
     BatchRecord, CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
-    DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules,
-    MemoryStore, NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Rescued, Retention,
-    Serves, Store, StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow,
-    TickRequest, Ticked, UnixMs,
+    DispatcherStatus, DueCallback, HandOver, Held, JobFilter, JobRecord, JobSummary,
+    KnownSchedules, MemoryStore, NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded,
+    Rescued, Retention, Serves, Settled, Store, StoreError, Submission, SubmitError, Submitted,
+    SupervisorId, SupervisorRow, TickRequest, Ticked, UnixMs,
 };
 
 use super::coverage::Coverage;
@@ -276,6 +276,18 @@ impl Store for FaultyStore<'_> {
 
     fn batch(&mut self, id: &str) -> Result<Option<BatchRecord>, StoreError> {
         self.inner.batch(id)
+    }
+
+    fn take_callbacks(
+        &mut self,
+        limit: usize,
+        hold: Duration,
+    ) -> Result<Vec<DueCallback>, StoreError> {
+        self.inner.take_callbacks(limit, hold)
+    }
+
+    fn settle_callback(&mut self, key: i64, settled: Settled) -> Result<(), StoreError> {
+        self.inner.settle_callback(key, settled)
     }
 
     fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError> {

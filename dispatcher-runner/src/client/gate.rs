@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dispatcher_core::{Definition, JobId, JobState, Options, Registry};
 
@@ -14,7 +15,10 @@ use crate::app;
 use crate::config::{Config, StoreLocation};
 use crate::store::{Build, Capture, NewBatch, ReceiptError, StoreClient, StoreError, SubmitError};
 
-pub(crate) use crate::store::{BatchRecord, CancelReply, JobRecord, NewReceipt, Receipt, Stream};
+pub(crate) use crate::store::{
+    BatchRecord, CancelReply, DueCallback, JobRecord, NewCallback, NewReceipt, Receipt, Settled,
+    Stream,
+};
 
 /// The way to the jobs of one state.
 #[derive(Clone)]
@@ -34,6 +38,25 @@ pub(crate) struct Passed {
     pub(crate) jobs: Vec<Sent>,
     /// The note of the receipt, if it was accepted before.
     pub(crate) replay_of: Option<String>,
+}
+
+/// Jobs that come together, and what belongs to them.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    pub(crate) requests: Vec<Request>,
+    /// Who is told of their ends.
+    pub(crate) callbacks: Vec<NewCallback>,
+    pub(crate) batch: Option<BatchRequest>,
+}
+
+impl Group {
+    /// One job alone.
+    pub(crate) fn of(request: Request) -> Self {
+        Self {
+            requests: vec![request],
+            ..Self::default()
+        }
+    }
 }
 
 /// Makes a batch of the jobs with which it comes.
@@ -166,12 +189,12 @@ impl Gate {
     ///
     /// # Errors
     /// When they were refused; nothing was written then.
-    pub(crate) fn accept(
-        &self,
-        requests: Vec<Request>,
-        receipt: NewReceipt,
-        batch: Option<BatchRequest>,
-    ) -> Result<Passed, Refused> {
+    pub(crate) fn accept(&self, group: Group, receipt: NewReceipt) -> Result<Passed, Refused> {
+        let Group {
+            requests,
+            callbacks,
+            batch,
+        } = group;
         let sender = self.sender()?;
         let (batch, follower) = match batch {
             Some(BatchRequest { id, on_finished }) => {
@@ -186,6 +209,7 @@ impl Gate {
         };
         let mut group = sender.group(requests)?;
         group.receipt = Some(receipt);
+        group.callbacks = callbacks;
         if let Some(id) = batch {
             let on_finished = follower.map(|(job, row)| {
                 group.dispatchers.push(row);
@@ -283,6 +307,28 @@ impl Gate {
         by: String,
     ) -> Result<Vec<CancelReply>, SpawnError> {
         Ok(handle::cancel_all(&self.store()?, jobs, by)?)
+    }
+
+    /// Takes callbacks that are due, for as long as `hold`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) fn take_callbacks(
+        &self,
+        limit: usize,
+        hold: Duration,
+    ) -> Result<Vec<DueCallback>, SpawnError> {
+        let store = self.store()?;
+        Ok(store.call(move |store| store.take_callbacks(limit, hold))?)
+    }
+
+    /// Forgets a callback, or puts it off.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) fn settle_callback(&self, key: i64, settled: Settled) -> Result<(), SpawnError> {
+        let store = self.store()?;
+        Ok(store.call(move |store| store.settle_callback(key, settled))?)
     }
 
     /// Makes sure that somebody runs the jobs of a dispatcher with this label.

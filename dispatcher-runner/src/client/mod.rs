@@ -17,7 +17,8 @@ pub use builder::{JobBuilder, Mode, Started};
 pub use error::{SpawnError, StoreFailure};
 #[cfg(feature = "http")]
 pub(crate) use gate::{
-    BatchRecord, BatchRequest, CancelReply, Gate, JobRecord, NewReceipt, Refused, Stream,
+    BatchRecord, BatchRequest, CancelReply, DueCallback, Gate, Group, JobRecord, NewCallback,
+    NewReceipt, Refused, Settled, Stream,
 };
 pub(crate) use handle::SERVED_EVERY;
 pub use handle::{Ended, JobHandle, JobStatus, latest_job, latest_output};

@@ -13,10 +13,11 @@ use super::intake::Letter;
 use super::laravel;
 use super::orders::{BatchOrder, JobOrder, check_action};
 use super::problem::{Misfit, Problem};
+use super::remote::Target;
 use super::routes::Route;
 use crate::client::{
-    BatchRecord, BatchRequest, CancelReply, Gate, JobRecord, NewReceipt, Refused, Request, Sent,
-    SpawnError,
+    BatchRecord, BatchRequest, CancelReply, Gate, Group, JobRecord, NewCallback, NewReceipt,
+    Refused, Request, Sent, SpawnError,
 };
 
 /// What a message asks for.
@@ -67,6 +68,7 @@ pub(super) struct Acting<'a> {
     pub(super) gate: &'a Gate,
     pub(super) letter: &'a Letter,
     pub(super) limits: &'a Limits,
+    pub(super) callbacks: &'a [(String, Target)],
 }
 
 impl Acting<'_> {
@@ -103,13 +105,29 @@ impl Acting<'_> {
 
     fn send(&self, order: JobOrder) -> Result<Done, Problem> {
         let waits = !order.is_async;
+        let callbacks = self.callback(0, &order);
         let request = self.request(order, None, "")?;
         let note = Note::Job(Told {
             job: request.definition.name.to_owned(),
             queue: request.options.queue.clone(),
             waits,
         });
-        self.accept(vec![request], note, None)
+        let group = Group {
+            requests: vec![request],
+            callbacks,
+            batch: None,
+        };
+        self.accept(group, note)
+    }
+
+    fn callback(&self, job: usize, order: &JobOrder) -> Vec<NewCallback> {
+        let url = order.callback_url.iter();
+        let callbacks = url.map(|url| NewCallback {
+            job,
+            url: url.clone(),
+            sender: self.key().id.clone(),
+        });
+        callbacks.collect()
     }
 
     fn send_all(&self, order: BatchOrder) -> Result<Done, Problem> {
@@ -134,7 +152,9 @@ impl Acting<'_> {
                 Err(problem) => misfits.extend(problem.into_misfits()?),
             }
         }
+        let mut callbacks = Vec::new();
         for (at, job) in order.jobs.into_iter().enumerate() {
+            callbacks.append(&mut self.callback(at, &job));
             match self.request(job, order.queue.as_deref(), &format!("/jobs/{at}")) {
                 Ok(request) => requests.push(request),
                 Err(problem) => misfits.extend(problem.into_misfits()?),
@@ -148,10 +168,20 @@ impl Acting<'_> {
             .id
             .unwrap_or_else(|| crate::ids::new_job_id().to_string());
         if !order.should_batch {
-            return self.accept(requests, Note::Jobs { id }, None);
+            let group = Group {
+                requests,
+                callbacks,
+                batch: None,
+            };
+            return self.accept(group, Note::Jobs { id });
         }
         let note = Note::Batch { id: id.clone() };
-        self.accept(requests, note, Some(BatchRequest { id, on_finished }))
+        let group = Group {
+            requests,
+            callbacks,
+            batch: Some(BatchRequest { id, on_finished }),
+        };
+        self.accept(group, note)
     }
 
     /// A batch that cannot fit into an empty queue never will.
@@ -195,10 +225,7 @@ impl Acting<'_> {
             Err(_) if !self.key().may_all() => return Err(self.may_not(&order.job)),
             Err(unknown) => return Err(refused(&unknown.into())),
         };
-        if order.callback_url.is_some() {
-            let detail = "no callback may go there";
-            return Err(Problem::misfit(format!("{pointer}/callback_url"), detail));
-        }
+        self.check_callback(order.callback_url.as_deref(), pointer)?;
         let mut wishes = order.wishes;
         wishes.queue = wishes.queue.or_else(|| queue.map(str::to_owned));
         let change = |options: &mut _| wishes.apply(options);
@@ -215,6 +242,16 @@ impl Acting<'_> {
             return Err(Problem::forbidden(detail));
         }
         Ok(request)
+    }
+
+    /// No request goes anywhere by a sender's wish alone.
+    fn check_callback(&self, url: Option<&str>, pointer: &str) -> Result<(), Problem> {
+        let is_known = |url: &str| self.callbacks.iter().any(|(known, _)| known == url);
+        if url.is_none_or(is_known) {
+            return Ok(());
+        }
+        let detail = "no callback may go there";
+        Err(Problem::misfit(format!("{pointer}/callback_url"), detail))
     }
 
     fn may_not(&self, job: &str) -> Problem {
@@ -241,7 +278,7 @@ impl Acting<'_> {
             status: 200,
             body: json!({ "id": job, "status": status }),
         };
-        self.accept(Vec::new(), note, None)
+        self.accept(Group::default(), note)
     }
 
     fn cancel_batch(&self, id: &str) -> Result<Done, Problem> {
@@ -265,7 +302,7 @@ impl Acting<'_> {
             "cancelled": count(|reply| matches!(reply, CancelReply::Cancelled)),
             "stopping": count(|reply| matches!(reply, CancelReply::Stopping(_))),
         });
-        self.accept(Vec::new(), Note::Done { status: 200, body }, None)
+        self.accept(Group::default(), Note::Done { status: 200, body })
     }
 
     fn retry(&self, id: &str) -> Result<Done, Problem> {
@@ -282,7 +319,7 @@ impl Acting<'_> {
             job: record.summary.dispatcher,
             of: record.summary.id,
         };
-        self.accept(vec![request], note, None)
+        self.accept(Group::of(request), note)
     }
 
     /// A job that the sender may do something with.
@@ -304,12 +341,7 @@ impl Acting<'_> {
         Ok(())
     }
 
-    fn accept(
-        &self,
-        requests: Vec<Request>,
-        note: Note,
-        batch: Option<BatchRequest>,
-    ) -> Result<Done, Problem> {
+    fn accept(&self, group: Group, note: Note) -> Result<Done, Problem> {
         let text = serde_json::to_string(&note).map_err(|error| {
             tracing::error!(%error, "a note cannot be written");
             Problem::failed()
@@ -322,7 +354,7 @@ impl Acting<'_> {
             keep: self.limits.replay_age.duration(),
             count_max: self.limits.replay_count,
         };
-        let passed = self.gate.accept(requests, receipt, batch);
+        let passed = self.gate.accept(group, receipt);
         let passed = passed.map_err(|refused: Refused| Problem::refused(&refused, ""))?;
         let Some(before) = passed.replay_of else {
             return Ok(Done {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use dispatcher_core::Registry;
 use serde::Deserialize;
 
+use super::remote::Target;
 use super::signature::Secret;
 use crate::config::Config;
 use crate::sources::Interval;
@@ -171,6 +172,12 @@ pub struct HttpConfigError {
 }
 
 impl HttpConfigError {
+    pub(super) fn without_service() -> Self {
+        Self {
+            what: "`callbacks` are told by a service with the source `http`".to_owned(),
+        }
+    }
+
     pub(super) fn of(error: &dyn std::error::Error) -> Self {
         Self {
             what: crate::log::chain(error),
@@ -280,7 +287,13 @@ impl HttpConfig {
         }
         let tokens = self.checked_tokens()?;
         self.check_limits()?;
+        let callbacks = self.callbacks.iter().map(|url| match Target::parse(url) {
+            Ok(target) => Ok((url.clone(), target)),
+            Err(why) => refuse(format!("the callback {url:?} cannot be used: {why}")),
+        });
+        let callbacks = callbacks.collect::<Result<_, _>>()?;
         Ok(Settings {
+            callbacks,
             keys,
             tokens,
             limits: self.limits.clone(),
@@ -405,6 +418,8 @@ pub(super) struct Settings {
     pub(super) keys: Vec<Key>,
     pub(super) tokens: Vec<String>,
     pub(super) limits: Limits,
+    /// URLs that may be told of the ends of jobs.
+    pub(super) callbacks: Vec<(String, Target)>,
 }
 
 /// A sender.

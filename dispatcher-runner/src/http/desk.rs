@@ -83,7 +83,7 @@ impl Desk {
             return Err(Problem::conflict("under-way", detail).after(1));
         };
         let is_json = is_json(&parts.headers);
-        let (gate, limits) = (self.0.gate.clone(), self.0.intake.settings().limits.clone());
+        let (gate, settings) = (self.0.gate.clone(), self.0.intake.settings().clone());
         let Done {
             note,
             jobs,
@@ -100,7 +100,8 @@ impl Desk {
             let acting = Acting {
                 gate: &gate,
                 letter: &letter,
-                limits: &limits,
+                limits: &settings.limits,
+                callbacks: &settings.callbacks,
             };
             acting.act(&act)
         })

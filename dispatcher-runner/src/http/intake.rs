@@ -36,7 +36,7 @@ pub(super) struct Letter {
 /// What lets letters in.
 #[derive(Debug)]
 pub(super) struct Intake {
-    settings: Settings,
+    settings: Arc<Settings>,
     keys: Vec<(Arc<Key>, Mutex<Bucket>)>,
     /// What bodies of unknown senders may take together.
     budget: Arc<Semaphore>,
@@ -50,11 +50,11 @@ impl Intake {
         Self {
             keys: keys.collect(),
             budget: Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS))),
-            settings,
+            settings: Arc::new(settings),
         }
     }
 
-    pub(super) fn settings(&self) -> &Settings {
+    pub(super) fn settings(&self) -> &Arc<Settings> {
         &self.settings
     }
 

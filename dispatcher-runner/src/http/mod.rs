@@ -7,6 +7,8 @@ mod acts;
 #[cfg(feature = "http")]
 mod answers;
 #[cfg(feature = "http")]
+mod callbacks;
+#[cfg(feature = "http")]
 mod config;
 #[cfg(feature = "http")]
 mod desk;
@@ -56,5 +58,8 @@ pub fn router(mut config: HttpConfig) -> Result<axum::Router, HttpConfigError> {
         return Ok(axum::Router::new());
     }
     let settings = config.check(gate.registry())?;
+    if !settings.callbacks.is_empty() {
+        return Err(HttpConfigError::without_service());
+    }
     Ok(routes::routes(desk::Desk::new(gate, settings)))
 }

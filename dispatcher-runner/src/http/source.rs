@@ -16,9 +16,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::config::{HttpConfig, Limits};
+use super::callbacks;
+use super::config::{HttpConfig, Limits, Settings};
 use super::desk::Desk;
 use super::routes::{nowhere, routes};
+use crate::client::Gate;
 use crate::register_source;
 use crate::sources::{Host, Source, SourceError, Stop};
 
@@ -36,6 +38,8 @@ struct Listening {
     listener: StdListener,
     address: SocketAddr,
     desk: Desk,
+    gate: Gate,
+    settings: Settings,
 }
 
 impl std::fmt::Debug for Listening {
@@ -81,11 +85,13 @@ impl Source for Http {
             .map_err(|error| format!("it cannot listen on {address}: {error}"))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let desk = Desk::new(gate.clone(), settings);
+        let desk = Desk::new(gate.clone(), settings.clone());
         self.listening = Mutex::new(Some(Listening {
             listener,
             address,
             desk,
+            gate: gate.clone(),
+            settings,
         }));
         Ok(())
     }
@@ -105,13 +111,19 @@ impl Source for Http {
             listener,
             address,
             desk,
+            gate,
+            settings,
         } = listening;
         tracing::info!(%address, "jobs over HTTP");
         host.report_healthy();
         let listener = TcpListener::from_std(listener)?;
         let router = routes(desk.clone()).fallback(nowhere);
         let limits = self.config.limits.clone();
+        let telling = callbacks::tell(gate, settings, host.clone(), stop.clone());
+        let telling = tokio::spawn(telling);
         receive(listener, router, &limits, &stop, || desk.drain()).await;
+        // What it has taken is told, or due again later.
+        let _ = telling.await;
         Ok(())
     }
 }

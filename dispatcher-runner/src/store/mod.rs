@@ -6,6 +6,7 @@
 //! The store knows no processes: proof of death is the caller's business.
 
 mod batch;
+mod callback;
 mod clock;
 #[cfg(test)]
 mod conformance;
@@ -19,6 +20,7 @@ mod schedule;
 mod sqlite;
 
 pub(crate) use batch::{BatchCounts, BatchRecord, NewBatch};
+pub(crate) use callback::{DueCallback, NewCallback, Settled};
 pub(crate) use error::StoreError;
 pub(crate) use group::{StoreClient, StoreThread};
 pub(crate) use memory::MemoryStore;
@@ -161,6 +163,25 @@ pub(crate) trait Store: Send {
     )]
     fn batch(&mut self, id: &str) -> Result<Option<BatchRecord>, StoreError>;
 
+    /// Takes callbacks that are due, the earliest first; each is due again after `hold`, unless it
+    /// was settled. Need not be durable.
+    #[cfg_attr(
+        not(any(test, feature = "http", feature = "simulator")),
+        expect(dead_code, reason = "only what comes over HTTP asks for callbacks")
+    )]
+    fn take_callbacks(
+        &mut self,
+        limit: usize,
+        hold: Duration,
+    ) -> Result<Vec<DueCallback>, StoreError>;
+
+    /// Forgets a callback, or puts it off. Need not be durable: it may be told once more.
+    #[cfg_attr(
+        not(any(test, feature = "http", feature = "simulator")),
+        expect(dead_code, reason = "only what comes over HTTP asks for callbacks")
+    )]
+    fn settle_callback(&mut self, key: i64, settled: Settled) -> Result<(), StoreError>;
+
     /// The state of one job; cheap, for waiters.
     fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError>;
 
@@ -208,6 +229,8 @@ pub(crate) struct Submission {
     pub(crate) receipt: Option<NewReceipt>,
     /// Makes a batch of the jobs.
     pub(crate) batch: Option<NewBatch>,
+    /// Who is told of the ends of its jobs.
+    pub(crate) callbacks: Vec<NewCallback>,
 }
 
 /// A job to be stored.

@@ -1,6 +1,7 @@
 //! Jobs over HTTP, from outside: a built service, bytes on a socket.
 
 mod laravel;
+mod official;
 mod refused;
 mod replayed;
 mod sent;

@@ -22,7 +22,13 @@ pub use blocking::BlockingRemote;
 pub use job::RemoteJob;
 pub use result::{DispatchResult, RemoteError, RemoteResponse, RemoteStatus};
 
+#[cfg(feature = "http")]
+pub(super) use self::target::Target;
+#[cfg(not(feature = "http"))]
 use self::target::Target;
+#[cfg(feature = "http")]
+pub(super) use self::transport::{Sent, Transport};
+#[cfg(not(feature = "http"))]
 use self::transport::{Sent, Transport};
 use super::signature::{Secret, SecretError};
 use crate::config::Config;

@@ -4,18 +4,18 @@ use hyper::Uri;
 
 /// Where messages go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
-    pub(super) is_tls: bool,
-    pub(super) host: String,
-    pub(super) port: u16,
+pub(in crate::http) struct Target {
+    pub(in crate::http) is_tls: bool,
+    pub(in crate::http) host: String,
+    pub(in crate::http) port: u16,
     /// As the header `host` has it.
-    pub(super) authority: String,
+    pub(in crate::http) authority: String,
     /// Where the routes begin, without a slash at its end.
-    pub(super) prefix: String,
+    pub(in crate::http) prefix: String,
 }
 
 impl Target {
-    pub(super) fn parse(url: &str) -> Result<Self, String> {
+    pub(in crate::http) fn parse(url: &str) -> Result<Self, String> {
         let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
         let is_tls = match uri.scheme_str() {
             Some("https") => true,

@@ -24,7 +24,7 @@ const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Sends requests. Every copy shares what it knows about TLS.
 #[derive(Clone, Default)]
-pub(super) struct Transport {
+pub(in crate::http) struct Transport {
     tls: Arc<OnceLock<Result<TlsConnector, String>>>,
 }
 
@@ -36,15 +36,15 @@ impl std::fmt::Debug for Transport {
 
 /// An answer as it came.
 #[derive(Debug)]
-pub(super) struct Sent {
-    pub(super) status: u16,
-    pub(super) body: Bytes,
-    pub(super) retry_after: Option<Duration>,
-    pub(super) replayed: bool,
+pub(in crate::http) struct Sent {
+    pub(in crate::http) status: u16,
+    pub(in crate::http) body: Bytes,
+    pub(in crate::http) retry_after: Option<Duration>,
+    pub(in crate::http) replayed: bool,
 }
 
 impl Transport {
-    pub(super) async fn send(
+    pub(in crate::http) async fn send(
         &self,
         target: &Target,
         request: Request<Full<Bytes>>,

@@ -22,6 +22,7 @@ macro_rules! on_every_store {
 }
 
 mod batches;
+mod callbacks;
 mod cancel;
 mod claim;
 mod concurrency;

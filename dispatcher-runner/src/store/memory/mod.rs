@@ -6,6 +6,7 @@
 
 mod attempts;
 mod batches;
+mod callbacks;
 #[cfg(feature = "simulator")]
 mod glance;
 mod listing;
@@ -15,6 +16,7 @@ mod state;
 
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use dispatcher_core::{JobId, JobState};
 
@@ -24,10 +26,10 @@ use self::state::State;
 use super::clock::Clock;
 use super::{
     BatchRecord, CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
-    DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules,
-    NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Rescued, Retention, Serves,
-    Store, StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow,
-    TickRequest, Ticked, UnixMs,
+    DispatcherStatus, DueCallback, HandOver, Held, JobFilter, JobRecord, JobSummary,
+    KnownSchedules, NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Rescued,
+    Retention, Serves, Settled, Store, StoreError, Submission, SubmitError, Submitted,
+    SupervisorId, SupervisorRow, TickRequest, Ticked, UnixMs,
 };
 
 /// Jobs in memory.
@@ -189,6 +191,21 @@ impl Store for MemoryStore {
     fn batch(&mut self, id: &str) -> Result<Option<BatchRecord>, StoreError> {
         let state = self.lock();
         Ok(state.batches.get(id).map(|batch| batch.record.clone()))
+    }
+
+    fn take_callbacks(
+        &mut self,
+        limit: usize,
+        hold: Duration,
+    ) -> Result<Vec<DueCallback>, StoreError> {
+        let now = self.clock.now();
+        Ok(self.lock().take_callbacks(limit, hold, now))
+    }
+
+    fn settle_callback(&mut self, key: i64, settled: Settled) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.lock().settle_callback(key, settled, now);
+        Ok(())
     }
 
     fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError> {

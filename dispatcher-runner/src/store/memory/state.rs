@@ -13,6 +13,7 @@ use dispatcher_core::{
 };
 
 use super::batches::Batch;
+use super::callbacks::Callback;
 use super::receipts::Receipts;
 use crate::store::pick::{self, Contender, Fetch, Head};
 use crate::store::rules::{self, DUE_PER_CLAIM_MAX, Verdict};
@@ -31,6 +32,7 @@ pub(super) struct State {
     pub(super) schedules: BTreeMap<String, ScheduleRecord>,
     pub(super) receipts: Receipts,
     pub(super) batches: BTreeMap<String, Batch>,
+    pub(super) callbacks: BTreeMap<i64, Callback>,
     pub(super) sequence: i64,
     opened: i64,
 }
@@ -211,6 +213,7 @@ impl State {
         if let Some(batch) = &group.batch {
             self.add_batch(batch, &jobs, now);
         }
+        self.add_callbacks(&group.callbacks, &jobs);
         if let Some(wanted) = wanted {
             self.receipts.write(wanted, &jobs, now);
         }
@@ -331,6 +334,9 @@ impl State {
     /// held goes on, once nothing is ahead of that.
     pub(super) fn release(&mut self, ended: i64, now: UnixMs) {
         self.count_in_batch(ended, now);
+        if let Some(id) = self.jobs.get(&ended).map(|job| job.new.id) {
+            self.callbacks_due(id, now);
+        }
         let Some(ended) = self.jobs.get(&ended).filter(|ended| ended.watched) else {
             return;
         };

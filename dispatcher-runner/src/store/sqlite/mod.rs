@@ -19,6 +19,7 @@ macro_rules! sql {
 
 mod batches;
 mod busy;
+mod callbacks;
 mod cancel;
 mod claim;
 mod errors;
@@ -51,10 +52,10 @@ use self::rows::OptionTexts;
 use super::clock::Clock;
 use super::{
     BatchRecord, CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
-    DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules,
-    NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Rescued, Retention, Serves,
-    Store, StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow,
-    TickRequest, Ticked, UnixMs,
+    DispatcherStatus, DueCallback, HandOver, Held, JobFilter, JobRecord, JobSummary,
+    KnownSchedules, NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Rescued,
+    Retention, Serves, Settled, Store, StoreError, Submission, SubmitError, Submitted,
+    SupervisorId, SupervisorRow, TickRequest, Ticked, UnixMs,
 };
 use crate::pinned::Pinned;
 
@@ -350,6 +351,25 @@ impl Store for SqliteStore {
 
     fn batch(&mut self, id: &str) -> Result<Option<BatchRecord>, StoreError> {
         self.read(|connection| batches::batch(connection, id))
+    }
+
+    fn take_callbacks(
+        &mut self,
+        limit: usize,
+        hold: Duration,
+    ) -> Result<Vec<DueCallback>, StoreError> {
+        let now = self.clock.now();
+        // Mostly there is nothing, and a look takes no lock.
+        if !self.read(|connection| callbacks::is_due(connection, now))? {
+            return Ok(Vec::new());
+        }
+        self.write(Durability::Later, |unit| callbacks::take(unit, limit, hold))
+    }
+
+    fn settle_callback(&mut self, key: i64, settled: Settled) -> Result<(), StoreError> {
+        self.write(Durability::Later, |unit| {
+            callbacks::settle(unit, key, settled)
+        })
     }
 
     fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError> {

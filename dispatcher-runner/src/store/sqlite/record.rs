@@ -7,7 +7,7 @@ use dispatcher_core::{JobState, Outcome, Transition};
 use rusqlite::{OptionalExtension as _, Row, named_params};
 
 use super::ledger::Spot;
-use super::{Unit, batches, rows};
+use super::{Unit, batches, callbacks, rows};
 use crate::store::rules::{self, Again, Place, Step};
 use crate::store::{Capture, ProgressNote, Record, Recorded};
 
@@ -21,6 +21,8 @@ pub(super) struct Subject {
     pub(super) watched: bool,
     /// The batch that it belongs to.
     pub(super) batch: Option<i64>,
+    /// Somebody is told of its end.
+    pub(super) called: bool,
     /// Where it is now.
     pub(super) spot: Spot,
 }
@@ -94,6 +96,7 @@ fn fenced(
             identity: row.get(3)?,
             watched: row.get(4)?,
             batch: row.get(7)?,
+            called: row.get(8)?,
             spot: Spot::Running,
         };
         Ok((subject, row.get(5)?, row.get(6)?))
@@ -163,9 +166,7 @@ fn end_running(
         job.spot,
         Spot::Finished,
     )?;
-    if let Some(batch) = job.batch {
-        batches::count(unit, batch, state)?;
-    }
+    tell(unit, job, state)?;
     Ok(state)
 }
 
@@ -224,6 +225,14 @@ pub(super) fn end_queued(
         job.spot,
         Spot::Finished,
     )?;
+    tell(unit, job, state)
+}
+
+/// Who must know of the end of a job: its batch, and whoever asked for a callback.
+fn tell(unit: &mut Unit<'_>, job: &Subject, state: JobState) -> rusqlite::Result<()> {
+    if job.called {
+        callbacks::due(unit, job.key)?;
+    }
     match job.batch {
         Some(batch) => batches::count(unit, batch, state),
         None => Ok(()),

@@ -10,7 +10,7 @@ use dispatcher_core::{DispatcherOptions, OnDuplicate};
 use rusqlite::{OptionalExtension as _, named_params};
 
 use super::ledger::Spot;
-use super::{Durability, SqliteStore, Unit, batches, errors, receipts, rows, supervise};
+use super::{Durability, SqliteStore, Unit, batches, callbacks, errors, receipts, rows, supervise};
 use crate::store::rules::{self, Verdict};
 use crate::store::{
     Accepted, Build, DispatcherRow, NewJob, StoreError, Submission, SubmitError, Submitted,
@@ -130,6 +130,7 @@ fn group(unit: &mut Unit<'_>, submission: &Submission) -> Result<Submitted, Refu
         let own = jobs.iter().filter(|job| !job.duplicate).map(|job| job.id);
         batches::write(unit, key, batch, &own.collect::<Vec<_>>())?;
     }
+    callbacks::write(unit, &submission.callbacks, &jobs)?;
     if let Some(wanted) = wanted {
         receipts::write(unit, wanted, &jobs)?;
     }

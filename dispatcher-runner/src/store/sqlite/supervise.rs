@@ -202,6 +202,7 @@ fn lost(row: &Row<'_>) -> rusqlite::Result<Lost> {
             identity: row.get(4)?,
             watched: row.get(5)?,
             batch: row.get(13)?,
+            called: row.get(14)?,
             spot: Spot::Running,
         },
         token: row.get::<_, i64>(6)?.unsigned_abs(),

@@ -9,12 +9,15 @@ macro_rules! statements {
     ($($name:literal,)+) => { [$(($name, sql!($name))),+] };
 }
 
-const HOT: [(&str, &str); 40] = statements![
+const HOT: [(&str, &str); 43] = statements![
     "attempt_insert",
     "batch",
     "batch_count",
     "batch_request",
     "batches_old",
+    "callbacks_end",
+    "callbacks_is_due",
+    "callbacks_take",
     "cancel_look",
     "cancel_running",
     "cancellations",
