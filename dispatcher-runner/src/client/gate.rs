@@ -9,6 +9,7 @@ use std::time::Duration;
 use dispatcher_core::{Definition, JobId, JobState, Options, Registry};
 
 use super::handle;
+use super::live::LiveLog;
 use super::submit::{Request, Sender, Sent};
 use super::{SpawnError, StoreFailure};
 use crate::app;
@@ -260,6 +261,12 @@ impl Gate {
             Ok(record)
         });
         Ok(read?)
+    }
+
+    /// What an attempt writes, from its beginning.
+    pub(crate) fn live_log(&self, job: JobId, attempt: u32) -> LiveLog {
+        let folder = self.0.location.directory().join("live");
+        LiveLog::new(&folder, job, attempt)
     }
 
     /// What an attempt wrote; empty before its end.

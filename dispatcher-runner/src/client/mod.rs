@@ -6,6 +6,8 @@ mod error;
 #[cfg(feature = "http")]
 mod gate;
 mod handle;
+#[cfg(feature = "http")]
+mod live;
 mod schedule;
 mod staff;
 mod submit;

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep};
 use super::acts::{self, Act, Acting, Done};
 use super::answers::{Answer, Note, batch_json, job_json, output_of};
 use super::config::Settings;
+use super::follow::follow;
 use super::intake::{Intake, Letter};
 use super::openapi::Facts;
 use super::problem::Problem;
@@ -146,6 +147,9 @@ impl Desk {
                 let batch = blocking(move || acts::batch_record(&gate, &id)).await?;
                 Answer::ok(batch_json(&batch, prefix))
             }
+            Route::Log(id) if query(parts, "follow").is_some() => {
+                return self.follow(id, parts).await;
+            }
             Route::Log(id) => self.log(id, parts).await?,
             _ => return Err(Problem::not_found("there is nothing here")),
         };
@@ -185,18 +189,21 @@ impl Desk {
         blocking(move || acts::job_record(&gate, id)).await
     }
 
+    async fn follow(&self, id: &str, parts: &Parts) -> Result<Response<Body>, Problem> {
+        let record = self.job(id).await?;
+        let attempt = wanted_attempt(&record, parts)?;
+        let over = self.clone();
+        Ok(follow(
+            self.0.gate.clone(),
+            record.summary.id,
+            attempt,
+            move || over.is_draining(),
+        ))
+    }
+
     async fn log(&self, id: &str, parts: &Parts) -> Result<Answer, Problem> {
         let record = self.job(id).await?;
-        let last = record.summary.counters.attempt;
-        let wanted = match query(parts, "attempt") {
-            None => last,
-            Some(text) => match text.parse::<u32>() {
-                Ok(attempt) if (1..=last).contains(&attempt) => attempt,
-                Ok(_) | Err(_) => {
-                    return Err(Problem::not_found(format!("the job has {last} attempts")));
-                }
-            },
-        };
+        let wanted = wanted_attempt(&record, parts)?;
         let (gate, id) = (self.0.gate.clone(), record.summary.id);
         let capture = blocking(move || {
             let capture = gate.capture(id, wanted);
@@ -239,6 +246,18 @@ impl Desk {
     }
 }
 
+/// The attempt that is asked for; the last one if none is named.
+fn wanted_attempt(record: &JobRecord, parts: &Parts) -> Result<u32, Problem> {
+    let last = record.summary.counters.attempt;
+    let Some(text) = query(parts, "attempt") else {
+        return Ok(last);
+    };
+    match text.parse::<u32>() {
+        Ok(attempt) if (1..=last).contains(&attempt) => Ok(attempt),
+        Ok(_) | Err(_) => Err(Problem::not_found(format!("the job has {last} attempts"))),
+    }
+}
+
 /// What was answered to the same message before.
 fn before(gate: &Gate, letter: &Letter) -> Result<Option<Done>, Problem> {
     let receipt = gate.receipt(&letter.sender.id, &letter.id);
@@ -261,7 +280,7 @@ fn before(gate: &Gate, letter: &Letter) -> Result<Option<Done>, Problem> {
 }
 
 /// Runs what waits for the store on a thread that may wait.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     match tokio::task::spawn_blocking(work).await {

@@ -13,6 +13,8 @@ mod config;
 #[cfg(feature = "http")]
 mod desk;
 #[cfg(feature = "http")]
+mod follow;
+#[cfg(feature = "http")]
 mod intake;
 #[cfg(feature = "http")]
 mod laravel;

@@ -9,9 +9,7 @@ const SECRET: &str = "C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const TOKEN: &str = "a-token-for-reading-jobs";
 
 fn server() -> Program {
-    Program::new(env!("CARGO_BIN_EXE_reports_server"))
-        .with("DISPATCHER_BACKEND_SECRET", SECRET)
-        .with("DISPATCHER_IS_BACKEND", "true")
+    Program::new(env!("CARGO_BIN_EXE_reports_server")).with("DISPATCHER_BACKEND_SECRET", SECRET)
 }
 
 fn sender(address: &str) -> Program {
@@ -73,7 +71,8 @@ fn a_server_that_is_not_there_is_a_failed_result() {
 
 #[test]
 fn a_server_that_receives_nothing_has_no_routes() {
-    let program = Program::new(env!("CARGO_BIN_EXE_reports_server"));
+    let program =
+        Program::new(env!("CARGO_BIN_EXE_reports_server")).with("DISPATCHER_IS_BACKEND", "false");
     let running = program.serve(&["--port", "0", "--token", TOKEN]);
     let answer = http(&running.address, "POST /v1/jobs", "{}").expect("it answers");
     assert_eq!(answer.status, 404, "{answer:?}");

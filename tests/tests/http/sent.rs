@@ -223,6 +223,42 @@ fn a_batch_is_followed_to_its_end() {
 }
 
 #[test]
+fn what_a_job_writes_is_followed() {
+    let (home, _service, address) = service("");
+    let act = json!({ "job": "Act", "payload": { "deed": { "write": [100_000, 7] } } });
+    let id = send(&address, &act).id();
+    end_of(&address, &id);
+    let path = format!("/v1/jobs/{id}/log?follow");
+    let answer = Letter::get(&path).send(&address);
+    assert_eq!(
+        answer.header("content-type"),
+        Some("text/event-stream"),
+        "{answer:?}"
+    );
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(
+        text.contains("event: stdout") && text.contains("event: stderr"),
+        "{text:.300}"
+    );
+    assert!(
+        text.contains("event: end") && text.contains("\"succeeded\""),
+        "{text:.300}"
+    );
+    // One that runs is followed to its end.
+    let held = json!({ "job": "Act", "payload": { "deed": { "wait_for": home.file("gate") } } });
+    let id = send(&address, &held).id();
+    let follow = Letter::get(&format!("/v1/jobs/{id}/log?follow"));
+    let following = std::thread::spawn({
+        let address = address.clone();
+        move || follow.send(&address)
+    });
+    home.open_gate("gate");
+    let answer = following.join().unwrap();
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(text.contains("event: end"), "{text}");
+}
+
+#[test]
 fn probes_ask_without_a_password() {
     let (_home, _service, address) = service("");
     for path in ["/healthz", "/readyz"] {

@@ -42,6 +42,7 @@ const RUNNER: [(&str, &[&str]); 23] = [
             "config",
             "ids",
             "pool",
+            "process",
             "requirements",
             "store",
             "supervisor",
