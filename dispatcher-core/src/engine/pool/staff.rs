@@ -64,7 +64,7 @@ impl Engine {
     }
 
     /// Attempts that no worker has begun go back to their place.
-    fn send_back(&mut self, now: Now, pool: usize) {
+    pub(in super::super) fn send_back(&mut self, now: Now, pool: usize) {
         let waiting = self.pools[pool].waiting.iter();
         let attempts = waiting.filter_map(|waiting| match waiting.task {
             Task::Attempt(attempt) => Some(attempt),
