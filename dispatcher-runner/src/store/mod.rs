@@ -12,6 +12,7 @@ mod clock;
 mod conformance;
 mod error;
 mod group;
+mod listing;
 mod memory;
 mod pick;
 mod receipt;
@@ -23,6 +24,7 @@ pub(crate) use batch::{BatchCounts, BatchRecord, NewBatch};
 pub(crate) use callback::{DueCallback, NewCallback, Settled};
 pub(crate) use error::StoreError;
 pub(crate) use group::{StoreClient, StoreThread};
+pub(crate) use listing::{AttemptRecord, DispatcherStatus, JobFilter, JobRecord, JobSummary};
 pub(crate) use memory::MemoryStore;
 #[cfg(feature = "simulator")]
 pub(crate) use memory::{Glance, Waits};
@@ -112,6 +114,14 @@ pub(crate) trait Store: Send {
     /// Closes the row whatever is unfinished. Jobs still claimed by it stay for the rescuer.
     fn close_supervisor(&mut self, supervisor: SupervisorId) -> Result<(), StoreError>;
 
+    /// Renews the lease of a supervisor, open or closed, by the store's clock: until it ends nobody
+    /// takes over what the supervisor has claimed. [`Renewal::Lost`] when there is no such row any
+    /// more. A store whose supervisors all share one kernel has locks instead, and no leases.
+    fn renew(&mut self, supervisor: SupervisorId, lease: Duration) -> Result<Renewal, StoreError> {
+        let _ = (supervisor, lease);
+        Ok(Renewal::Renewed)
+    }
+
     /// Supervisors that are open, or that still hold claimed jobs.
     fn supervisors(&mut self) -> Result<Vec<SupervisorRow>, StoreError>;
 
@@ -124,6 +134,12 @@ pub(crate) trait Store: Send {
     /// Re-queues (or, by `on_lost`, ends) everything claimed by a supervisor that is proved dead
     /// with all of its workers, and removes its row. Each attempt is recorded as `WorkerLost`.
     fn rescue(&mut self, dead: SupervisorId) -> Result<Rescued, StoreError>;
+
+    /// [`Store::rescue`] for each supervisor whose lease has ended by the store's clock, which is
+    /// looked at in the same step: a renewal comes before it or finds the row gone.
+    fn rescue_expired(&mut self) -> Result<Vec<(SupervisorId, Rescued)>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// Inserts or refreshes rows of dispatchers; an older build never replaces a newer one.
     fn register(&mut self, dispatchers: &[DispatcherRow]) -> Result<(), StoreError>;
@@ -340,6 +356,15 @@ pub(crate) enum HandOver {
     Narrowed(Vec<String>),
 }
 
+/// What became of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    /// It lasts from now on as long as was asked.
+    Renewed,
+    /// It had ended, and somebody has taken over: every claim is void, and so is the row.
+    Lost,
+}
+
 /// Work, and when to ask again.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Claim {
@@ -476,6 +501,8 @@ pub(crate) struct NewSupervisor {
     pub(crate) serves: Vec<String>,
     /// Queue labels that it serves; empty is all.
     pub(crate) queues: Vec<String>,
+    /// How long it has without a renewal; `None` where proof of death is all that counts.
+    pub(crate) lease: Option<Duration>,
 }
 
 /// A supervisor's row.
@@ -515,82 +542,6 @@ pub(crate) struct Rescued {
 pub(crate) enum Pause {
     Paused,
     Running,
-}
-
-/// A dispatcher with its counters.
-#[derive(Debug, Clone)]
-pub(crate) struct DispatcherStatus {
-    pub(crate) row: DispatcherRow,
-    pub(crate) paused: bool,
-    /// Queued, delayed and held ones included.
-    pub(crate) waiting: u32,
-    pub(crate) running: u32,
-    pub(crate) mean_run: Option<Duration>,
-}
-
-/// Which jobs to list.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct JobFilter {
-    pub(crate) state: Option<JobState>,
-    pub(crate) dispatcher: Option<String>,
-    pub(crate) queue: Option<String>,
-    /// Path into the payload (`a.b.0`) and the text or JSON value it must have.
-    pub(crate) search: Option<(String, String)>,
-    pub(crate) limit: usize,
-}
-
-/// A job in a listing.
-#[derive(Debug, Clone)]
-pub(crate) struct JobSummary {
-    pub(crate) id: JobId,
-    pub(crate) dispatcher: String,
-    pub(crate) queue: String,
-    pub(crate) priority: i32,
-    pub(crate) state: JobState,
-    pub(crate) counters: Counters,
-    pub(crate) payload: String,
-    pub(crate) submitted_at: UnixMs,
-    /// When it may start; `None` for one held by a duplicate.
-    pub(crate) run_at: Option<UnixMs>,
-    pub(crate) started_at: Option<UnixMs>,
-    pub(crate) ended_at: Option<UnixMs>,
-    pub(crate) outcome: Option<Outcome>,
-    pub(crate) progress: Option<(f64, String)>,
-}
-
-/// A job with everything on record.
-#[derive(Debug, Clone)]
-pub(crate) struct JobRecord {
-    pub(crate) summary: JobSummary,
-    pub(crate) options: Options,
-    pub(crate) identity: String,
-    pub(crate) origin: String,
-    pub(crate) build: Build,
-    pub(crate) retry_of: Option<JobId>,
-    pub(crate) snoozes: u32,
-    pub(crate) lost: u32,
-    pub(crate) cancel_requested_by: Option<String>,
-    /// Who runs it now, in which slot.
-    pub(crate) supervisor: Option<(SupervisorId, u32)>,
-    pub(crate) output: Option<String>,
-    /// The batch that it belongs to.
-    pub(crate) batch: Option<String>,
-    /// Oldest first.
-    pub(crate) attempts: Vec<AttemptRecord>,
-}
-
-/// One attempt on record.
-#[derive(Debug, Clone)]
-pub(crate) struct AttemptRecord {
-    pub(crate) attempt: u32,
-    pub(crate) started_at: Option<UnixMs>,
-    pub(crate) ended_at: UnixMs,
-    pub(crate) run_time: Duration,
-    pub(crate) pid: Option<u32>,
-    pub(crate) build: String,
-    pub(crate) outcome: Outcome,
-    /// Last bytes of stderr, at most 2 KiB.
-    pub(crate) stderr_end: Vec<u8>,
 }
 
 /// How long finished jobs are kept.

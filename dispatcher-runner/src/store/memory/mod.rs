@@ -27,8 +27,8 @@ use super::clock::Clock;
 use super::{
     BatchRecord, CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
     DispatcherStatus, DueCallback, HandOver, Held, JobFilter, JobRecord, JobSummary,
-    KnownSchedules, NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Rescued,
-    Retention, Serves, Settled, Store, StoreError, Submission, SubmitError, Submitted,
+    KnownSchedules, NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Renewal,
+    Rescued, Retention, Serves, Settled, Store, StoreError, Submission, SubmitError, Submitted,
     SupervisorId, SupervisorRow, TickRequest, Ticked, UnixMs,
 };
 
@@ -132,6 +132,11 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn renew(&mut self, supervisor: SupervisorId, lease: Duration) -> Result<Renewal, StoreError> {
+        let now = self.clock.now();
+        Ok(self.lock().renew(supervisor, lease, now))
+    }
+
     fn supervisors(&mut self) -> Result<Vec<SupervisorRow>, StoreError> {
         Ok(self.lock().supervisors())
     }
@@ -147,6 +152,11 @@ impl Store for MemoryStore {
     fn rescue(&mut self, dead: SupervisorId) -> Result<Rescued, StoreError> {
         let now = self.clock.now();
         Ok(self.lock().rescue(dead, now))
+    }
+
+    fn rescue_expired(&mut self) -> Result<Vec<(SupervisorId, Rescued)>, StoreError> {
+        let now = self.clock.now();
+        Ok(self.lock().rescue_expired(now))
     }
 
     fn register(&mut self, dispatchers: &[DispatcherRow]) -> Result<(), StoreError> {
