@@ -24,6 +24,8 @@ pub(crate) use gate::{
 };
 pub(crate) use handle::SERVED_EVERY;
 pub use handle::{Ended, JobHandle, JobStatus, latest_job, latest_output};
+#[cfg(feature = "http")]
+pub(crate) use live::Stage;
 pub(crate) use schedule::{ScheduleProblem, Scheduled, TickReport};
 pub(crate) use submit::{Request, Sender, Sent, keep_served, submit};
 

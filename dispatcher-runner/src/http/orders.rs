@@ -14,9 +14,9 @@ use serde_json::value::RawValue;
 use super::problem::{Misfit, Problem};
 
 /// Longest time that can be asked for, in seconds: a hundred years.
-const SECONDS_MAX: f64 = 100.0 * 365.25 * 86_400.0;
-/// Longest text of a name, a label or a key, in bytes.
-const TEXT_MAX: usize = 1024;
+pub(super) const SECONDS_MAX: f64 = 3_155_760_000.0;
+/// Longest text of a name, a label or a key, in characters.
+pub(super) const TEXT_CHARS_MAX: usize = 255;
 
 /// One job, as somebody outside asks for it.
 #[derive(Debug, Clone, Default)]
@@ -274,9 +274,12 @@ impl Fields {
 
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
         let text = self.value::<String>(name, "a text")?;
-        if text.is_empty() || text.len() > TEXT_MAX {
+        if text.is_empty() || text.chars().count() > TEXT_CHARS_MAX {
             let pointer = format!("{}/{name}", self.pointer);
-            self.wrong(pointer, format!("takes 1 to {TEXT_MAX} bytes of text"));
+            self.wrong(
+                pointer,
+                format!("takes 1 to {TEXT_CHARS_MAX} characters of text"),
+            );
             return None;
         }
         Some(text)

@@ -25,15 +25,14 @@ fn problem(answer: &Answer) -> Value {
     problem
 }
 
-#[test]
-fn whoever_is_not_known_hears_one_answer() {
-    let (home, _service, address) = service("");
+/// Letters of people who are not known, and of those who were caught changing something.
+fn unknown_letters() -> Vec<(&'static str, Letter)> {
     let stranger = "Zm9vZm9vZm9vZm9vZm9vZm9vZm9vZm9v";
     let signature = fine().headers.pop().unwrap().1;
     let (id, time) = (fresh_id(), now());
     let mut changed_byte = fine();
     changed_byte.body[2] ^= 1;
-    let letters = [
+    vec![
         ("no headers", Letter::post("/v1/jobs", FINE)),
         ("a changed byte", changed_byte),
         ("a changed id", fine().with("webhook-id", "other")),
@@ -83,7 +82,13 @@ fn whoever_is_not_known_hears_one_answer() {
             letter.with("authorization", &format!("Bearer {SECRET}"))
         }),
         ("broken JSON", Letter::post("/v1/jobs", b"{{{{")),
-    ];
+    ]
+}
+
+#[test]
+fn whoever_is_not_known_hears_one_answer() {
+    let (home, _service, address) = service("");
+    let letters = unknown_letters();
     let mut said = Vec::new();
     for (what, letter) in letters {
         let answer = letter.send(&address);
@@ -231,6 +236,12 @@ fn what_does_not_fit_is_told_with_its_place() {
             "{body}: {problem}"
         );
     }
+    assert_eq!(home.output(["jobs", "--ids"], b"").stdout, b"");
+}
+
+#[test]
+fn a_batch_that_does_not_fit_is_refused_whole() {
+    let (home, _service, address) = service("");
     for (body, pointer) in [
         (json!({ "jobs": [] }), "/jobs"),
         (json!({}), "/jobs"),
