@@ -43,9 +43,12 @@ impl Facts<'_> {
                 "parameters": parameters(),
                 "responses": responses(),
                 "securitySchemes": {
-                    "id": { "type": "apiKey", "in": "header", "name": "webhook-id" },
-                    "timestamp": { "type": "apiKey", "in": "header", "name": "webhook-timestamp" },
-                    "signature": { "type": "apiKey", "in": "header", "name": "webhook-signature" },
+                    "signature": {
+                        "type": "http",
+                        "scheme": "StandardWebhooks",
+                        "description": "Headers webhook-id, webhook-timestamp and \
+                                        webhook-signature, as Standard Webhooks v1 has them.",
+                    },
                     "token": { "type": "http", "scheme": "bearer" },
                 },
             },
@@ -256,7 +259,10 @@ fn fixed_schemas() -> Map<String, Value> {
             "type": "object",
             "required": ["action", "id"],
             "additionalProperties": false,
-            "properties": { "action": { "const": action }, "id": id },
+            "properties": {
+                "action": { "const": action },
+                "id": { "type": "string", "minLength": 1, "maxLength": TEXT_CHARS_MAX },
+            },
         })
     };
     let listed = json!({ "type": "array", "items": { "type": "object" } });
@@ -357,7 +363,7 @@ fn message(id: &str, summary: &str, body: &str, of: &[(&str, &str, &str)]) -> Va
     json!({
         "operationId": id,
         "summary": summary,
-        "security": [{ "id": [], "timestamp": [], "signature": [] }],
+        "security": [{ "signature": [] }],
         "requestBody": { "required": true, "content": { "application/json": { "schema": schema } } },
         "responses": answers(of),
     })

@@ -104,9 +104,9 @@ impl JobOrder {
             wishes: Wishes {
                 queue: fields.text("queue"),
                 delay: fields.duration("delay"),
-                priority: fields.value("priority", "a whole number"),
+                priority: fields.whole("priority", "a whole number"),
                 timeout: fields.duration("timeout"),
-                retries: fields.value("retries", "a whole number from 0 on"),
+                retries: fields.whole("retries", "a whole number from 0 on"),
                 unique_key: fields.text("unique_key"),
             },
             is_async: fields.value("async", "true or false").unwrap_or(true),
@@ -270,6 +270,18 @@ impl Fields {
                 None
             }
         }
+    }
+
+    /// A whole number; `7.0` is one, as JSON Schema has it.
+    fn whole<T: TryFrom<i64>>(&mut self, name: &str, takes: &str) -> Option<T> {
+        let number = self.value::<f64>(name, takes)?;
+        let is_whole = number.fract() == 0.0 && number.abs() <= f64::from(u32::MAX);
+        let whole = is_whole.then_some(number as i64);
+        let whole = whole.and_then(|whole| T::try_from(whole).ok());
+        if whole.is_none() {
+            self.wrong(format!("{}/{name}", self.pointer), format!("takes {takes}"));
+        }
+        whole
     }
 
     pub(super) fn text(&mut self, name: &str) -> Option<String> {

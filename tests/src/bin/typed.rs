@@ -19,7 +19,7 @@ enum Look {
 struct Report {
     /// What it is called.
     title: String,
-    pages: u16,
+    pages: f64,
     look: Look,
     tags: Vec<String>,
     note: Option<String>,

@@ -1,6 +1,6 @@
 //! The negative list: what is refused, each with its status, and always as a problem.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 
 use dispatcher_tests::http::{Answer, Letter, SECRET, connect, fresh_id, now};
 use dispatcher_tests::{Home, PATIENCE, eventually};
@@ -452,4 +452,51 @@ fn the_secret_may_stand_in_the_environment() {
             .contains("nothing is received over HTTP")
             .then_some(())
     });
+}
+
+/// Strangers cost next to nothing: the service answers, and its memory stays as it was.
+#[test]
+fn a_hundred_thousand_strangers_change_nothing() {
+    let (home, service, address) = service("");
+    let resident = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", service.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.unwrap().trim().split(' ').next().unwrap();
+        kib.parse::<u64>().unwrap()
+    };
+    let count = dispatcher_tests::Size::get().pick(4_000, 100_000);
+    let letter = Letter::signed_with(
+        "Zm9vZm9vZm9vZm9vZm9vZm9vZm9vZm9v",
+        "/v1/jobs",
+        "m",
+        now(),
+        FINE,
+    );
+    let request = [letter.head(&address), FINE.to_vec()].concat();
+    let request = String::from_utf8(request)
+        .unwrap()
+        .replace("connection: close\r\n", "");
+    let knock = |count: u32| {
+        let mut stream = connect(&address);
+        let mut answer = [0; 4096];
+        for _ in 0..count {
+            stream.write_all(request.as_bytes()).unwrap();
+            let read = stream.read(&mut answer).unwrap();
+            assert!(answer[..read].starts_with(b"HTTP/1.1 401 "), "{read}");
+        }
+    };
+    knock(500);
+    let before = resident();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| knock(count / 8));
+        }
+    });
+    let after = resident();
+    assert!(after < before + 4096, "{before} KiB, then {after} KiB");
+    assert_eq!(fine().send(&address).status, 202);
+    assert!(
+        home.read("service.log").len() < 100_000,
+        "the log is not theirs to fill"
+    );
 }
