@@ -176,6 +176,7 @@ impl World {
         let group = Submission {
             dispatchers: vec![self.client.row(&name, build)],
             jobs,
+            ..Submission::default()
         };
         let answers = self.store().submit(std::slice::from_ref(&group));
         self.client

@@ -60,7 +60,9 @@ enum Row {
     /// Another one is being opened.
     Opening,
     /// It could not be opened; it is tried again at this time.
-    Missing { at: Duration },
+    Missing {
+        at: Duration,
+    },
 }
 
 impl Lease {

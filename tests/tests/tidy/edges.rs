@@ -42,6 +42,7 @@ const RUNNER: [(&str, &[&str]); 23] = [
             "config",
             "ids",
             "pool",
+            "process",
             "requirements",
             "store",
             "supervisor",
@@ -71,7 +72,7 @@ const RUNNER: [(&str, &[&str]); 23] = [
     (
         "cli",
         &[
-            "about", "client", "config", "control", "log", "process", "store", "timer",
+            "about", "client", "config", "control", "ids", "log", "process", "store", "timer",
         ],
     ),
     (
@@ -93,7 +94,10 @@ const RUNNER: [(&str, &[&str]); 23] = [
     // A worker of a foreign host knows nothing of our own supervisors.
     ("worker", &["log", "process"]),
     // What brings work in sees the client handle only.
-    ("http", &["client", "config"]),
+    (
+        "http",
+        &["app", "client", "config", "ids", "log", "sources"],
+    ),
     ("sources", &["client", "config", "log", "pool"]),
     (
         "service",
@@ -170,6 +174,7 @@ const RESERVED: [(&[&str], &[&str], &str); 9] = [
             "dispatcher-runner/src/process/runtime.rs",
             "dispatcher-runner/src/sources/",
             "dispatcher-runner/src/admin/",
+            "dispatcher-runner/src/http/",
         ],
         "the embedded mode needs no async runtime; only a job that is a future and sources have one",
     ),
