@@ -20,6 +20,8 @@ mod cli;
 mod client;
 mod config;
 mod control;
+#[cfg(any(feature = "socket", feature = "pg_notify"))]
+mod dispatcherd;
 #[cfg(test)]
 #[path = "../../tests/tests/fuzz/driver.rs"]
 mod fuzzing;

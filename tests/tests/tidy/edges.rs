@@ -11,7 +11,7 @@ use crate::code::line;
 use crate::source::{Finding, Realm, Source, is_for_tests};
 
 /// Modules of the runner, and what each of them may use.
-const RUNNER: [(&str, &[&str]); 23] = [
+const RUNNER: [(&str, &[&str]); 24] = [
     ("about", &[]),
     ("pool", &[]),
     ("config", &["pool"]),
@@ -21,6 +21,8 @@ const RUNNER: [(&str, &[&str]); 23] = [
     ("admin", &["control"]),
     // What a running service tells and is told.
     ("control", &["metrics", "store", "supervisor"]),
+    // The texts of another system's wire, as values.
+    ("dispatcherd", &[]),
     ("pinned", &[]),
     // Knows no processes.
     ("store", &["pinned"]),
