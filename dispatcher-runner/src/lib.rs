@@ -5,7 +5,8 @@
 //!
 //! Features: `bundled` (default) compiles SQLite from source; `tokio` runs jobs that are futures
 //! (`dispatcher_core::AsyncProcess`, which it brings along) on tokio, in the worker's one thread;
-//! `service` has sources, plug-ins that bring work to a service, and `ticker` is one of them.
+//! `service` has sources, plug-ins that bring work to a service, and `ticker` is one of them;
+//! `socket` and `pg_notify` speak with the Python package `dispatcherd`.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!(
@@ -59,10 +60,13 @@ pub use config::{
 pub use host::main;
 pub use pool::{DEFAULT_POOL, ExecError, PoolConfig, Reply};
 pub use service::{RunningService, Service, ServiceError};
+#[cfg(feature = "socket")]
+pub use sources::Socket;
 #[cfg(feature = "service")]
 pub use sources::{
-    Chunks, DispatchOptions, Dispatched, Host, Interval, PoolTask, Source, SourceError,
-    SourceStage, SourceState, Sources, SourcesBuilder, SourcesError, Stop,
+    Chunks, DispatchOptions, Dispatched, Host, Interval, JobWait, PoolTask, ServiceView, Source,
+    SourceError, SourceStage, SourceState, Sources, SourcesBuilder, SourcesError, Stop,
+    UnfinishedJob, WorkerView,
 };
 #[cfg(feature = "ticker")]
 pub use sources::{Overrun, Ticker};

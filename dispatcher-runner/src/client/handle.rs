@@ -249,6 +249,25 @@ pub(crate) fn cancel(
     Ok(reply)
 }
 
+/// Cancels jobs durably, in one commit, and wakes whoever is concerned.
+#[cfg(feature = "service")]
+pub(crate) fn cancel_all(
+    store: &StoreClient,
+    jobs: Vec<JobId>,
+    by: String,
+) -> Result<Vec<CancelReply>, StoreError> {
+    let replies = store.call(move |store| store.cancel(&jobs, &by))?;
+    let concerned = |row: &SupervisorRow| {
+        replies.iter().any(|reply| match reply {
+            CancelReply::Stopping(runner) => row.id == *runner,
+            CancelReply::Cancelled => row.open,
+            CancelReply::Ended(_) | CancelReply::Unknown => false,
+        })
+    };
+    wake(store, concerned)?;
+    Ok(replies)
+}
+
 fn wake(store: &StoreClient, concerned: impl Fn(&SupervisorRow) -> bool) -> Result<(), StoreError> {
     for row in store.call(|store| store.supervisors())? {
         if concerned(&row) {

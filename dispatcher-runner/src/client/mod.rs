@@ -14,6 +14,8 @@ pub use attempts::{Attempt, Captured};
 pub use builder::{JobBuilder, Mode, Started};
 pub use error::{SpawnError, StoreFailure};
 pub(crate) use handle::SERVED_EVERY;
+#[cfg(feature = "service")]
+pub(crate) use handle::cancel_all;
 pub use handle::{Ended, JobHandle, JobStatus, latest_job, latest_output};
 pub(crate) use schedule::{ScheduleProblem, Scheduled, TickReport};
 pub(crate) use submit::{Request, Sender, Sent, keep_served, submit};

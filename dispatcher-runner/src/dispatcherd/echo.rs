@@ -21,8 +21,14 @@ const PLACES: &str = "args";
 const MISFIT: &str = "misfit";
 
 /// The origin of a job: who sends it, and what its message says besides its arguments.
-pub(crate) fn remember(who: &str, task: &Task, fits: bool) -> String {
-    let Json::Object(members) = &task.message else {
+///
+/// Arguments that did not fit stand in the note, where people see them.
+pub(crate) fn remember(who: &str, task: &Task, definition: &Definition, fits: bool) -> String {
+    let message = match fits {
+        true => task.message.clone(),
+        false => masked(task.message.clone(), Some(definition)),
+    };
+    let Json::Object(members) = &message else {
         return who.to_owned();
     };
     let mut note = Json::empty();

@@ -17,6 +17,8 @@ mod schedule;
 mod sqlite;
 
 pub(crate) use error::StoreError;
+#[cfg(feature = "service")]
+pub(crate) use group::SubmitFuture;
 pub(crate) use group::{StoreClient, StoreThread};
 pub(crate) use memory::MemoryStore;
 #[cfg(feature = "simulator")]
@@ -491,6 +493,7 @@ pub(crate) struct JobSummary {
     pub(crate) state: JobState,
     pub(crate) counters: Counters,
     pub(crate) payload: String,
+    pub(crate) origin: String,
     pub(crate) submitted_at: UnixMs,
     /// When it may start; `None` for one held by a duplicate.
     pub(crate) run_at: Option<UnixMs>,
@@ -506,7 +509,6 @@ pub(crate) struct JobRecord {
     pub(crate) summary: JobSummary,
     pub(crate) options: Options,
     pub(crate) identity: String,
-    pub(crate) origin: String,
     pub(crate) build: Build,
     pub(crate) retry_of: Option<JobId>,
     pub(crate) snoozes: u32,

@@ -40,7 +40,7 @@ fn task_is_kept(task: &Task) -> Seen {
     let mut seen = Vec::new();
     for definition in [Mail::definition(), Say::definition()] {
         let payload = payload_of(definition, task);
-        let origin = remember("somebody", task, payload.is_ok());
+        let origin = remember("somebody", task, definition, payload.is_ok());
         let stored = match &payload {
             Ok(payload) => payload.clone(),
             Err(misfit) => refused_payload(definition, &misfit.to_string()).unwrap_or_default(),

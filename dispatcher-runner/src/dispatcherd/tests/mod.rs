@@ -283,7 +283,7 @@ fn echoed<T: Dispatcher>(message: &Value) -> Value {
     let task = task(message);
     let definition = T::definition();
     let payload = payload_of(definition, &task);
-    let origin = remember("source socket", &task, payload.is_ok());
+    let origin = remember("source socket", &task, definition, payload.is_ok());
     assert!(origin.starts_with("source socket with message {"));
     let payload = payload
         .or_else(|misfit| Ok::<_, ()>(refused_payload(definition, &misfit.to_string()).unwrap()))

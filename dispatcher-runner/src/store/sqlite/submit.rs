@@ -148,7 +148,7 @@ pub(super) fn one(
     };
     let place = Place {
         dispatcher: dispatcher.id,
-        watched: rules::watches(policy),
+        watched: rules::is_watched(policy, &job.options),
         waits_for,
         run_at: unit.now + delay,
     };
