@@ -274,6 +274,7 @@ impl Assembler {
     }
 
     /// What was counted so far.
+    #[cfg(test)]
     pub(crate) fn counts(&self) -> Counts {
         self.counts
     }

@@ -12,10 +12,14 @@ mod payload;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use chunks::AGE_MAX;
 #[cfg(feature = "pg_notify")]
 pub(crate) use chunks::NOTIFY_BYTES_MAX;
-pub(crate) use chunks::{AGE_MAX, Assembler, LINE_BYTES_MAX, MESSAGE_BYTES_MAX, Piece, split};
+pub(crate) use chunks::{Assembler, LINE_BYTES_MAX, MESSAGE_BYTES_MAX, Piece, split};
 pub(crate) use echo::{Filter, masked, recall, remember};
 pub(crate) use json::Json;
 pub(crate) use message::{Control, Dropped, Message, Task, open};
-pub(crate) use payload::{Mismatch, payload_of, refused_payload};
+#[cfg(test)]
+pub(crate) use payload::Mismatch;
+pub(crate) use payload::{payload_of, refused_payload};

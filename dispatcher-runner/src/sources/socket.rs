@@ -5,6 +5,7 @@
 //! takes the place of another one only if nobody answers there.
 
 mod bind;
+mod queue;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use tokio::net::unix::OwnedReadHalf;
 use tokio::task::JoinSet;
 
 use self::bind::Bound;
+use self::queue::{Queue, queue};
 use super::dispatcherd::{Arrival, Intake};
 use super::{Host, Source, SourceError, Stop};
 use crate::dispatcherd::{Dropped, LINE_BYTES_MAX, MESSAGE_BYTES_MAX, split};
@@ -50,7 +52,9 @@ impl Source for Socket {
         let listener = bound.listener()?;
         tracing::info!(path = %self.path.display(), "messages are taken at the socket");
         let intake = Arc::new(Intake::new(host, self.node_id.as_deref()));
+        let (queue, taker) = queue();
         let mut connections = JoinSet::new();
+        connections.spawn(taker.run(intake));
         loop {
             while connections.len() >= CONNECTIONS_MAX {
                 if stop.or(connections.join_next()).await.is_none() {
@@ -63,14 +67,14 @@ impl Source for Socket {
             while connections.try_join_next().is_some() {}
             let (stream, _) = accepted?;
             host.report_healthy();
-            let (intake, stop) = (Arc::clone(&intake), stop.clone());
+            let (queue, stop) = (queue.clone(), stop.clone());
             connections.spawn(async move {
-                if let Err(error) = converse(stream, &intake, &stop).await {
+                if let Err(error) = converse(stream, &queue, &stop).await {
                     tracing::debug!(%error, "a connection ended");
                 }
             });
         }
-        drop(bound);
+        drop((bound, queue));
         // Each ends when it has answered; whoever stops the source has set a time for this.
         while connections.join_next().await.is_some() {}
         Ok(())
@@ -78,7 +82,7 @@ impl Source for Socket {
 }
 
 /// Takes lines until the other side has said everything.
-async fn converse(stream: UnixStream, intake: &Intake, stop: &Stop) -> std::io::Result<()> {
+async fn converse(stream: UnixStream, queue: &Queue, stop: &Stop) -> std::io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut lines = Lines {
         reader: BufReader::new(reader),
@@ -90,7 +94,7 @@ async fn converse(stream: UnixStream, intake: &Intake, stop: &Stop) -> std::io::
         if arrivals.is_empty() {
             break;
         }
-        for reply in intake.take(arrivals).await {
+        for reply in queue.take(arrivals).await {
             for mut line in split(&reply.text, &reply.id, LINE_BYTES_MAX) {
                 line.push('\n');
                 writer.write_all(line.as_bytes()).await?;

@@ -96,7 +96,10 @@ const RUNNER: [(&str, &[&str]); 24] = [
     ("worker", &["log", "process"]),
     // What brings work in sees the client handle only.
     ("http", &["client", "config"]),
-    ("sources", &["client", "config", "dispatcherd", "log", "pool"]),
+    (
+        "sources",
+        &["client", "config", "dispatcherd", "log", "pool"],
+    ),
     (
         "service",
         &[

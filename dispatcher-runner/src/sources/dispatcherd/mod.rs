@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use dispatcher_core::Definition;
 
 use self::control::Asked;
-use super::host::Sent;
 use super::{DispatchOptions, Dispatched, Fit, Host, Job};
 use crate::client::SpawnError;
 use crate::dispatcherd::{
@@ -81,22 +80,26 @@ impl Intake {
     }
 
     /// Takes up what came in, in its order: when this is ready, tasks are stored and commands are
-    /// done.
-    pub(super) async fn take(&self, arrivals: Vec<Arrival>) -> Vec<Reply> {
+    /// done. Tasks that follow each other share a commit. The replies to each batch stand together.
+    pub(super) async fn take(&self, batches: Vec<Vec<Arrival>>) -> Vec<Vec<Reply>> {
         let mut tasks = Vec::new();
-        let mut replies = Vec::new();
-        for arrival in arrivals {
-            match self.read(arrival) {
-                None => {}
-                Some(Message::Task(task)) => tasks.extend(self.ready(&task)),
-                Some(Message::Control(control)) => {
-                    self.store(std::mem::take(&mut tasks)).await;
-                    replies.extend(self.obey(control).await);
+        let mut answers = Vec::new();
+        for batch in batches {
+            let mut replies = Vec::new();
+            for arrival in batch {
+                match self.read(arrival) {
+                    None => {}
+                    Some(Message::Task(task)) => tasks.extend(self.ready(&task)),
+                    Some(Message::Control(control)) => {
+                        self.store(std::mem::take(&mut tasks)).await;
+                        replies.extend(self.obey(control).await);
+                    }
                 }
             }
+            answers.push(replies);
         }
         self.store(tasks).await;
-        replies
+        answers
     }
 
     /// The message that is complete now, if there is one.
@@ -149,32 +152,39 @@ impl Intake {
         }
         let fitting = payload_of(definition, task)
             .and_then(|payload| Ok((payload, task.timeout()?, task.delay()?)));
-        let fits = fitting.is_ok();
-        let origin = remember(&self.host.origin(), task, definition, fits);
-        let job = match fitting {
-            Ok((payload, timeout, delay)) => Job {
-                definition,
-                payload,
-                options: DispatchOptions {
-                    timeout,
-                    delay,
-                    on_duplicate: task.on_duplicate(),
-                    ..DispatchOptions::default()
-                },
-                origin,
-                fit: Fit::Checked,
-            },
-            Err(misfit) => Job {
-                definition,
-                payload: refused_payload(definition, &misfit.to_string())
-                    .ok_or_else(|| refusal(definition, misfit.to_string()))?,
-                options: DispatchOptions {
-                    retries: Some(0),
-                    ..DispatchOptions::default()
-                },
-                origin,
-                fit: Fit::Misfit,
-            },
+        let origin = remember(&self.host.origin(), task, definition, fitting.is_ok());
+        let mut options = DispatchOptions {
+            on_duplicate: task.on_duplicate(),
+            ..DispatchOptions::default()
+        };
+        let (payload, fit) = match fitting {
+            Ok((payload, timeout, delay)) => {
+                (options.timeout, options.delay) = (timeout, delay);
+                let checked = (definition.check)(&payload, &mut (definition.options)());
+                (payload, checked.map_or(Fit::Misfit, |()| Fit::Checked))
+            }
+            Err(misfit) => {
+                let why = misfit.to_string();
+                let payload = refused_payload(definition, &why);
+                (
+                    payload.ok_or_else(|| refusal(definition, why))?,
+                    Fit::Misfit,
+                )
+            }
+        };
+        if fit == Fit::Misfit {
+            // It fails at once, as often as it is tried.
+            options = DispatchOptions {
+                retries: Some(0),
+                ..DispatchOptions::default()
+            };
+        }
+        let job = Job {
+            definition,
+            payload,
+            options,
+            origin,
+            fit,
         };
         Ok(Ready {
             job,
@@ -189,7 +199,7 @@ impl Intake {
             return;
         }
         let jobs: Vec<Job> = tasks.iter().map(|it| it.job.clone()).collect();
-        let sent = self.send(jobs).await;
+        let sent = self.host.send_all(jobs).await;
         for (task, sent) in tasks.iter().zip(sent) {
             match sent {
                 Ok(sent) if sent.duplicate => {
@@ -202,28 +212,6 @@ impl Intake {
         }
     }
 
-    /// Stores jobs. One whose payload does not fit the types of its fields is stored as well, and
-    /// fails with that reason.
-    async fn send(&self, jobs: Vec<Job>) -> Vec<Sent> {
-        let mut sent = self.host.send_all(jobs.clone()).await;
-        let mut misfits = Vec::new();
-        for (place, (mut job, answer)) in jobs.into_iter().zip(&sent).enumerate() {
-            if let Err(SpawnError::Payload(_)) = answer {
-                job.fit = Fit::Misfit;
-                job.options.retries = Some(0);
-                misfits.push((place, job));
-            }
-        }
-        if !misfits.is_empty() {
-            let (places, jobs): (Vec<usize>, Vec<Job>) = misfits.into_iter().unzip();
-            let again = self.host.send_all(jobs).await;
-            for (place, answer) in places.into_iter().zip(again) {
-                sent[place] = answer;
-            }
-        }
-        sent
-    }
-
     /// Stores one task, as the command `run` asks for it.
     async fn run(&self, message: Json) -> Result<Dispatched, String> {
         let number = self.received.fetch_add(1, Ordering::Relaxed);
@@ -233,7 +221,7 @@ impl Intake {
             Message::Control(_) => return Err("`run` takes a task, no command".to_owned()),
         };
         let ready = self.prepare(&task).map_err(|it| log::chain(&it))?;
-        let mut sent = self.send(vec![ready.job]).await;
+        let mut sent = self.host.send_all(vec![ready.job]).await;
         let sent = sent.pop().expect("invariant: one job has one answer");
         sent.map_err(|error| log::chain(&error))
     }

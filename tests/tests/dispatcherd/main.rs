@@ -1,0 +1,6 @@
+//! The Python package `dispatcherd`, unmodified, talks to a service of ours.
+
+mod commands;
+mod python;
+mod socket;
+mod tasks;
