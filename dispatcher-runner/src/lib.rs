@@ -30,6 +30,8 @@ mod host;
 mod ids;
 mod log;
 mod metrics;
+#[cfg(feature = "pg_notify")]
+mod notify;
 mod pinned;
 mod pool;
 mod process;
@@ -68,6 +70,8 @@ pub use sources::{
     SourceError, SourceStage, SourceState, Sources, SourcesBuilder, SourcesError, Stop,
     UnfinishedJob, WorkerView,
 };
+#[cfg(feature = "pg_notify")]
+pub use sources::{Delivery, PgNotify};
 #[cfg(feature = "ticker")]
 pub use sources::{Overrun, Ticker};
 

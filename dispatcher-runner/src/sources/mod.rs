@@ -10,6 +10,8 @@ mod dispatcherd;
 mod exec;
 mod host;
 mod interval;
+#[cfg(feature = "pg_notify")]
+mod pg_notify;
 mod registry;
 mod section;
 mod setup;
@@ -30,6 +32,8 @@ pub use board::{SourceStage, SourceState};
 pub use exec::{Chunks, PoolTask};
 pub use host::{DispatchOptions, Dispatched, Host};
 pub use interval::Interval;
+#[cfg(feature = "pg_notify")]
+pub use pg_notify::{Delivery, PgNotify};
 pub use registry::{Sources, SourcesBuilder, SourcesError};
 #[cfg(feature = "socket")]
 pub use socket::Socket;

@@ -16,6 +16,12 @@ macro_rules! over_every_transport {
                 super::$scenario(&super::Wire::socket(super::CONFIG));
             }
         )*}
+        mod over_postgresql {$(
+            #[test]
+            fn $scenario() {
+                super::$scenario(&super::Wire::postgres(super::CONFIG));
+            }
+        )*}
     };
 }
 over_every_transport! {

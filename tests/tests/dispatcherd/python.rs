@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use dispatcher_tests::{Home, Serving, said, workspace};
+use dispatcher_tests::{Database, Home, Postgres, Serving, said, workspace};
 use serde_json::{Value, json};
 
 const JOBS: &str = include_str!("../../fixtures/dispatcherd/jobs.py");
@@ -22,10 +22,14 @@ const ALIASES: &str = r#"
 /// The node that answers.
 pub(crate) const NODE: &str = "node ü";
 
+/// A channel that must be quoted.
+pub(crate) const CHANNEL: &str = "Täsks \"1\"; --";
+
 /// A service, and what reaches it.
 pub(crate) struct Wire {
     pub(crate) service: Serving,
     pub(crate) home: Home,
+    pub(crate) database: Option<Database<'static>>,
 }
 
 impl Wire {
@@ -44,13 +48,28 @@ impl Wire {
         Self::start(home, &config, &settings)
     }
 
+    /// A service that listens to PostgreSQL, and a Python that knows it.
+    pub(crate) fn postgres(more: &str) -> Self {
+        let database = server().database();
+        let home = Home::new(env!("CARGO_BIN_EXE_fixture"));
+        let url = database.url();
+        let config = format!("{more}\n{}", section(&url, "node_id", NODE));
+        let mut wire = Self::start(home, &config, &settings(&url));
+        wire.database = Some(database);
+        wire
+    }
+
     pub(crate) fn start(home: Home, config: &str, settings: &Value) -> Self {
         // JSON is YAML, too.
         write(&home, "dispatcher.yml", &settings.to_string());
         write(&home, "jobs.py", JOBS);
         write(&home, "publish.py", PUBLISH);
         let service = Serving::configured(&home, &format!("{config}{ALIASES}"));
-        let wire = Self { service, home };
+        let wire = Self {
+            service,
+            home,
+            database: None,
+        };
         wire.until_heard();
         wire
     }
@@ -121,6 +140,30 @@ impl Wire {
         );
         output
     }
+}
+
+/// The cluster of this run, until this process ends.
+pub(crate) fn server() -> &'static Postgres {
+    Box::leak(Box::new(Postgres::shared()))
+}
+
+/// The source's section, with one more key.
+pub(crate) fn section(url: &str, key: &str, value: &str) -> String {
+    format!(
+        "[sources.pg_notify]\nconninfo = {url:?}\nchannels = [\"other\", {CHANNEL:?}]\n{key} = {value:?}\n"
+    )
+}
+
+/// What Python must know of it.
+pub(crate) fn settings(url: &str) -> Value {
+    json!({
+        "version": 2,
+        "brokers": {"pg_notify": {
+            "config": {"conninfo": url},
+            "channels": [CHANNEL],
+            "default_publish_channel": CHANNEL,
+        }},
+    })
 }
 
 /// Where the programs of the package are.

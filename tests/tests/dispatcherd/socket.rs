@@ -32,7 +32,7 @@ fn the_file_is_for_its_user_and_goes_with_the_service() {
     let mode = path.metadata().expect("it is there").permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
     terminate(wire.service.pid());
-    let Wire { service, home } = wire;
+    let Wire { service, home, .. } = wire;
     assert_eq!(service.end().code(), Some(0));
     assert!(!path.exists());
     drop(home);

@@ -17,6 +17,12 @@ macro_rules! over_every_transport {
                 super::$scenario(&super::Wire::socket(""));
             }
         )*}
+        mod over_postgresql {$(
+            #[test]
+            fn $scenario() {
+                super::$scenario(&super::Wire::postgres(""));
+            }
+        )*}
     };
 }
 over_every_transport! {

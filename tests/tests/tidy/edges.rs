@@ -11,7 +11,7 @@ use crate::code::line;
 use crate::source::{Finding, Realm, Source, is_for_tests};
 
 /// Modules of the runner, and what each of them may use.
-const RUNNER: [(&str, &[&str]); 24] = [
+const RUNNER: [(&str, &[&str]); 25] = [
     ("about", &[]),
     ("pool", &[]),
     ("config", &["pool"]),
@@ -21,6 +21,8 @@ const RUNNER: [(&str, &[&str]); 24] = [
     ("admin", &["control"]),
     // What a running service tells and is told.
     ("control", &["metrics", "store", "supervisor"]),
+    // Connections that hear and make notifications.
+    ("notify", &[]),
     // The texts of another system's wire, as values.
     ("dispatcherd", &[]),
     ("pinned", &[]),
@@ -98,7 +100,7 @@ const RUNNER: [(&str, &[&str]); 24] = [
     ("http", &["client", "config"]),
     (
         "sources",
-        &["client", "config", "dispatcherd", "log", "pool"],
+        &["client", "config", "dispatcherd", "log", "notify", "pool"],
     ),
     (
         "service",
@@ -175,6 +177,7 @@ const RESERVED: [(&[&str], &[&str], &str); 9] = [
             "dispatcher-runner/src/process/runtime.rs",
             "dispatcher-runner/src/sources/",
             "dispatcher-runner/src/admin/",
+            "dispatcher-runner/src/notify/",
         ],
         "the embedded mode needs no async runtime; only a job that is a future and sources have one",
     ),
