@@ -35,6 +35,8 @@ mod notify;
 mod pinned;
 mod pool;
 mod process;
+#[cfg(any(feature = "socket", feature = "pg_notify"))]
+mod publish;
 mod requirements;
 mod service;
 #[cfg(feature = "simulator")]
@@ -61,6 +63,8 @@ pub use config::{
 };
 pub use host::main;
 pub use pool::{DEFAULT_POOL, ExecError, PoolConfig, Reply};
+#[cfg(any(feature = "socket", feature = "pg_notify"))]
+pub use publish::{Control, PublishError, PublishOptions, Published, Publisher};
 pub use service::{RunningService, Service, ServiceError};
 #[cfg(feature = "socket")]
 pub use sources::Socket;

@@ -20,7 +20,7 @@ use crate::notify::{Conninfo, channel_fits};
 use crate::{log, register_source};
 
 /// Waiting time before another connection: the first, and the longest.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// Counter of sessions that were lost, as metrics name it.
 const RECONNECTS: &str = "reconnects";

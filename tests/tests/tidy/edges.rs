@@ -11,7 +11,7 @@ use crate::code::line;
 use crate::source::{Finding, Realm, Source, is_for_tests};
 
 /// Modules of the runner, and what each of them may use.
-const RUNNER: [(&str, &[&str]); 25] = [
+const RUNNER: [(&str, &[&str]); 26] = [
     ("about", &[]),
     ("pool", &[]),
     ("config", &["pool"]),
@@ -21,6 +21,8 @@ const RUNNER: [(&str, &[&str]); 25] = [
     ("admin", &["control"]),
     // What a running service tells and is told.
     ("control", &["metrics", "store", "supervisor"]),
+    // The other side of that wire.
+    ("publish", &["config", "dispatcherd", "ids", "notify"]),
     // Connections that hear and make notifications.
     ("notify", &[]),
     // The texts of another system's wire, as values.
@@ -178,6 +180,7 @@ const RESERVED: [(&[&str], &[&str], &str); 9] = [
             "dispatcher-runner/src/sources/",
             "dispatcher-runner/src/admin/",
             "dispatcher-runner/src/notify/",
+            "dispatcher-runner/src/publish/",
         ],
         "the embedded mode needs no async runtime; only a job that is a future and sources have one",
     ),
