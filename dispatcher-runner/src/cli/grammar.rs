@@ -22,6 +22,7 @@ pub(crate) enum CommandName {
     Workers,
     Reset,
     Stop,
+    Control,
     Status,
     Config,
     Doctor,
@@ -90,6 +91,24 @@ pub(crate) const SCHEDULE_WORDS: &[&str] = &["list", "install", "remove", "tick"
 
 /// What `config` can do.
 pub(crate) const CONFIG_WORDS: &[&str] = &["check", "show", "default"];
+
+/// Control commands of dispatcherd.
+pub(crate) const CONTROL_WORDS: &[&str] = &[
+    "alive",
+    "running",
+    "cancel",
+    "workers",
+    "producers",
+    "main",
+    "metrics",
+    "chunks",
+    "aio_tasks",
+    "status",
+    "set_log_level",
+    "run",
+];
+/// Sources over which they go.
+pub(crate) const CONTROL_SOURCES: &[&str] = &["socket", "pg_notify"];
 
 /// Which program is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -459,6 +478,34 @@ pub(crate) const COMMANDS: &[Command] = &[
         flags: &[
             switch("now", None, "do not wait for what runs; it is queued again"),
             SERVICE,
+        ],
+    },
+    Command {
+        id: CommandName::Control,
+        name: "control",
+        arguments: "<command> [JSON]",
+        summary: "send a control command of dispatcherd, and show the replies",
+        details: "It goes where [sources.socket] or [sources.pg_notify] says, and any service that\n\
+            listens there answers, a Python one as well as ours: alive, running, cancel,\n\
+            workers, producers, main, metrics, chunks, aio_tasks, status, set_log_level, run.\n\
+            The JSON is the command's data, as in: control cancel '{\"task\": \"app.send\"}'.\n\
+            Of both sources it is pg_notify, unless --source names the other.\n\
+            Exit code 1: fewer replies came in time than were expected.",
+        positional: between(1, 2, Words::These(CONTROL_WORDS)),
+        flags: &[
+            valued(
+                "source",
+                "NAME",
+                Words::These(CONTROL_SOURCES),
+                "go the way of this source: socket or pg_notify",
+            ),
+            valued(
+                "expected-replies",
+                "N",
+                Words::Nothing,
+                "wait for so many (1); 0 asks nobody to answer",
+            ),
+            valued("within", "TIME", Words::Nothing, "wait no longer (1s)"),
         ],
     },
     Command {

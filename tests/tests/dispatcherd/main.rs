@@ -2,6 +2,7 @@
 
 mod commands;
 mod notify;
+mod other_way;
 mod python;
 mod socket;
 mod tasks;

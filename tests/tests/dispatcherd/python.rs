@@ -150,7 +150,8 @@ pub(crate) fn server() -> &'static Postgres {
 /// The source's section, with one more key.
 pub(crate) fn section(url: &str, key: &str, value: &str) -> String {
     format!(
-        "[sources.pg_notify]\nconninfo = {url:?}\nchannels = [\"other\", {CHANNEL:?}]\n{key} = {value:?}\n"
+        "[sources.pg_notify]\nconninfo = {url:?}\nchannels = [\"other\", {CHANNEL:?}]\n\
+         default_publish_channel = {CHANNEL:?}\n{key} = {value:?}\n"
     )
 }
 
