@@ -76,6 +76,8 @@ pub use sources::{
 };
 #[cfg(feature = "pg_notify")]
 pub use sources::{Delivery, PgNotify};
+#[cfg(any(feature = "socket", feature = "pg_notify"))]
+pub use sources::{OnStart, Scheduled};
 #[cfg(feature = "ticker")]
 pub use sources::{Overrun, Ticker};
 

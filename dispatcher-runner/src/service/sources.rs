@@ -18,7 +18,7 @@ use crate::control::ResetSources;
 use crate::metrics::SourceReport;
 use crate::pool::PoolRequest;
 use crate::sources::{
-    Board, Dispatched, Fit, Job, Prepared, Resetter, Section, SourceStage, Sources, Ways,
+    Board, Dispatched, Fit, Job, Prepared, Resetter, Section, SourceStage, Sources, Twins, Ways,
 };
 use crate::store::{Build, StoreClient};
 use crate::supervisor::desk::{Ask, Desk};
@@ -212,6 +212,16 @@ impl Means {
             Fit::Misfit => Request::misfit(definition, payload, &self.config),
         }?;
         job.options.apply(&mut request.options);
+        match job.twins {
+            Twins::AsDeclared => {}
+            Twins::Found => {
+                let mut shared = (definition.dispatcher_options)();
+                let mut own = request.options.clone();
+                self.config.apply(definition.name, &mut own, &mut shared);
+                let declared = shared.on_duplicate;
+                request.options.on_duplicate.get_or_insert(declared);
+            }
+        }
         request.origin = job.origin;
         let known = self.config.known_queues(&self.registry);
         if !known.contains(&request.options.queue) {

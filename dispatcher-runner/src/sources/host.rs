@@ -63,6 +63,20 @@ pub(crate) struct Job {
     /// Who sends it, as the job's record says it.
     pub(crate) origin: String,
     pub(crate) fit: Fit,
+    pub(crate) twins: Twins,
+}
+
+/// Who finds a job that looks for duplicates of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Twins {
+    /// As its dispatcher has it: nobody, if that takes no notice of duplicates.
+    AsDeclared,
+    /// All that look, each for itself.
+    #[cfg_attr(
+        not(any(feature = "socket", feature = "pg_notify")),
+        expect(dead_code, reason = "other sources do not say it with each job")
+    )]
+    Found,
 }
 
 /// What is known of a payload.
@@ -228,6 +242,7 @@ impl Host {
             options,
             origin: self.origin(),
             fit: Fit::Checked,
+            twins: Twins::AsDeclared,
         };
         let mut sent = self.send_all(vec![job]).await;
         sent.pop().expect("invariant: one job has one answer")

@@ -10,6 +10,8 @@ mod dispatcherd;
 mod exec;
 mod host;
 mod interval;
+#[cfg(any(feature = "socket", feature = "pg_notify"))]
+mod own_tasks;
 #[cfg(feature = "pg_notify")]
 mod pg_notify;
 mod registry;
@@ -32,6 +34,8 @@ pub use board::{SourceStage, SourceState};
 pub use exec::{Chunks, PoolTask};
 pub use host::{DispatchOptions, Dispatched, Host};
 pub use interval::Interval;
+#[cfg(any(feature = "socket", feature = "pg_notify"))]
+pub use own_tasks::{OnStart, Scheduled};
 #[cfg(feature = "pg_notify")]
 pub use pg_notify::{Delivery, PgNotify};
 pub use registry::{Sources, SourcesBuilder, SourcesError};
@@ -43,7 +47,7 @@ pub use ticker::{Overrun, Ticker};
 
 pub(crate) use board::Board;
 pub(crate) use conductor::Resetter;
-pub(crate) use host::{Fit, Job, TellView, Ways};
+pub(crate) use host::{Fit, Job, TellView, Twins, Ways};
 pub use registry::Linked;
 pub(crate) use section::Section;
 pub(crate) use setup::Prepared;

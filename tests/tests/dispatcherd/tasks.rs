@@ -130,6 +130,16 @@ fn duplicates_are_treated_as_each_message_says(wire: &Wire) {
         }
     }
     assert_eq!(wire.home.ids().len(), 3 + 3 + 2 + 1);
+    // One that says nothing is found by one that looks.
+    let raw = |more: &str| {
+        let text = format!(r#"{{"task": "Exclusive", "args": ["x", "y"]{more}}}"#);
+        json!({"how": "raw", "text": text})
+    };
+    wire.publish(&[raw(""), raw(r#", "on_duplicate": "discard""#), raw("")]);
+    until_ids(wire, 11);
+    wire.ctl(&["alive"]);
+    assert_eq!(wire.home.ids().len(), 11);
+    wire.home.open_gate("y");
 }
 
 fn long_messages_arrive_whole(wire: &Wire) {

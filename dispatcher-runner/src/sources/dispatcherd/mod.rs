@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use dispatcher_core::Definition;
 
 use self::control::Asked;
-use super::{DispatchOptions, Dispatched, Fit, Host, Job};
+use super::{DispatchOptions, Dispatched, Fit, Host, Job, Twins};
 use crate::client::SpawnError;
 use crate::dispatcherd::{
     Assembler, Control, Dropped, Json, Message, Piece, Task, open, payload_of, refused_payload,
@@ -185,6 +185,8 @@ impl Intake {
             options,
             origin,
             fit,
+            // As in the original: the later message says what it does.
+            twins: Twins::Found,
         };
         Ok(Ready {
             job,
