@@ -11,8 +11,8 @@ use dispatcher_core::{JobId, JobState};
 use crate::store::{
     CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
     DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules,
-    MemoryStore, NewSupervisor, Pause, ProgressNote, Record, Recorded, Rescued, Retention, Serves,
-    Store, StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow,
+    MemoryStore, NewSupervisor, Pause, ProgressNote, Record, Recorded, Renewal, Rescued, Retention,
+    Serves, Store, StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow,
     TickRequest, Ticked, UnixMs,
 };
 
@@ -29,6 +29,8 @@ pub(super) struct FaultyStore<'a> {
     pub(super) dice: &'a mut Dice,
     pub(super) coverage: &'a mut Coverage,
     pub(super) ledger: &'a mut Ledger,
+    /// Nothing gets through.
+    pub(super) cut_off: bool,
 }
 
 impl FaultyStore<'_> {
@@ -38,7 +40,7 @@ impl FaultyStore<'_> {
 
     /// A fault that comes before the operation.
     fn refused(&mut self) -> Option<StoreError> {
-        if self.strikes(Fault::StoreUnavailable) {
+        if self.cut_off || self.strikes(Fault::StoreUnavailable) {
             return Some(unavailable());
         }
         self.strikes(Fault::StoreConflict).then(conflict)
@@ -231,7 +233,25 @@ impl Store for FaultyStore<'_> {
             return Err(error);
         }
         let rescued = self.inner.rescue(dead)?;
-        self.look(&Operation::Rescue(dead));
+        self.look(&Operation::Rescue(&[dead]));
+        self.answer(rescued)
+    }
+
+    fn renew(&mut self, supervisor: SupervisorId, lease: Duration) -> Result<Renewal, StoreError> {
+        if let Some(error) = self.refused() {
+            return Err(error);
+        }
+        let renewal = self.inner.renew(supervisor, lease)?;
+        self.answer(renewal)
+    }
+
+    fn rescue_expired(&mut self) -> Result<Vec<(SupervisorId, Rescued)>, StoreError> {
+        if let Some(error) = self.refused() {
+            return Err(error);
+        }
+        let rescued = self.inner.rescue_expired()?;
+        let dead: Vec<SupervisorId> = rescued.iter().map(|(dead, _)| *dead).collect();
+        self.look(&Operation::Rescue(&dead));
         self.answer(rescued)
     }
 

@@ -39,6 +39,8 @@ pub(super) enum Offer {
 /// How far the closing of the row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Closing {
+    /// It is being opened, and closed as soon as it is.
+    Opening,
     /// The store is asked, after so many failures.
     Asked { failures: u32 },
     /// The store could not do it; it is asked again at this time.
@@ -50,7 +52,7 @@ pub(super) enum Closing {
 impl Engine {
     /// A newer build takes over, unless the store knows better.
     pub(super) fn superseded(&mut self) {
-        if self.phase == Phase::Serving {
+        if self.phase == Phase::Serving && self.has_row() {
             self.phase = Phase::Offering(Offer::Superseded);
             self.effects.push_back(Effect::HandOver);
         }
@@ -58,6 +60,8 @@ impl Engine {
 
     pub(super) fn shutdown(&mut self, now: Now, request: Shutdown) {
         let (request, closing, earlier) = match self.phase {
+            Phase::Serving if self.opens_row() => (request, Closing::Opening, None),
+            Phase::Serving if !self.has_row() => (request, Closing::Over, None),
             Phase::Serving => {
                 self.effects.push_back(Effect::Close);
                 (request, Closing::Asked { failures: 0 }, None)
@@ -176,6 +180,22 @@ impl Engine {
         Ok(())
     }
 
+    /// Whoever is about to end closes the row that it has got late.
+    pub(super) fn row_opened(&mut self, opened: bool) {
+        if let Phase::Stopping {
+            closing: Closing::Opening,
+            ..
+        } = self.phase
+        {
+            if opened {
+                self.set_closing(Closing::Asked { failures: 0 });
+                self.effects.push_back(Effect::Close);
+            } else {
+                self.set_closing(Closing::Over);
+            }
+        }
+    }
+
     fn set_closing(&mut self, to: Closing) {
         if let Phase::Stopping { closing, .. } = &mut self.phase {
             *closing = to;
@@ -188,6 +208,7 @@ impl Engine {
             Phase::Serving => {
                 if let Some(linger) = self.config.linger
                     && self.is_quiet()
+                    && self.has_row()
                     && now.monotonic >= self.idle_since + linger
                 {
                     self.phase = Phase::Offering(Offer::Idle);
@@ -209,7 +230,7 @@ impl Engine {
             Phase::Stopping {
                 closing: Closing::Over,
                 ..
-            } if self.is_quiet() => {
+            } if self.is_quiet() && !self.awaits_lease() => {
                 self.empty_pools(now);
                 if self.pools.iter().all(Pool::is_empty) {
                     self.phase = Phase::Finished;
@@ -223,7 +244,7 @@ impl Engine {
     /// Monotonic time at which something is due that concerns the whole.
     pub(super) fn phase_timer(&self) -> Option<Duration> {
         match self.phase {
-            Phase::Serving if self.is_quiet() => {
+            Phase::Serving if self.is_quiet() && self.has_row() => {
                 self.config.linger.map(|linger| self.idle_since + linger)
             }
             Phase::Stopping {
@@ -238,7 +259,11 @@ impl Engine {
 
     /// Whether nothing runs, waits or is asked for.
     fn is_quiet(&self) -> bool {
-        let asking = self.claim.in_flight || self.pools.iter().any(|pool| pool.claim.in_flight);
-        self.attempts.is_empty() && !asking && !self.pools.iter().any(Pool::has_tasks)
+        self.attempts.is_empty() && !self.is_asking() && !self.pools.iter().any(Pool::has_tasks)
+    }
+
+    /// Whether a claim is under way.
+    pub(super) fn is_asking(&self) -> bool {
+        self.claim.in_flight || self.pools.iter().any(|pool| pool.claim.in_flight)
     }
 }

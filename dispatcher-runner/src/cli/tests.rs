@@ -420,6 +420,7 @@ fn claim(store: &mut MemoryStore) -> Claimed {
             directory: PathBuf::from("/state"),
             serves: names.clone(),
             queues: Vec::new(),
+            lease: None,
         })
         .unwrap();
     let claim = store.claim(&ClaimRequest {

@@ -316,6 +316,7 @@ impl Sender<'_> {
     /// What a supervisor that this process starts will be told.
     pub(crate) fn orders(&self) -> Orders {
         Orders {
+            lease_ms: None,
             program: self.config.app().to_owned(),
             state_file: self.location.file().to_owned(),
             slots: self.config.workers().unwrap_or_else(slots_by_default),

@@ -108,6 +108,14 @@ pub(crate) trait Store: Send {
     /// Closes the row whatever is unfinished. Jobs still claimed by it stay for the rescuer.
     fn close_supervisor(&mut self, supervisor: SupervisorId) -> Result<(), StoreError>;
 
+    /// Renews the lease of a supervisor, open or closed, by the store's clock: until it ends nobody
+    /// takes over what the supervisor has claimed. [`Renewal::Lost`] when there is no such row any
+    /// more. A store whose supervisors all share one kernel has locks instead, and no leases.
+    fn renew(&mut self, supervisor: SupervisorId, lease: Duration) -> Result<Renewal, StoreError> {
+        let _ = (supervisor, lease);
+        Ok(Renewal::Renewed)
+    }
+
     /// Supervisors that are open, or that still hold claimed jobs.
     fn supervisors(&mut self) -> Result<Vec<SupervisorRow>, StoreError>;
 
@@ -120,6 +128,12 @@ pub(crate) trait Store: Send {
     /// Re-queues (or, by `on_lost`, ends) everything claimed by a supervisor that is proved dead
     /// with all of its workers, and removes its row. Each attempt is recorded as `WorkerLost`.
     fn rescue(&mut self, dead: SupervisorId) -> Result<Rescued, StoreError>;
+
+    /// [`Store::rescue`] for each supervisor whose lease has ended by the store's clock, which is
+    /// looked at in the same step: a renewal comes before it or finds the row gone.
+    fn rescue_expired(&mut self) -> Result<Vec<(SupervisorId, Rescued)>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// Inserts or refreshes rows of dispatchers; an older build never replaces a newer one.
     fn register(&mut self, dispatchers: &[DispatcherRow]) -> Result<(), StoreError>;
@@ -284,6 +298,15 @@ pub(crate) enum HandOver {
     Narrowed(Vec<String>),
 }
 
+/// What became of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    /// It lasts from now on as long as was asked.
+    Renewed,
+    /// It had ended, and somebody has taken over: every claim is void, and so is the row.
+    Lost,
+}
+
 /// Work, and when to ask again.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Claim {
@@ -420,6 +443,8 @@ pub(crate) struct NewSupervisor {
     pub(crate) serves: Vec<String>,
     /// Queue labels that it serves; empty is all.
     pub(crate) queues: Vec<String>,
+    /// How long it has without a renewal; `None` where proof of death is all that counts.
+    pub(crate) lease: Option<Duration>,
 }
 
 /// A supervisor's row.

@@ -13,8 +13,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::process::{self, Carriers, Tag};
-use crate::store::{Build, Held, Retention, StoreClient, StoreError, SupervisorId, SupervisorRow};
+use crate::store::{
+    Build, Held, Rescued, Retention, StoreClient, StoreError, SupervisorId, SupervisorRow,
+};
 
+use super::open::OwnRow;
 use super::{LIFE_LOCK, Stay, wake};
 
 /// Time between two looks at the other supervisors.
@@ -30,7 +33,7 @@ const ROUNDS_PER_REMINDER: u32 = 1_800;
 /// What the thread needs.
 pub(super) struct Upkeep {
     pub(super) store: StoreClient,
-    pub(super) supervisor: SupervisorId,
+    pub(super) row: OwnRow,
     pub(super) program: String,
     pub(super) stay: Stay,
     pub(super) build: Build,
@@ -97,9 +100,10 @@ impl Upkeep {
     }
 
     fn round(&self, round: u32) -> Result<(), StoreError> {
+        self.rescue_expired()?;
         let rows = self.store.call(|store| store.supervisors())?;
         for row in &rows {
-            if row.id != self.supervisor && row.directory != self.home {
+            if row.id != self.row.id() && row.directory != self.home {
                 self.rescue_if_dead(row)?;
             }
         }
@@ -128,6 +132,19 @@ impl Upkeep {
             let retention = self.retention;
             self.store
                 .call(move |store| store.prune(&retention, PRUNE_BATCH))?;
+        }
+        Ok(())
+    }
+
+    /// Those of other machines: whoever is late with its lease has ended what it ran.
+    fn rescue_expired(&self) -> Result<(), StoreError> {
+        for (supervisor, rescued) in self.store.call(|store| store.rescue_expired())? {
+            tell_rescue(
+                supervisor,
+                &rescued,
+                "a lease has ended; its jobs were taken over",
+            );
+            wake(&self.home);
         }
         Ok(())
     }
@@ -165,18 +182,25 @@ impl Upkeep {
             return Ok(());
         }
         let rescued = self.store.call(move |store| store.rescue(id))?;
-        tracing::warn!(
-            supervisor = id.0,
-            pid = row.pid,
-            requeued = rescued.requeued.len(),
-            failed = rescued.failed.len(),
-            cancelled = rescued.cancelled.len(),
-            "a supervisor was lost; its jobs were taken over"
+        tell_rescue(
+            id,
+            &rescued,
+            "a supervisor was lost; its jobs were taken over",
         );
         let _ = std::fs::remove_dir_all(&row.directory);
         wake(&self.home);
         Ok(())
     }
+}
+
+fn tell_rescue(supervisor: SupervisorId, rescued: &Rescued, what: &str) {
+    tracing::warn!(
+        supervisor = supervisor.0,
+        requeued = rescued.requeued.len(),
+        failed = rescued.failed.len(),
+        cancelled = rescued.cancelled.len(),
+        "{what}"
+    );
 }
 
 /// Kills what carries the tags of `held`, and of pools, then looks whether every slot lock is

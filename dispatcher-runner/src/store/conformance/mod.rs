@@ -27,6 +27,7 @@ mod concurrency;
 mod duplicates;
 mod expiry;
 mod interleavings;
+mod leases;
 mod listing;
 mod order;
 mod prune;
@@ -211,6 +212,7 @@ pub(super) fn new_supervisor(program: &str) -> NewSupervisor {
         directory: "/run/test".into(),
         serves: vec!["A".to_owned()],
         queues: Vec::new(),
+        lease: None,
     }
 }
 

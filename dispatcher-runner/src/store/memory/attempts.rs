@@ -10,7 +10,7 @@ use super::state::{Attempt, Job, State, WaitsFor};
 use crate::store::rules::{self, Place, Step};
 use crate::store::{
     AttemptRecord, CancelReply, Cancellation, Capture, Claimed, HandOver, Held, ProgressNote,
-    Record, Recorded, Rescued, Serves, SupervisorId, SupervisorRow, UnixMs,
+    Record, Recorded, Renewal, Rescued, Serves, SupervisorId, SupervisorRow, UnixMs,
 };
 
 impl State {
@@ -211,12 +211,33 @@ impl State {
             .collect()
     }
 
+    pub(super) fn renew(
+        &mut self,
+        supervisor: SupervisorId,
+        lease: Duration,
+        now: UnixMs,
+    ) -> Renewal {
+        if !self.supervisors.contains_key(&supervisor) {
+            return Renewal::Lost;
+        }
+        self.leases.insert(supervisor, now + rules::millis(lease));
+        Renewal::Renewed
+    }
+
+    pub(super) fn rescue_expired(&mut self, now: UnixMs) -> Vec<(SupervisorId, Rescued)> {
+        let ended = self.leases.iter().filter(|(_, until)| **until <= now);
+        let ended: Vec<SupervisorId> = ended.map(|(id, _)| *id).collect();
+        let rescue = |id| (id, self.rescue(id, now));
+        ended.into_iter().map(rescue).collect()
+    }
+
     pub(super) fn rescue(&mut self, dead: SupervisorId, now: UnixMs) -> Rescued {
         let mut held: Vec<_> = self
             .held_by(dead)
             .map(|(key, job, _)| (job.seq, key))
             .collect();
         held.sort_unstable();
+        self.leases.remove(&dead);
         let build = self.supervisors.remove(&dead).map(|row| row.build.id);
         let build = build.unwrap_or_default();
         let mut rescued = Rescued::default();

@@ -13,6 +13,7 @@ mod state;
 
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use dispatcher_core::{JobId, JobState};
 
@@ -23,9 +24,9 @@ use super::clock::Clock;
 use super::{
     CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
     DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules,
-    NewSupervisor, Pause, ProgressNote, Record, Recorded, Rescued, Retention, Serves, Store,
-    StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow, TickRequest,
-    Ticked, UnixMs,
+    NewSupervisor, Pause, ProgressNote, Record, Recorded, Renewal, Rescued, Retention, Serves,
+    Store, StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow,
+    TickRequest, Ticked, UnixMs,
 };
 
 /// Jobs in memory.
@@ -128,6 +129,11 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn renew(&mut self, supervisor: SupervisorId, lease: Duration) -> Result<Renewal, StoreError> {
+        let now = self.clock.now();
+        Ok(self.lock().renew(supervisor, lease, now))
+    }
+
     fn supervisors(&mut self) -> Result<Vec<SupervisorRow>, StoreError> {
         Ok(self.lock().supervisors())
     }
@@ -143,6 +149,11 @@ impl Store for MemoryStore {
     fn rescue(&mut self, dead: SupervisorId) -> Result<Rescued, StoreError> {
         let now = self.clock.now();
         Ok(self.lock().rescue(dead, now))
+    }
+
+    fn rescue_expired(&mut self) -> Result<Vec<(SupervisorId, Rescued)>, StoreError> {
+        let now = self.clock.now();
+        Ok(self.lock().rescue_expired(now))
     }
 
     fn register(&mut self, dispatchers: &[DispatcherRow]) -> Result<(), StoreError> {

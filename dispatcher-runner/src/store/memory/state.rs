@@ -26,6 +26,8 @@ pub(super) struct State {
     pub(super) keys: BTreeMap<JobId, i64>,
     pub(super) dispatchers: BTreeMap<String, Dispatcher>,
     pub(super) supervisors: BTreeMap<SupervisorId, SupervisorRow>,
+    /// When each lease ends.
+    pub(super) leases: BTreeMap<SupervisorId, UnixMs>,
     pub(super) schedules: BTreeMap<String, ScheduleRecord>,
     pub(super) sequence: i64,
     opened: i64,
@@ -361,6 +363,9 @@ impl State {
             open: true,
         };
         self.supervisors.insert(id, row);
+        if let Some(lease) = new.lease {
+            self.leases.insert(id, now + rules::millis(lease));
+        }
         id
     }
 
