@@ -49,6 +49,8 @@ mod store;
 mod supervisor;
 pub mod testing;
 mod timer;
+#[cfg(feature = "pg_notify")]
+mod tls;
 pub mod worker;
 
 pub use app::{SetupError, init, init_with, setup};

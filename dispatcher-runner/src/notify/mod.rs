@@ -3,6 +3,7 @@
 //! What is heard is held here until it is taken, so that the server's own queue stays short; what
 //! cannot be held any more waits in the connection.
 
+mod conninfo;
 mod quote;
 
 use std::future::poll_fn;
@@ -11,23 +12,26 @@ use std::time::Duration;
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::Type;
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
+use tokio_postgres::{AsyncMessage, Client};
 
+pub(crate) use conninfo::Conninfo;
 pub(crate) use quote::channel_fits;
 use quote::quoted;
+
+use crate::tls::connector;
 
 /// Time for a connection, and for each statement on it.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Notifications that are held until they are taken.
 const HEARD_MAX: usize = 10_000;
-/// A dead other side is noticed after about this time, and three questions more.
-const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// PostgreSQL cannot be reached, or does not do what it is told.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotifyError {
     #[error("`conninfo` cannot be read: {0}")]
     Conninfo(String),
+    #[error("TLS cannot be used: {0}")]
+    Tls(String),
     #[error("PostgreSQL does not answer within {PATIENCE:?}")]
     Late,
     #[error("PostgreSQL refuses")]
@@ -42,23 +46,6 @@ impl From<tokio_postgres::Error> for NotifyError {
             true => Self::Ended,
             false => Self::Postgres(error),
         }
-    }
-}
-
-/// Where a server is, and who asks: key=value or a URL.
-#[derive(Debug, Clone)]
-pub(crate) struct Conninfo(Config);
-
-impl Conninfo {
-    pub(crate) fn read(text: &str) -> Result<Self, NotifyError> {
-        let config = text.parse::<Config>();
-        // Its words name keys, and no values.
-        let mut config = config.map_err(|error| NotifyError::Conninfo(error.to_string()))?;
-        if config.get_application_name().is_none() {
-            config.application_name("dispatcher");
-        }
-        config.connect_timeout(PATIENCE).keepalives_idle(KEEPALIVE);
-        Ok(Self(config))
     }
 }
 
@@ -99,7 +86,8 @@ async fn in_time<T>(
 
 /// Connects; notifications go to the receiver.
 async fn connect(conninfo: &Conninfo) -> Result<(Speaker, Receiver<Heard>), NotifyError> {
-    let (client, mut connection) = in_time(conninfo.0.connect(NoTls)).await?;
+    let tls = connector(conninfo.trust()).map_err(NotifyError::Tls)?;
+    let (client, mut connection) = in_time(conninfo.config().connect(tls)).await?;
     let (sender, heard) = mpsc::channel(HEARD_MAX);
     let driver = tokio::spawn(async move {
         while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {

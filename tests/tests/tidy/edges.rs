@@ -11,7 +11,7 @@ use crate::code::line;
 use crate::source::{Finding, Realm, Source, is_for_tests};
 
 /// Modules of the runner, and what each of them may use.
-const RUNNER: [(&str, &[&str]); 26] = [
+const RUNNER: [(&str, &[&str]); 27] = [
     ("about", &[]),
     ("pool", &[]),
     ("config", &["pool"]),
@@ -24,7 +24,8 @@ const RUNNER: [(&str, &[&str]); 26] = [
     // The other side of that wire.
     ("publish", &["config", "dispatcherd", "ids", "notify"]),
     // Connections that hear and make notifications.
-    ("notify", &[]),
+    ("notify", &["tls"]),
+    ("tls", &[]),
     // The texts of another system's wire, as values.
     ("dispatcherd", &[]),
     ("pinned", &[]),
