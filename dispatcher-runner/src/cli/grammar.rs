@@ -3,6 +3,14 @@
 //! Parsing, help, suggestions and completions all read it; nothing about a command's shape stands
 //! anywhere else.
 
+mod dispatcherd;
+#[cfg(test)]
+mod tests;
+
+use dispatcherd::{CONTROL_DETAILS, CONTROL_WORDS};
+
+pub(crate) use dispatcherd::CONTROL_SOURCES;
+
 /// A command, for the one place that runs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CommandName {
@@ -91,24 +99,6 @@ pub(crate) const SCHEDULE_WORDS: &[&str] = &["list", "install", "remove", "tick"
 
 /// What `config` can do.
 pub(crate) const CONFIG_WORDS: &[&str] = &["check", "show", "default"];
-
-/// Control commands of dispatcherd.
-pub(crate) const CONTROL_WORDS: &[&str] = &[
-    "alive",
-    "running",
-    "cancel",
-    "workers",
-    "producers",
-    "main",
-    "metrics",
-    "chunks",
-    "aio_tasks",
-    "status",
-    "set_log_level",
-    "run",
-];
-/// Sources over which they go.
-pub(crate) const CONTROL_SOURCES: &[&str] = &["socket", "pg_notify"];
 
 /// Which program is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -485,12 +475,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         name: "control",
         arguments: "<command> [JSON]",
         summary: "send a control command of dispatcherd, and show the replies",
-        details: "It goes where [sources.socket] or [sources.pg_notify] says, and any service that\n\
-            listens there answers, a Python one as well as ours: alive, running, cancel,\n\
-            workers, producers, main, metrics, chunks, aio_tasks, status, set_log_level, run.\n\
-            The JSON is the command's data, as in: control cancel '{\"task\": \"app.send\"}'.\n\
-            Of both sources it is pg_notify, unless --source names the other.\n\
-            Exit code 1: fewer replies came in time than were expected.",
+        details: CONTROL_DETAILS,
         positional: between(1, 2, Words::These(CONTROL_WORDS)),
         flags: &[
             valued(
@@ -598,33 +583,3 @@ pub(crate) const COMMANDS: &[Command] = &[
         ],
     },
 ];
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn names_are_unique_and_flags_do_not_clash() {
-        let names: BTreeSet<_> = COMMANDS.iter().map(|command| command.name).collect();
-        assert_eq!(names.len(), COMMANDS.len());
-        for command in COMMANDS {
-            let all = || command.flags.iter().chain(GLOBAL).chain(TOP);
-            let longs: BTreeSet<_> = all().map(|flag| flag.long).collect();
-            assert_eq!(longs.len(), all().count(), "{}", command.name);
-            let shorts: Vec<_> = all().filter_map(|flag| flag.short).collect();
-            let unique: BTreeSet<_> = shorts.iter().collect();
-            assert_eq!(unique.len(), shorts.len(), "{}", command.name);
-        }
-    }
-
-    #[test]
-    fn states_are_those_of_the_core() {
-        let states: Vec<_> = dispatcher_core::JobState::ALL
-            .iter()
-            .map(|state| state.as_str())
-            .collect();
-        assert_eq!(states, STATES);
-    }
-}

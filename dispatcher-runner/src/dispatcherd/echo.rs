@@ -20,10 +20,23 @@ const PLACES: &str = "args";
 /// In a note: the arguments did not fit, and stand in the note.
 const MISFIT: &str = "misfit";
 
+/// Whether the arguments of a task stand in its job's payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fitting {
+    Fits,
+    Misfits,
+}
+
 /// The origin of a job: who sends it, and what its message says besides its arguments.
 ///
 /// Arguments that did not fit stand in the note, where people see them.
-pub(crate) fn remember(who: &str, task: &Task, definition: &Definition, fits: bool) -> String {
+pub(crate) fn remember(
+    who: &str,
+    task: &Task,
+    definition: &Definition,
+    fitting: Fitting,
+) -> String {
+    let fits = fitting == Fitting::Fits;
     let message = match fits {
         true => task.message.clone(),
         false => masked(task.message.clone(), Some(definition)),
@@ -208,9 +221,10 @@ impl Filter {
         self.task.as_deref()
     }
 
-    /// Whether a job's message has what is asked for. `same` says whether the name that is asked
-    /// for leads to the job's dispatcher.
-    pub(crate) fn matches(&self, message: &Json, same: bool) -> bool {
+    /// Whether the message of a job of a dispatcher has what is asked for. `meant` is the dispatcher
+    /// to which the name leads that is asked for.
+    pub(crate) fn matches(&self, message: &Json, dispatcher: &str, meant: Option<&str>) -> bool {
+        let same = meant == Some(dispatcher);
         let named = self
             .task
             .as_deref()

@@ -229,22 +229,6 @@ impl From<&str> for Json {
     }
 }
 
-fn set(members: &mut Vec<(String, Json)>, key: String, value: Json) {
-    match members.iter_mut().find(|(name, _)| *name == key) {
-        Some((_, held)) => *held = value,
-        None => members.push((key, value)),
-    }
-}
-
-/// Writes a text in quotes, in ASCII.
-fn quote(text: &str, to: &mut String) {
-    to.push('"');
-    for letter in text.chars() {
-        push_escaped(letter, to);
-    }
-    to.push('"');
-}
-
 /// Writes one character of a text.
 pub(super) fn push_escaped(letter: char, to: &mut String) {
     match letter {
@@ -260,6 +244,22 @@ pub(super) fn push_escaped(letter: char, to: &mut String) {
             }
         }
     }
+}
+
+fn set(members: &mut Vec<(String, Json)>, key: String, value: Json) {
+    match members.iter_mut().find(|(name, _)| *name == key) {
+        Some((_, held)) => *held = value,
+        None => members.push((key, value)),
+    }
+}
+
+/// Writes a text in quotes, in ASCII.
+fn quote(text: &str, to: &mut String) {
+    to.push('"');
+    for letter in text.chars() {
+        push_escaped(letter, to);
+    }
+    to.push('"');
 }
 
 struct Reader<'a> {

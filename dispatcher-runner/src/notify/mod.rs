@@ -130,7 +130,7 @@ impl Speaker {
                 [(&channel, Type::TEXT), (&text, Type::TEXT)];
             let told = self
                 .client
-                .query_typed("SELECT pg_notify($1, $2)", &parameters);
+                .query_typed(include_str!("sql/notify.sql"), &parameters);
             in_time(told).await?;
         }
         Ok(())
@@ -141,7 +141,7 @@ impl Speaker {
     pub(crate) async fn takes(&self, channel: &str) -> Result<bool, NotifyError> {
         let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] =
             [(&channel, Type::TEXT)];
-        let statement = "SELECT pg_try_advisory_lock(hashtext('dispatcher channel'), hashtext($1))";
+        let statement = include_str!("sql/take_channel.sql");
         let rows = in_time(self.client.query_typed(statement, &parameters)).await?;
         Ok(rows.first().is_some_and(|row| row.get(0)))
     }

@@ -13,24 +13,6 @@ use crate::ids;
 /// Time for a service to read what is sent.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-fn failed(path: &Path) -> impl Fn(io::Error) -> PublishError {
-    let path = path.to_owned();
-    move |source| PublishError::Socket {
-        path: path.clone(),
-        source,
-    }
-}
-
-fn say(path: &Path, text: &str) -> io::Result<UnixStream> {
-    let mut stream = UnixStream::connect(path)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let id = ids::random_hex();
-    let mut lines = split(text, &id, LINE_BYTES_MAX).join("\n");
-    lines.push('\n');
-    stream.write_all(lines.as_bytes())?;
-    Ok(stream)
-}
-
 pub(super) fn send(path: &Path, text: &str) -> Result<(), PublishError> {
     say(path, text).map(drop).map_err(failed(path))
 }
@@ -66,4 +48,22 @@ pub(super) fn request(
         }
     }
     Ok(())
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> PublishError {
+    let path = path.to_owned();
+    move |source| PublishError::Socket {
+        path: path.clone(),
+        source,
+    }
+}
+
+fn say(path: &Path, text: &str) -> io::Result<UnixStream> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let id = ids::random_hex();
+    let mut lines = split(text, &id, LINE_BYTES_MAX).join("\n");
+    lines.push('\n');
+    stream.write_all(lines.as_bytes())?;
+    Ok(stream)
 }

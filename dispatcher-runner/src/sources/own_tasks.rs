@@ -1,5 +1,4 @@
-//! Messages that a service sends itself: the sources `scheduled` and `on_start`, which the original
-//! calls producers.
+//! Messages that a service sends itself: the sources `scheduled` and `on_start`.
 //!
 //! Each service has its own: what shall run once over all of them is a dispatcher's `schedule`.
 

@@ -86,6 +86,14 @@ fn every_command_answers_in_its_shape(wire: &Wire) {
     assert_eq!(producer["recycle_count"], 0);
     assert!(producer["uptime_seconds"].is_f64());
     main_answers(wire);
+    the_rest_answers(wire, &running);
+    levels_are_set(wire);
+    let unknown = wire.control("no_such", &json!({}));
+    assert_eq!(unknown, json!({"error": "No control method no_such"}));
+    wire.home.open_gate("gate");
+}
+
+fn the_rest_answers(wire: &Wire, running: &Value) {
     let metrics = wire.ctl(&["metrics"]);
     assert_eq!(metrics["enabled"], true);
     assert_eq!(metrics["status"]["host"], "127.0.0.1");
@@ -106,11 +114,7 @@ fn every_command_answers_in_its_shape(wire: &Wire) {
         "workers",
     ];
     assert_eq!(keys(&status), parts.into());
-    assert_eq!(status["running"], running);
-    levels_are_set(wire);
-    let unknown = wire.control("no_such", &json!({}));
-    assert_eq!(unknown, json!({"error": "No control method no_such"}));
-    wire.home.open_gate("gate");
+    assert_eq!(status["running"], *running);
 }
 
 fn main_answers(wire: &Wire) {
@@ -185,26 +189,8 @@ fn jobs_are_listed_where_they_are_and_cancelled_by_filter(wire: &Wire) {
     ] {
         assert_eq!(running[place]["uuid"], uuid, "{running}");
     }
-    let late = &running["delayed-0"];
-    let time = late["time_pub"].as_f64().expect("a time");
-    let mut wanted = json!({
-        "task": "jobs.exclusive", "uuid": "late", "args": ["late"], "kwargs": {"gate": "gate"},
-        "delay": 1000, "on_duplicate": "serial", "timeout": 50, "time_pub": time,
-        "channel": late["channel"],
-    });
-    assert_eq!(*late, wanted);
-    let found = wire.control(
-        "running",
-        &json!({"args": ["late"], "kwargs": {"gate": "gate"}}),
-    );
-    assert_eq!(keys(&found), ["delayed-0"].into());
-    let found = wire.ctl(&["running", "--task", "Exclusive", "--uuid", "nobody"]);
-    assert_eq!(found, json!({}));
-    // Our own name of it will do as well.
-    let found = wire.ctl(&["running", "--task", "Exclusive", "--uuid", "other"]);
-    assert_eq!(keys(&found), ["queued-0"].into());
+    let wanted = filters_find(wire, &running["delayed-0"]);
     let cancelled = wire.ctl(&["cancel", "--uuid", "late"]);
-    wanted["channel"] = late["channel"].clone();
     assert_eq!(cancelled, json!({"delayed-0": wanted}));
     let cancelled = wire.ctl(&["cancel", "--uuid", "first"]);
     assert!(
@@ -227,6 +213,28 @@ fn jobs_are_listed_where_they_are_and_cancelled_by_filter(wire: &Wire) {
     assert_eq!(ends("first", JobState::Succeeded), 1);
     assert_eq!(ends("other", JobState::Succeeded), 1);
     assert_eq!(ends("late", JobState::Cancelled), 1);
+}
+
+/// The message of the delayed job, as it is listed.
+fn filters_find(wire: &Wire, late: &Value) -> Value {
+    let time = late["time_pub"].as_f64().expect("a time");
+    let wanted = json!({
+        "task": "jobs.exclusive", "uuid": "late", "args": ["late"], "kwargs": {"gate": "gate"},
+        "delay": 1000, "on_duplicate": "serial", "timeout": 50, "time_pub": time,
+        "channel": late["channel"],
+    });
+    assert_eq!(*late, wanted);
+    let found = wire.control(
+        "running",
+        &json!({"args": ["late"], "kwargs": {"gate": "gate"}}),
+    );
+    assert_eq!(keys(&found), ["delayed-0"].into());
+    let found = wire.ctl(&["running", "--task", "Exclusive", "--uuid", "nobody"]);
+    assert_eq!(found, json!({}));
+    // Our own name of it will do as well.
+    let found = wire.ctl(&["running", "--task", "Exclusive", "--uuid", "other"]);
+    assert_eq!(keys(&found), ["queued-0"].into());
+    wanted
 }
 
 fn a_backlog_is_cancelled_whole(wire: &Wire) {

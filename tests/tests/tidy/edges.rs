@@ -78,7 +78,7 @@ const RUNNER: [(&str, &[&str]); 27] = [
     (
         "cli",
         &[
-            "about", "client", "config", "control", "log", "process", "store", "timer",
+            "about", "client", "config", "control", "log", "process", "publish", "store", "timer",
         ],
     ),
     (

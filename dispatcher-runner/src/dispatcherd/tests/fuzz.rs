@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::*;
-use super::{Mail, Say};
+use super::{Mail, Say, fitting};
 use crate::fuzzing::{Seen, fuzz};
 use dispatcher_core::{Dispatcher, canonical};
 
@@ -40,7 +40,7 @@ fn task_is_kept(task: &Task) -> Seen {
     let mut seen = Vec::new();
     for definition in [Mail::definition(), Say::definition()] {
         let payload = payload_of(definition, task);
-        let origin = remember("somebody", task, definition, payload.is_ok());
+        let origin = remember("somebody", task, definition, fitting(&payload));
         let stored = match &payload {
             Ok(payload) => payload.clone(),
             Err(misfit) => refused_payload(definition, &misfit.to_string()).unwrap_or_default(),

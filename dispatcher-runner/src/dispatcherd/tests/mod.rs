@@ -274,6 +274,13 @@ fn times_and_policies_are_those_of_python() {
     }
 }
 
+fn fitting<T, E>(payload: &Result<T, E>) -> Fitting {
+    match payload {
+        Ok(_) => Fitting::Fits,
+        Err(_) => Fitting::Misfits,
+    }
+}
+
 fn id() -> JobId {
     "0123456789abcdef".parse().unwrap()
 }
@@ -283,7 +290,7 @@ fn echoed<T: Dispatcher>(message: &Value) -> Value {
     let task = task(message);
     let definition = T::definition();
     let payload = payload_of(definition, &task);
-    let origin = remember("source socket", &task, definition, payload.is_ok());
+    let origin = remember("source socket", &task, definition, fitting(&payload));
     assert!(origin.starts_with("source socket with message {"));
     let payload = payload
         .or_else(|misfit| Ok::<_, ()>(refused_payload(definition, &misfit.to_string()).unwrap()))
@@ -362,7 +369,8 @@ fn a_filter_asks_for_all_of_its_values() {
     .message;
     let matches = |data: Value, same| {
         let data = Json::read(&data.to_string()).unwrap();
-        Filter::of(&data).matches(&message, same)
+        let meant = if same { "A" } else { "B" };
+        Filter::of(&data).matches(&message, "A", Some(meant))
     };
     for data in [
         json!({}),

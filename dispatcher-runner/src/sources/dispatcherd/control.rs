@@ -86,8 +86,8 @@ impl Asked<'_> {
                 &job.origin,
                 &job.payload,
             );
-            let same = wanted == Some(job.dispatcher.as_str());
-            filter.matches(&message, same).then(|| Shown {
+            let matches = filter.matches(&message, &job.dispatcher, wanted);
+            matches.then(|| Shown {
                 id: job.id,
                 place,
                 message: masked(message, definition),

@@ -15,8 +15,8 @@ use self::control::Asked;
 use super::{DispatchOptions, Dispatched, Fit, Host, Job, Twins};
 use crate::client::SpawnError;
 use crate::dispatcherd::{
-    Assembler, Control, Dropped, Json, Message, Piece, Task, open, payload_of, refused_payload,
-    remember,
+    Assembler, Control, Dropped, Fitting, Json, Message, Piece, Task, open, payload_of,
+    refused_payload, remember,
 };
 use crate::log;
 
@@ -152,7 +152,11 @@ impl Intake {
         }
         let fitting = payload_of(definition, task)
             .and_then(|payload| Ok((payload, task.timeout()?, task.delay()?)));
-        let origin = remember(&self.host.origin(), task, definition, fitting.is_ok());
+        let noted = match fitting {
+            Ok(_) => Fitting::Fits,
+            Err(_) => Fitting::Misfits,
+        };
+        let origin = remember(&self.host.origin(), task, definition, noted);
         let mut options = DispatchOptions {
             on_duplicate: task.on_duplicate(),
             ..DispatchOptions::default()
