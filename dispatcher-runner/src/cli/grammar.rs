@@ -3,6 +3,14 @@
 //! Parsing, help, suggestions and completions all read it; nothing about a command's shape stands
 //! anywhere else.
 
+mod dispatcherd;
+#[cfg(test)]
+mod tests;
+
+use dispatcherd::{CONTROL_DETAILS, CONTROL_WORDS};
+
+pub(crate) use dispatcherd::CONTROL_SOURCES;
+
 /// A command, for the one place that runs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CommandName {
@@ -22,6 +30,7 @@ pub(crate) enum CommandName {
     Workers,
     Reset,
     Stop,
+    Control,
     Status,
     Config,
     Doctor,
@@ -463,6 +472,29 @@ pub(crate) const COMMANDS: &[Command] = &[
         ],
     },
     Command {
+        id: CommandName::Control,
+        name: "control",
+        arguments: "<command> [JSON]",
+        summary: "send a control command of dispatcherd, and show the replies",
+        details: CONTROL_DETAILS,
+        positional: between(1, 2, Words::These(CONTROL_WORDS)),
+        flags: &[
+            valued(
+                "source",
+                "NAME",
+                Words::These(CONTROL_SOURCES),
+                "go the way of this source: socket or pg_notify",
+            ),
+            valued(
+                "expected-replies",
+                "N",
+                Words::Nothing,
+                "wait for so many (1); 0 asks nobody to answer",
+            ),
+            valued("within", "TIME", Words::Nothing, "wait no longer (1s)"),
+        ],
+    },
+    Command {
         id: CommandName::Status,
         name: "status",
         arguments: "",
@@ -577,33 +609,3 @@ pub(crate) const COMMANDS: &[Command] = &[
         ],
     },
 ];
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn names_are_unique_and_flags_do_not_clash() {
-        let names: BTreeSet<_> = COMMANDS.iter().map(|command| command.name).collect();
-        assert_eq!(names.len(), COMMANDS.len());
-        for command in COMMANDS {
-            let all = || command.flags.iter().chain(GLOBAL).chain(TOP);
-            let longs: BTreeSet<_> = all().map(|flag| flag.long).collect();
-            assert_eq!(longs.len(), all().count(), "{}", command.name);
-            let shorts: Vec<_> = all().filter_map(|flag| flag.short).collect();
-            let unique: BTreeSet<_> = shorts.iter().collect();
-            assert_eq!(unique.len(), shorts.len(), "{}", command.name);
-        }
-    }
-
-    #[test]
-    fn states_are_those_of_the_core() {
-        let states: Vec<_> = dispatcher_core::JobState::ALL
-            .iter()
-            .map(|state| state.as_str())
-            .collect();
-        assert_eq!(states, STATES);
-    }
-}
