@@ -24,6 +24,10 @@ pub struct Options {
     pub expires: Option<Duration>,
     /// Replaces the payload as the job's identity among duplicates.
     pub unique_key: Option<String>,
+    /// What happens to this job if its identity is already unfinished; `None` is as its dispatcher
+    /// has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_duplicate: Option<OnDuplicate>,
     /// Further attempts after a failure, crash or timeout.
     pub retries: u32,
     /// Waiting time before each further attempt.
@@ -68,6 +72,7 @@ impl Default for Options {
             queue: "default".into(),
             expires: None,
             unique_key: None,
+            on_duplicate: None,
             retries: 0,
             backoff: Backoff::default(),
             on_lost: OnLost::default(),

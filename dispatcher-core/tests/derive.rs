@@ -92,6 +92,7 @@ fn every_option_is_recorded() {
     assert_eq!(
         (definition.options)(),
         Options {
+            on_duplicate: None,
             timeout: Some(Duration::from_secs(5400)),
             grace: Duration::from_secs(3),
             queue: "slow".to_owned(),

@@ -33,6 +33,22 @@ pub(crate) fn random_letters(count: usize) -> String {
     letters
 }
 
+/// A random UUID (version 4).
+#[cfg(any(feature = "socket", feature = "pg_notify"))]
+pub(crate) fn random_uuid() -> String {
+    let bits = u128::from_ne_bytes(random());
+    let bits = bits & !(0xf000_c000 << 48) | 0x4000_8000 << 48;
+    let hex = format!("{bits:032x}");
+    let (time, rest) = hex.split_at(8);
+    format!(
+        "{time}-{}-{}-{}-{}",
+        &rest[..4],
+        &rest[4..8],
+        &rest[8..12],
+        &rest[12..]
+    )
+}
+
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     // `getrandom(2)`: reads of up to 256 bytes are never cut short once the pool is initialised.

@@ -6,7 +6,8 @@
 //! Features: `bundled` (default) compiles SQLite from source; `tokio` runs jobs that are futures
 //! (`dispatcher_core::AsyncProcess`, which it brings along) on tokio, in the worker's one thread;
 //! `service` has sources, plug-ins that bring work to a service, and `ticker` is one of them; `http`
-//! receives jobs of other applications, and `remote` sends them.
+//! receives jobs of other applications, and `remote` sends them; `socket` and `pg_notify` speak with
+//! the Python package `dispatcherd`.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!(
@@ -21,6 +22,8 @@ mod cli;
 mod client;
 mod config;
 mod control;
+#[cfg(any(feature = "socket", feature = "pg_notify"))]
+mod dispatcherd;
 #[cfg(test)]
 #[path = "../../tests/tests/fuzz/driver.rs"]
 mod fuzzing;
@@ -30,9 +33,13 @@ pub mod http;
 mod ids;
 mod log;
 mod metrics;
+#[cfg(feature = "pg_notify")]
+mod notify;
 mod pinned;
 mod pool;
 mod process;
+#[cfg(any(feature = "socket", feature = "pg_notify"))]
+mod publish;
 mod requirements;
 mod service;
 #[cfg(feature = "simulator")]
@@ -45,6 +52,8 @@ mod store;
 mod supervisor;
 pub mod testing;
 mod timer;
+#[cfg(feature = "pg_notify")]
+mod tls;
 pub mod worker;
 
 pub use app::{SetupError, init, init_with, setup};
@@ -59,12 +68,21 @@ pub use config::{
 };
 pub use host::main;
 pub use pool::{DEFAULT_POOL, ExecError, PoolConfig, Reply};
+#[cfg(any(feature = "socket", feature = "pg_notify"))]
+pub use publish::{Control, PublishError, PublishOptions, Published, Publisher};
 pub use service::{RunningService, Service, ServiceError};
+#[cfg(feature = "socket")]
+pub use sources::Socket;
 #[cfg(feature = "service")]
 pub use sources::{
-    Chunks, DispatchOptions, Dispatched, Host, Interval, PoolTask, Source, SourceError,
-    SourceStage, SourceState, Sources, SourcesBuilder, SourcesError, Stop,
+    Chunks, DispatchOptions, Dispatched, Host, Interval, JobWait, PoolTask, ServiceView, Source,
+    SourceError, SourceStage, SourceState, Sources, SourcesBuilder, SourcesError, Stop,
+    UnfinishedJob, WorkerView,
 };
+#[cfg(feature = "pg_notify")]
+pub use sources::{Delivery, PgNotify};
+#[cfg(any(feature = "socket", feature = "pg_notify"))]
+pub use sources::{OnStart, Scheduled};
 #[cfg(feature = "ticker")]
 pub use sources::{Overrun, Ticker};
 

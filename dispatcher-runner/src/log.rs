@@ -84,6 +84,21 @@ pub(crate) fn warnings_to_stderr() {
     write_as(WARNINGS);
 }
 
+/// The least severe level that is written; `None` while events are the business of the program.
+#[cfg(any(feature = "socket", feature = "pg_notify"))]
+pub(crate) fn level() -> Option<Level> {
+    settings(FORM.load(Ordering::Relaxed)).map(|settings| settings.level)
+}
+
+/// Changes the least severe level that is written, if this program's log is written here.
+#[cfg(any(feature = "socket", feature = "pg_notify"))]
+pub(crate) fn set_level(level: Level) {
+    if let Some(settings) = settings(FORM.load(Ordering::Relaxed)) {
+        FORM.store(form(level, settings.format), Ordering::Relaxed);
+        tracing::callsite::rebuild_interest_cache();
+    }
+}
+
 fn write_as(form: u8) {
     FORM.store(form, Ordering::Relaxed);
     let _ = tracing::subscriber::set_global_default(Stderr::default());

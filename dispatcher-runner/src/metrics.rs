@@ -177,6 +177,17 @@ impl Metrics {
         page.0
     }
 
+    /// Jobs that ended here, and how many of them were cancelled.
+    #[cfg(feature = "service")]
+    pub(crate) fn ended(&self) -> (u64, u64) {
+        let counted = self.lock();
+        let jobs = counted.dispatchers.values().flat_map(|of| &of.jobs);
+        jobs.fold((0, 0), |(ended, cancelled), (outcome, count)| {
+            let more = if *outcome == "cancelled" { *count } else { 0 };
+            (ended + count, cancelled + more)
+        })
+    }
+
     fn lock(&self) -> MutexGuard<'_, Counted> {
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }

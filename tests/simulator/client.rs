@@ -234,7 +234,7 @@ impl World {
         if self.has_leases
             && self.phase == Phase::Safety
             && machines < MACHINES
-            && self.dice.one_in(6)
+            && self.dice.one_in(3)
         {
             self.launch(build);
         }

@@ -139,6 +139,8 @@ pub(crate) fn job_options(options: &Options) -> Vec<(&'static str, String)> {
         queue,
         expires,
         unique_key,
+        // Shown with the job that has one, and with its dispatcher.
+        on_duplicate: _,
         retries,
         backoff,
         on_lost,

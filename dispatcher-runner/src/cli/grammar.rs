@@ -3,8 +3,13 @@
 //! Parsing, help, suggestions and completions all read it; nothing about a command's shape stands
 //! anywhere else.
 
+mod dispatcherd;
 #[cfg(test)]
 mod tests;
+
+use dispatcherd::{CONTROL_DETAILS, CONTROL_WORDS};
+
+pub(crate) use dispatcherd::CONTROL_SOURCES;
 
 /// A command, for the one place that runs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +30,7 @@ pub(crate) enum CommandName {
     Workers,
     Reset,
     Stop,
+    Control,
     Status,
     Config,
     Doctor,
@@ -463,6 +469,29 @@ pub(crate) const COMMANDS: &[Command] = &[
         flags: &[
             switch("now", None, "do not wait for what runs; it is queued again"),
             SERVICE,
+        ],
+    },
+    Command {
+        id: CommandName::Control,
+        name: "control",
+        arguments: "<command> [JSON]",
+        summary: "send a control command of dispatcherd, and show the replies",
+        details: CONTROL_DETAILS,
+        positional: between(1, 2, Words::These(CONTROL_WORDS)),
+        flags: &[
+            valued(
+                "source",
+                "NAME",
+                Words::These(CONTROL_SOURCES),
+                "go the way of this source: socket or pg_notify",
+            ),
+            valued(
+                "expected-replies",
+                "N",
+                Words::Nothing,
+                "wait for so many (1); 0 asks nobody to answer",
+            ),
+            valued("within", "TIME", Words::Nothing, "wait no longer (1s)"),
         ],
     },
     Command {

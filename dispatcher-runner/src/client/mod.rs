@@ -23,6 +23,8 @@ pub(crate) use gate::{
     NewReceipt, Refused, Settled, Stream,
 };
 pub(crate) use handle::SERVED_EVERY;
+#[cfg(feature = "service")]
+pub(crate) use handle::cancel_all;
 pub use handle::{Ended, JobHandle, JobStatus, latest_job, latest_output};
 #[cfg(feature = "http")]
 pub(crate) use live::Stage;

@@ -9,6 +9,8 @@ use dispatcher_core::{Definition, Dispatcher, JobId, Options, PayloadError, Regi
 use crate::about::About;
 use crate::client::SpawnError;
 use crate::config::{Config, StoreLocation, checked};
+#[cfg(feature = "service")]
+use crate::store::SubmitFuture;
 use crate::store::{
     Accepted, Build, DispatcherRow, NewJob, StoreClient, StoreError, Submission, SupervisorRow,
 };
@@ -69,9 +71,7 @@ impl Request {
                 max: PAYLOAD_BYTES_MAX,
             });
         }
-        let mut options = (definition.options)();
-        let mut shared = (definition.dispatcher_options)();
-        config.apply(definition.name, &mut options, &mut shared);
+        let mut options = Self::options(definition, config);
         (definition.check)(&payload, &mut options).map_err(|error| PayloadError {
             dispatcher: definition.name,
             ..error
@@ -85,6 +85,36 @@ impl Request {
             retry_of: None,
             origin,
         })
+    }
+
+    /// From a payload that does not fit: the job fails in its worker, with the reason.
+    #[cfg(feature = "service")]
+    pub(crate) fn misfit(
+        definition: &'static Definition,
+        payload: String,
+        config: &Config,
+    ) -> Result<Self, SpawnError> {
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            return Err(SpawnError::PayloadTooLarge {
+                bytes: payload.len(),
+                max: PAYLOAD_BYTES_MAX,
+            });
+        }
+        Ok(Self {
+            definition,
+            payload,
+            options: Self::options(definition, config),
+            retry_of: None,
+            origin: String::new(),
+        })
+    }
+
+    /// Declared and configured options.
+    fn options(definition: &Definition, config: &Config) -> Options {
+        let mut options = (definition.options)();
+        let mut shared = (definition.dispatcher_options)();
+        config.apply(definition.name, &mut options, &mut shared);
+        options
     }
 }
 
@@ -150,6 +180,61 @@ impl Sender<'_> {
         let mut work: Vec<Work> = work.collect();
         work.dedup();
         Ok(work)
+    }
+
+    /// Stores each of the requests that can be stored, in their order and in one commit, and makes
+    /// sure that somebody runs them.
+    #[cfg(feature = "service")]
+    pub(crate) fn submit_each(
+        &self,
+        requests: Vec<Result<Request, SpawnError>>,
+    ) -> Vec<Result<Sent, SpawnError>> {
+        let prepared = launch::prepare(&self.orders(), self.build);
+        if let Err(source) = prepared {
+            let (file, kind) = (self.location.file(), source.kind());
+            let unusable = || {
+                let source = std::io::Error::new(kind, source.to_string());
+                StoreError::unusable(file, self.location.directory(), source)
+            };
+            return requests.iter().map(|_| Err(unusable().into())).collect();
+        }
+        let under_way: Vec<_> = requests
+            .into_iter()
+            .map(|request| self.begin(request?))
+            .collect();
+        let (mut work, mut supervisors) = (Vec::new(), Vec::new());
+        let mut sent = Vec::new();
+        for begun in under_way {
+            let ended = begun.and_then(|(future, of)| {
+                let submitted = future.wait()?;
+                work.push(of);
+                supervisors = submitted.supervisors;
+                let job = submitted.jobs.first();
+                let job = job.expect("invariant: one job has one answer");
+                Ok(Sent {
+                    id: job.id,
+                    duplicate: job.duplicate,
+                })
+            });
+            sent.push(ended);
+        }
+        work.dedup();
+        if !work.is_empty() {
+            self.ensure(&work, &supervisors);
+        }
+        sent
+    }
+
+    /// Hands a request to the store.
+    #[cfg(feature = "service")]
+    fn begin(&self, request: Request) -> Result<(SubmitFuture, Work), SpawnError> {
+        check_requirements(&request)?;
+        let work = Work {
+            dispatcher: request.definition.name,
+            queue: request.options.queue.clone(),
+        };
+        let future = self.store.submit_async(self.group(vec![request])?);
+        Ok((future, work))
     }
 
     /// Stores all of the requests or none; answers with the open supervisors too.

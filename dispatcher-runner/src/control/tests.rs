@@ -122,6 +122,7 @@ fn look() -> Look {
             restarts: [("crash", 5)].into(),
         }],
         workers: vec![WorkerLook {
+            id: 3,
             pool: Some("php".to_owned()),
             pid: Some(77),
             state: "working",

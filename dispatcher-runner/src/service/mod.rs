@@ -5,6 +5,8 @@
 
 #[cfg_attr(not(feature = "service"), path = "no_admin.rs")]
 mod admin;
+#[cfg(feature = "service")]
+mod lists;
 mod running;
 mod schedules;
 #[cfg_attr(not(feature = "service"), path = "no_sources.rs")]
@@ -165,6 +167,18 @@ struct Prepared {
     store: StoreClient,
     sources: Bringing,
     admin: Listening,
+    metrics: Arc<Metrics>,
+}
+
+/// What sources may tell of the service besides what the supervisor knows.
+struct Seen {
+    metrics: Arc<Metrics>,
+    /// Where metrics are told.
+    #[cfg_attr(
+        not(feature = "service"),
+        expect(dead_code, reason = "without sources nobody is told")
+    )]
+    admin: Option<SocketAddr>,
 }
 
 /// What joins the parts of a service.
@@ -200,12 +214,17 @@ impl Prepared {
             build,
             store: store.clone(),
         };
-        let sources = Bringing::of(&sender, &registry, desk)?;
+        let seen = Seen {
+            metrics: Arc::new(Metrics::new()),
+            admin: config.admin(),
+        };
+        let sources = Bringing::of(&sender, &registry, desk, &seen)?;
         if registry.is_empty() && sources.is_empty() {
             return Err(ServiceError::NothingToServe);
         }
         Ok(Self {
             admin: Listening::of(&config)?,
+            metrics: seen.metrics,
             sources,
             config,
             registry,
@@ -260,7 +279,7 @@ impl Prepared {
             dispatchers = self.registry.iter().count(),
             "service starts"
         );
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::clone(&self.metrics);
         let board = Arc::new(Board {
             program: orders.program.clone(),
             build: self.build.id.clone(),

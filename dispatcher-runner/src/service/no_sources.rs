@@ -4,8 +4,8 @@
 
 use dispatcher_core::Registry;
 
-use super::ServiceError;
 use super::stage::Stage;
+use super::{Seen, ServiceError};
 use crate::client::{Sender, SpawnError};
 use crate::control::ResetSources;
 use crate::metrics::SourceReport;
@@ -15,7 +15,12 @@ use crate::supervisor::desk::Desk;
 pub(super) struct Bringing;
 
 impl Bringing {
-    pub(super) fn of(sender: &Sender<'_>, _: &Registry, _: &Desk) -> Result<Self, ServiceError> {
+    pub(super) fn of(
+        sender: &Sender<'_>,
+        _: &Registry,
+        _: &Desk,
+        _: &Seen,
+    ) -> Result<Self, ServiceError> {
         sender
             .config
             .check_sources(&[])

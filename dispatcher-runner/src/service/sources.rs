@@ -9,15 +9,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::Registry;
 
-use super::ServiceError;
+use super::lists::{self, Viewing};
 use super::stage::{Phase, Stage};
+use super::{Seen, ServiceError};
 use crate::client::{Request, Sender, SpawnError};
 use crate::config::{Config, ConfigError, StoreLocation};
 use crate::control::ResetSources;
 use crate::metrics::SourceReport;
 use crate::pool::PoolRequest;
 use crate::sources::{
-    Board, Dispatched, Job, Prepared, Resetter, Section, SourceStage, Sources, Ways,
+    Board, Dispatched, Fit, Job, Prepared, Resetter, Section, SourceStage, Sources, Twins, Ways,
 };
 use crate::store::{Build, StoreClient};
 use crate::supervisor::desk::{Ask, Desk};
@@ -54,6 +55,7 @@ impl Bringing {
         sender: &Sender<'_>,
         registry: &Registry,
         desk: &Desk,
+        seen: &Seen,
     ) -> Result<Self, ServiceError> {
         let sources = Sources::of_process().map_err(ServiceError::failed)?;
         let config = sender.config;
@@ -67,12 +69,14 @@ impl Bringing {
         let names: Vec<_> = sources.names().into_iter().map(|(name, _)| name).collect();
         config.check_sources(&names).map_err(SpawnError::config)?;
         let path = config.file().map(std::path::Path::to_path_buf);
+        let view = Arc::new(Viewing::new(desk, seen));
         let prepared = Prepared::new(
             &sources,
             |name| Section::of(config, name),
-            &ways(means, desk),
+            &ways(means, desk, Arc::clone(&view)),
         )
         .map_err(|problems| SpawnError::config(ConfigError::Problems { path, problems }))?;
+        view.set_sources(prepared.board());
         Ok(Self {
             board: prepared.board(),
             prepared: Mutex::new(Some(prepared)),
@@ -165,8 +169,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn ways(means: Means, desk: &Desk) -> Ways {
+fn ways(means: Means, desk: &Desk, view: Arc<Viewing>) -> Ways {
     let desk = desk.clone();
+    let (listed, cancelled) = (means.store.clone(), means.store.clone());
     Ways {
         #[cfg(feature = "http")]
         gate: Some(crate::client::Gate::new(
@@ -174,7 +179,10 @@ fn ways(means: Means, desk: &Desk) -> Ways {
             means.registry.clone(),
         )),
         registry: means.registry.clone(),
-        send: Arc::new(move |job| means.send(job)),
+        send: Arc::new(move |jobs| means.send(jobs)),
+        unfinished: Arc::new(move || lists::unfinished(&listed)),
+        cancel: Arc::new(move |jobs, by| lists::cancel(&cancelled, jobs, by)),
+        look: Arc::new(move |told| view.look(told)),
         exec: Arc::new(move |request: PoolRequest| desk.ask(Ask::Exec(request))),
         now: Arc::new(|| {
             let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -193,9 +201,35 @@ impl Means {
         }
     }
 
-    fn send(&self, job: Job) -> Result<Dispatched, SpawnError> {
-        let mut request = Request::checked(job.definition, job.payload, &self.config)?;
+    fn send(&self, jobs: Vec<Job>) -> Vec<Result<Dispatched, SpawnError>> {
+        let requests = jobs.into_iter().map(|job| self.request(job)).collect();
+        let sent = self.sender().submit_each(requests).into_iter();
+        let dispatched = sent.map(|sent| {
+            sent.map(|sent| Dispatched {
+                id: sent.id,
+                duplicate: sent.duplicate,
+            })
+        });
+        dispatched.collect()
+    }
+
+    fn request(&self, job: Job) -> Result<Request, SpawnError> {
+        let (definition, payload) = (job.definition, job.payload);
+        let mut request = match job.fit {
+            Fit::Checked => Request::checked(definition, payload, &self.config),
+            Fit::Misfit => Request::misfit(definition, payload, &self.config),
+        }?;
         job.options.apply(&mut request.options);
+        match job.twins {
+            Twins::AsDeclared => {}
+            Twins::Found => {
+                let mut shared = (definition.dispatcher_options)();
+                let mut own = request.options.clone();
+                self.config.apply(definition.name, &mut own, &mut shared);
+                let declared = shared.on_duplicate;
+                request.options.on_duplicate.get_or_insert(declared);
+            }
+        }
         request.origin = job.origin;
         let known = self.config.known_queues(&self.registry);
         if !known.contains(&request.options.queue) {
@@ -205,11 +239,6 @@ impl Means {
                 why: format!("nobody has declared the queue `{}`", request.options.queue),
             });
         }
-        let sent = self.sender().submit(vec![request])?;
-        let sent = sent.first().expect("invariant: one request has one answer");
-        Ok(Dispatched {
-            id: sent.id,
-            duplicate: sent.duplicate,
-        })
+        Ok(request)
     }
 }

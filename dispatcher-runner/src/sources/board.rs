@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Different names of counters, or of gauges, that one source may have.
 const NAMES_MAX: usize = 64;
@@ -49,6 +50,8 @@ pub struct SourceState {
     pub stage: SourceStage,
     /// Whether all is well with it, as far as it and its keeper know.
     pub healthy: bool,
+    /// Since it serves, for the first time or again; zero while it does not.
+    pub uptime: Duration,
     /// How often it was started again.
     pub restarts: u64,
     /// The latest thing that went wrong.
@@ -85,6 +88,8 @@ struct Entry {
     fell: bool,
     /// It says itself that something is wrong.
     complains: bool,
+    /// When it began to serve.
+    since: Option<Instant>,
 }
 
 impl Entry {
@@ -103,6 +108,7 @@ impl Seat {
             weight,
             stage,
             healthy: true,
+            uptime: Duration::ZERO,
             restarts: 0,
             last_error: None,
             counters: BTreeMap::new(),
@@ -112,16 +118,29 @@ impl Seat {
             state,
             fell: false,
             complains: false,
+            since: None,
         })))
     }
 
     pub(super) fn look(&self) -> SourceState {
-        self.entry().state.clone()
+        let entry = self.entry();
+        let uptime = match entry.state.stage {
+            SourceStage::Serving => entry.since.map(|since| since.elapsed()),
+            SourceStage::Off | SourceStage::Waiting | SourceStage::Failed | SourceStage::Ended => {
+                None
+            }
+        };
+        SourceState {
+            uptime: uptime.unwrap_or_default(),
+            ..entry.state.clone()
+        }
     }
 
     /// It serves, for the first time or again; how well will be seen.
     pub(super) fn serving(&self) {
-        self.entry().state.stage = SourceStage::Serving;
+        let mut entry = self.entry();
+        entry.state.stage = SourceStage::Serving;
+        entry.since = Some(Instant::now());
     }
 
     /// It has served long enough to be trusted again.

@@ -8,11 +8,12 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dispatcher_core::{Definition, JobId, Options, Registry};
+use dispatcher_core::{Definition, JobId, OnDuplicate, Options, Registry};
 use serde::Serialize;
 
 use super::board::Seat;
 use super::section::OwnPool;
+use super::view::{ServiceView, UnfinishedJob};
 #[cfg(feature = "http")]
 use crate::client::Gate;
 use crate::client::SpawnError;
@@ -34,8 +35,14 @@ struct Inner {
 pub(crate) struct Ways {
     /// The dispatchers of the service, with configured aliases.
     pub(crate) registry: Registry,
-    /// Stores a job durably, which takes its time.
-    pub(crate) send: Arc<dyn Fn(Job) -> Result<Dispatched, SpawnError> + Send + Sync>,
+    /// Stores jobs durably, each that can be, in their order; which takes its time.
+    pub(crate) send: Arc<dyn Fn(Vec<Job>) -> Vec<Sent> + Send + Sync>,
+    /// What is unfinished, which takes its time.
+    pub(crate) unfinished: Arc<dyn Fn() -> Result<Vec<UnfinishedJob>, SpawnError> + Send + Sync>,
+    /// Cancels jobs durably, which takes its time; answers with those that will not succeed.
+    pub(crate) cancel: Arc<Cancel>,
+    /// Has the service looked at; dropped uncalled when it has ended.
+    pub(crate) look: Arc<dyn Fn(TellView) + Send + Sync>,
     /// Hands a request to a pool, which takes none.
     pub(crate) exec: Arc<dyn Fn(PoolRequest) + Send + Sync>,
     /// The wall clock, in milliseconds since 1970.
@@ -45,7 +52,14 @@ pub(crate) struct Ways {
     pub(crate) gate: Option<Gate>,
 }
 
+/// Cancels jobs; the text says who wants it.
+pub(crate) type Cancel = dyn Fn(Vec<JobId>, String) -> Result<Vec<JobId>, SpawnError> + Send + Sync;
+
+/// Takes what was seen.
+pub(crate) type TellView = Box<dyn FnOnce(ServiceView) + Send>;
+
 /// A job that a source wants stored.
+#[derive(Clone)]
 pub(crate) struct Job {
     pub(crate) definition: &'static Definition,
     /// JSON.
@@ -53,7 +67,38 @@ pub(crate) struct Job {
     pub(crate) options: DispatchOptions,
     /// Who sends it, as the job's record says it.
     pub(crate) origin: String,
+    pub(crate) fit: Fit,
+    pub(crate) twins: Twins,
 }
+
+/// Who finds a job that looks for duplicates of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Twins {
+    /// As its dispatcher has it: nobody, if that takes no notice of duplicates.
+    AsDeclared,
+    /// All that look, each for itself.
+    #[cfg_attr(
+        not(any(feature = "socket", feature = "pg_notify")),
+        expect(dead_code, reason = "other sources do not say it with each job")
+    )]
+    Found,
+}
+
+/// What is known of a payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// It must fit its dispatcher.
+    Checked,
+    /// It does not: its job fails in its worker, which tells the reason.
+    #[cfg_attr(
+        not(any(feature = "socket", feature = "pg_notify")),
+        expect(dead_code, reason = "other sources are told that it does not fit")
+    )]
+    Misfit,
+}
+
+/// What became of a job.
+pub(crate) type Sent = Result<Dispatched, SpawnError>;
 
 /// Options of one job that a source sends; what is not set is as declared and configured.
 ///
@@ -78,6 +123,8 @@ pub struct DispatchOptions {
     pub timeout: Option<Duration>,
     /// Further attempts after a failure.
     pub retries: Option<u32>,
+    /// What happens to it beside an unfinished job of the same identity.
+    pub on_duplicate: Option<OnDuplicate>,
 }
 
 impl DispatchOptions {
@@ -108,6 +155,7 @@ impl DispatchOptions {
         options.expires = self.expires.or(options.expires);
         options.timeout = self.timeout.or(options.timeout);
         options.retries = self.retries.unwrap_or(options.retries);
+        options.on_duplicate = self.on_duplicate.or(options.on_duplicate);
     }
 }
 
@@ -197,17 +245,23 @@ impl Host {
             definition,
             payload,
             options,
-            origin: format!("source {}", self.0.name),
+            origin: self.origin(),
+            fit: Fit::Checked,
+            twins: Twins::AsDeclared,
         };
+        let mut sent = self.send_all(vec![job]).await;
+        sent.pop().expect("invariant: one job has one answer")
+    }
+
+    /// Who sends jobs of this source.
+    pub(super) fn origin(&self) -> String {
+        format!("source {}", self.0.name)
+    }
+
+    /// Stores each of the jobs that can be stored, in their order.
+    pub(super) async fn send_all(&self, jobs: Vec<Job>) -> Vec<Sent> {
         let send = Arc::clone(&self.0.ways.send);
-        match tokio::task::spawn_blocking(move || send(job)).await {
-            Ok(sent) => sent,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime ends, and drops whoever waits here.
-                Err(_) => pending().await,
-            },
-        }
+        aside(move || send(jobs)).await
     }
 
     /// Adds one to a counter of the source, which metrics show. At most 64 names are kept.
@@ -247,8 +301,48 @@ impl Host {
         self.0.ways.gate.as_ref()
     }
 
+    /// Jobs of the state that have not ended, those that run first; at most 100,000 that run and
+    /// as many that wait.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn unfinished(&self) -> Result<Vec<UnfinishedJob>, SpawnError> {
+        let unfinished = Arc::clone(&self.0.ways.unfinished);
+        aside(move || unfinished()).await
+    }
+
+    /// Cancels jobs durably; answers with those that will not succeed any more. Those that run are
+    /// being stopped then.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn cancel(&self, jobs: Vec<JobId>) -> Result<Vec<JobId>, SpawnError> {
+        let cancel = Arc::clone(&self.0.ways.cancel);
+        let by = self.origin();
+        aside(move || cancel(jobs, by)).await
+    }
+
+    /// What the service does now; `None` when it has ended.
+    pub async fn look(&self) -> Option<ServiceView> {
+        let (told, answer) = tokio::sync::oneshot::channel();
+        (self.0.ways.look)(Box::new(move |view| drop(told.send(view))));
+        answer.await.ok()
+    }
+
     pub(super) fn hand_in(&self, request: PoolRequest) {
         (self.0.ways.exec)(request);
+    }
+}
+
+/// Does something that blocks, on another thread.
+pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and drops whoever waits here.
+            Err(_) => pending().await,
+        },
     }
 }
 

@@ -5,17 +5,26 @@
 
 mod board;
 mod conductor;
+#[cfg(any(feature = "socket", feature = "pg_notify"))]
+mod dispatcherd;
 mod exec;
 mod host;
 mod interval;
+#[cfg(any(feature = "socket", feature = "pg_notify"))]
+mod own_tasks;
+#[cfg(feature = "pg_notify")]
+mod pg_notify;
 mod registry;
 mod section;
 mod setup;
+#[cfg(feature = "socket")]
+mod socket;
 mod stop;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "ticker")]
 mod ticker;
+mod view;
 
 use std::future::{Future, ready};
 
@@ -25,17 +34,24 @@ pub use board::{SourceStage, SourceState};
 pub use exec::{Chunks, PoolTask};
 pub use host::{DispatchOptions, Dispatched, Host};
 pub use interval::Interval;
+#[cfg(any(feature = "socket", feature = "pg_notify"))]
+pub use own_tasks::{OnStart, Scheduled};
+#[cfg(feature = "pg_notify")]
+pub use pg_notify::{Delivery, PgNotify};
 pub use registry::{Sources, SourcesBuilder, SourcesError};
+#[cfg(feature = "socket")]
+pub use socket::Socket;
 pub use stop::Stop;
 #[cfg(feature = "ticker")]
 pub use ticker::{Overrun, Ticker};
 
 pub(crate) use board::Board;
 pub(crate) use conductor::Resetter;
-pub(crate) use host::{Job, Ways};
+pub(crate) use host::{Fit, Job, TellView, Twins, Ways};
 pub use registry::Linked;
 pub(crate) use section::Section;
 pub(crate) use setup::Prepared;
+pub use view::{JobWait, ServiceView, UnfinishedJob, WorkerView};
 
 /// Why a source failed: any error, through `?`, or a text, through `.into()`.
 pub type SourceError = Box<dyn std::error::Error + Send + Sync>;

@@ -101,6 +101,17 @@ impl StoreClient {
 #[must_use = "the answer says whether the jobs were accepted"]
 pub(crate) struct SubmitFuture(Answered<Submitting>);
 
+impl SubmitFuture {
+    /// Waits until it is durable.
+    ///
+    /// # Errors
+    /// As [`Store::submit`].
+    #[cfg(feature = "service")]
+    pub(crate) fn wait(self) -> Submitting {
+        answer_or_end(self.0.wait())
+    }
+}
+
 impl Future for SubmitFuture {
     type Output = Submitting;
 

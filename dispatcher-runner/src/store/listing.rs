@@ -38,6 +38,7 @@ pub(crate) struct JobSummary {
     pub(crate) state: JobState,
     pub(crate) counters: Counters,
     pub(crate) payload: String,
+    pub(crate) origin: String,
     pub(crate) submitted_at: UnixMs,
     /// When it may start; `None` for one held by a duplicate.
     pub(crate) run_at: Option<UnixMs>,
@@ -53,7 +54,6 @@ pub(crate) struct JobRecord {
     pub(crate) summary: JobSummary,
     pub(crate) options: Options,
     pub(crate) identity: String,
-    pub(crate) origin: String,
     pub(crate) build: Build,
     pub(crate) retry_of: Option<JobId>,
     pub(crate) snoozes: u32,

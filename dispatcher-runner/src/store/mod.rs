@@ -23,6 +23,8 @@ mod sqlite;
 pub(crate) use batch::{BatchCounts, BatchRecord, NewBatch};
 pub(crate) use callback::{DueCallback, NewCallback, Settled};
 pub(crate) use error::StoreError;
+#[cfg(feature = "service")]
+pub(crate) use group::SubmitFuture;
 pub(crate) use group::{StoreClient, StoreThread};
 pub(crate) use listing::{AttemptRecord, DispatcherStatus, JobFilter, JobRecord, JobSummary};
 pub(crate) use memory::MemoryStore;

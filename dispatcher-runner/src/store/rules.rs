@@ -39,18 +39,29 @@ pub(super) fn identity(job: &NewJob) -> Cow<'_, str> {
     }
 }
 
-/// The policy of one submission; a `unique_key` turns `parallel` into `discard`.
+/// The policy of one submission: its own, or that of its dispatcher, of which a `unique_key` turns
+/// `parallel` into `discard`.
 pub(super) fn policy(on_duplicate: OnDuplicate, options: &Options) -> OnDuplicate {
-    match on_duplicate {
-        OnDuplicate::Parallel if options.unique_key.is_some() => OnDuplicate::Discard,
-        OnDuplicate::Parallel
-        | OnDuplicate::Serial
-        | OnDuplicate::Discard
-        | OnDuplicate::QueueOne => on_duplicate,
+    match (options.on_duplicate, on_duplicate) {
+        (Some(own), _) => own,
+        (None, OnDuplicate::Parallel) if options.unique_key.is_some() => OnDuplicate::Discard,
+        (
+            None,
+            OnDuplicate::Parallel
+            | OnDuplicate::Serial
+            | OnDuplicate::Discard
+            | OnDuplicate::QueueOne,
+        ) => on_duplicate,
     }
 }
 
-/// Whether jobs under a policy look for duplicates, and are looked for.
+/// Whether later submissions find a job. One that says itself what it does about duplicates is
+/// among others that say so, each perhaps in another way.
+pub(super) fn is_watched(policy: OnDuplicate, options: &Options) -> bool {
+    watches(policy) || options.on_duplicate.is_some()
+}
+
+/// Whether jobs under a policy look for duplicates.
 pub(super) fn watches(policy: OnDuplicate) -> bool {
     match policy {
         OnDuplicate::Parallel => false,

@@ -63,6 +63,8 @@ pub(crate) struct PoolLook {
 /// A worker that lives.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct WorkerLook {
+    /// Its number among the workers of this supervisor.
+    pub(crate) id: u32,
     /// Name of its pool; `None` for one that serves one job only.
     pub(crate) pool: Option<String>,
     pub(crate) pid: Option<u32>,

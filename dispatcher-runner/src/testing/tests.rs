@@ -331,6 +331,8 @@ fn the_builder_has_every_option() {
         queue: "bulk".to_owned(),
         expires: Some(4 * second),
         unique_key: Some("key".to_owned()),
+        // Of a submission from outside; the dispatcher has it for the others.
+        on_duplicate: None,
         retries: 5,
         backoff: Backoff::Constant { delay: 6 * second },
         on_lost: OnLost::Fail,

@@ -11,7 +11,7 @@ use crate::code::line;
 use crate::source::{Finding, Realm, Source, is_for_tests};
 
 /// Modules of the runner, and what each of them may use.
-const RUNNER: [(&str, &[&str]); 23] = [
+const RUNNER: [(&str, &[&str]); 27] = [
     ("about", &[]),
     ("pool", &[]),
     ("config", &["pool"]),
@@ -21,6 +21,13 @@ const RUNNER: [(&str, &[&str]); 23] = [
     ("admin", &["control"]),
     // What a running service tells and is told.
     ("control", &["metrics", "store", "supervisor"]),
+    // The other side of that wire.
+    ("publish", &["config", "dispatcherd", "ids", "notify"]),
+    // Connections that hear and make notifications.
+    ("notify", &["tls"]),
+    ("tls", &[]),
+    // The texts of another system's wire, as values.
+    ("dispatcherd", &[]),
     ("pinned", &[]),
     // Knows no processes.
     ("store", &["pinned"]),
@@ -72,7 +79,8 @@ const RUNNER: [(&str, &[&str]); 23] = [
     (
         "cli",
         &[
-            "about", "client", "config", "control", "ids", "log", "process", "store", "timer",
+            "about", "client", "config", "control", "ids", "log", "process", "publish", "store",
+            "timer",
         ],
     ),
     (
@@ -98,7 +106,10 @@ const RUNNER: [(&str, &[&str]); 23] = [
         "http",
         &["app", "client", "config", "ids", "log", "sources"],
     ),
-    ("sources", &["client", "config", "log", "pool"]),
+    (
+        "sources",
+        &["client", "config", "dispatcherd", "log", "notify", "pool"],
+    ),
     (
         "service",
         &[
@@ -175,6 +186,8 @@ const RESERVED: [(&[&str], &[&str], &str); 9] = [
             "dispatcher-runner/src/sources/",
             "dispatcher-runner/src/admin/",
             "dispatcher-runner/src/http/",
+            "dispatcher-runner/src/notify/",
+            "dispatcher-runner/src/publish/",
         ],
         "the embedded mode needs no async runtime; only a job that is a future and sources have one",
     ),

@@ -85,6 +85,10 @@ pub(crate) fn words(source: &Source) -> Vec<Finding> {
     if source.realm == Realm::Text && !source.path.ends_with(".sql") {
         return Vec::new();
     }
+    // Another system has words of its own; its wire and its settings are made of them.
+    if source.path.contains("dispatcherd") {
+        return Vec::new();
+    }
     let mut found = Vec::new();
     for (at, line) in source.lines() {
         // Names that others chose before us.

@@ -255,7 +255,7 @@ pub(super) fn record_json(record: &JobRecord, about: Option<&About>) -> Value {
     let more = json!({
         "options": record.options,
         "identity": identity(record, about),
-        "origin": record.origin,
+        "origin": record.summary.origin,
         "build": record.build.id,
         "retry_of": record.retry_of,
         "snoozes": record.snoozes,

@@ -1,5 +1,10 @@
 //! One file for each group of commands.
 
+#[cfg_attr(
+    not(any(feature = "socket", feature = "pg_notify")),
+    path = "no_ask.rs"
+)]
+mod ask;
 mod bench;
 mod config;
 mod control;
@@ -51,6 +56,7 @@ pub(crate) fn run(name: CommandName, session: &mut Session<'_, '_>) -> Done {
         CommandName::Workers => service::workers(session),
         CommandName::Reset => service::reset(session),
         CommandName::Stop => service::stop(session),
+        CommandName::Control => ask::control(session),
         CommandName::Status => status::status(session),
         CommandName::Config => config::config(session),
         CommandName::Doctor => doctor::doctor(session),

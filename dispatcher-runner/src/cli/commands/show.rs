@@ -110,7 +110,7 @@ fn facts(
         format!(
             "{} by {}",
             local(summary.submitted_at),
-            harmless(&record.origin)
+            harmless(&record.summary.origin)
         ),
     ));
     facts.push(("build", record.build.id.clone()));

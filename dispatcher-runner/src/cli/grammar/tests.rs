@@ -1,4 +1,4 @@
-//! The table keeps its own rules.
+//! The table hangs together.
 
 use std::collections::BTreeSet;
 

@@ -117,7 +117,10 @@ impl Service {
             .with(Clean::definition());
         Ways {
             registry: registry.build().unwrap(),
-            send: Arc::new(move |job| sending.take(job)),
+            send: Arc::new(move |jobs| jobs.into_iter().map(|job| sending.take(job)).collect()),
+            unfinished: Arc::new(|| Ok(Vec::new())),
+            cancel: Arc::new(|jobs, _| Ok(jobs)),
+            look: Arc::new(drop),
             exec: Arc::new(move |request| asking.ask(request)),
             #[cfg(feature = "http")]
             gate: None,

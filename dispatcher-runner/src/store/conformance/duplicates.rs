@@ -19,6 +19,8 @@ on_every_store! {
     dropped_although_full,
     held_and_delayed,
     a_change_to_serial_counts_older_jobs,
+    a_job_may_say_itself_what_it_does,
+    what_a_job_says_replaces_the_dispatchers_word,
 }
 
 fn with_policy(fixture: &Fixture, policy: OnDuplicate) -> Box<dyn Store> {
@@ -216,4 +218,43 @@ fn a_change_to_serial_counts_older_jobs(fixture: &Fixture) {
     );
     end(store, &claimed[1], Next::Succeed);
     assert_eq!(ids(&claim(store, supervisor, &["A"], 5)), [third]);
+}
+
+/// Jobs that say it themselves find each other, whatever each of them says.
+fn a_job_may_say_itself_what_it_does(fixture: &Fixture) {
+    let store = &mut *with_policy(fixture, OnDuplicate::Parallel);
+    let saying = |policy: OnDuplicate| {
+        job_with("A", |job| {
+            job.identity = "same".to_owned();
+            job.options.on_duplicate = Some(policy);
+        })
+    };
+    let first = accept(store, saying(OnDuplicate::Parallel));
+    let dropped = submit(store, saying(OnDuplicate::Discard)).unwrap();
+    assert_eq!(dropped, duplicate_of(first));
+    let second = accept(store, saying(OnDuplicate::Parallel));
+    let held = accept(store, saying(OnDuplicate::Serial));
+    assert_eq!(show(store, held).summary.run_at, None, "held");
+    let supervisor = open(store);
+    let claimed = claim(store, supervisor, &["A"], 5);
+    assert_eq!(ids(&claimed), [first, second]);
+    end(store, &claimed[0], Next::Succeed);
+    assert_eq!(claim(store, supervisor, &["A"], 5), [], "another one runs");
+    end(store, &claimed[1], Next::Succeed);
+    assert_eq!(ids(&claim(store, supervisor, &["A"], 5)), [held]);
+    check_counters(store);
+}
+
+fn what_a_job_says_replaces_the_dispatchers_word(fixture: &Fixture) {
+    let store = &mut *with_policy(fixture, OnDuplicate::Discard);
+    let first = accept(store, same());
+    let parallel = job_with("A", |job| {
+        job.identity = "same".to_owned();
+        job.options.on_duplicate = Some(OnDuplicate::Parallel);
+    });
+    let second = accept(store, parallel);
+    let supervisor = open(store);
+    assert_eq!(ids(&claim(store, supervisor, &["A"], 5)), [first, second]);
+    let dropped = submit(store, same()).unwrap();
+    assert!(dropped.duplicate);
 }

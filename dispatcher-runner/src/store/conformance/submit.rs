@@ -38,7 +38,7 @@ fn keeps_everything_as_sent(fixture: &Fixture) {
     assert_eq!(shown.summary.run_at, Some(START));
     assert_eq!(shown.options, sent.options);
     assert_eq!(shown.identity, sent.identity);
-    assert_eq!(shown.origin, sent.origin);
+    assert_eq!(shown.summary.origin, sent.origin);
     assert_eq!(shown.build, sent.build);
     assert_eq!(shown.retry_of, Some(origin));
     assert!(shown.attempts.is_empty());

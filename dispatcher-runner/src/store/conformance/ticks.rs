@@ -121,7 +121,7 @@ fn a_tick_is_one_job_whoever_asks_how_often(fixture: &Fixture) {
     };
     assert_eq!(ticks[0].job, Some(one.id));
     let shown = show(store, one.id);
-    assert_eq!(shown.origin, "schedule, tick 2023-11-14T23:00:00Z");
+    assert_eq!(shown.summary.origin, "schedule, tick 2023-11-14T23:00:00Z");
     let sent = sent.schedule.unwrap().jobs.unwrap().remove(0);
     assert_eq!(
         (shown.summary.id, shown.summary.payload),
@@ -457,7 +457,7 @@ fn times_of_berlin_run_once_across_its_changes(fixture: &Fixture) {
         let jobs = stored(store);
         let origins: Vec<_> = jobs[before..]
             .iter()
-            .map(|job| show(store, job.id).origin)
+            .map(|job| show(store, job.id).summary.origin)
             .collect();
         assert_eq!(
             origins,

@@ -291,7 +291,7 @@ impl State {
         let job = Job {
             new: job.clone(),
             state: JobState::Queued,
-            watched: rules::watches(policy),
+            watched: rules::is_watched(policy, &job.options),
             waits_for,
             seq: key,
             submitted_at: now,

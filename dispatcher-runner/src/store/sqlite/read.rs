@@ -112,6 +112,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<JobSummary> {
         started_at: row.get(12)?,
         ended_at: row.get(13)?,
         outcome: rows::json_or_none(row, 16)?,
+        origin: row.get(17)?,
         progress: fraction.map(|fraction| (fraction, text.unwrap_or_default())),
     })
 }
@@ -127,9 +128,8 @@ pub(super) fn job(connection: &Connection, job: JobId) -> rusqlite::Result<Optio
             let slot: Option<u32> = row.get(27)?;
             let record = JobRecord {
                 summary: summary(row)?,
-                options: rows::json(row, 17)?,
-                identity: row.get(18)?,
-                origin: row.get(19)?,
+                options: rows::json(row, 18)?,
+                identity: row.get(19)?,
                 build: rows::build(row, 20)?,
                 retry_of: retry_of.map(|_| rows::job_id(row, 22)).transpose()?,
                 snoozes: row.get(23)?,

@@ -162,7 +162,7 @@ pub(super) fn one(
     };
     check_room(unit, job, dispatcher)?;
     let place = Place::of(job, dispatcher.id, held, unit.now);
-    let watched = rules::watches(policy);
+    let watched = rules::is_watched(policy, &job.options);
     insert(
         unit,
         job,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dispatcher_core::engine::WorkerSnapshot;
+use dispatcher_core::engine::{WorkerId, WorkerSnapshot};
 
 use crate::process;
 
@@ -28,11 +28,13 @@ impl Driver<'_> {
                 self.pooled(name, worker, now)
             })
         });
-        let single = self.links.values().filter(|link| link.pool.is_none());
+        let single = self.links.iter().filter(|(_, link)| link.pool.is_none());
         Look {
             serving: snapshot.serving,
             slots: self.slots_of_processes,
-            workers: pooled.chain(single.map(single_worker)).collect(),
+            workers: pooled
+                .chain(single.map(|(id, link)| single_worker(*id, link)))
+                .collect(),
             pools: pools.collect(),
         }
     }
@@ -41,6 +43,7 @@ impl Driver<'_> {
         let link = self.links.get(&worker.worker);
         let pid = link.and_then(|link| link.pid);
         WorkerLook {
+            id: worker.worker.0,
             pool: Some(pool.to_owned()),
             pid,
             state: worker.state,
@@ -54,8 +57,9 @@ impl Driver<'_> {
     }
 }
 
-fn single_worker(link: &Link) -> WorkerLook {
+fn single_worker(id: WorkerId, link: &Link) -> WorkerLook {
     WorkerLook {
+        id: id.0,
         pool: None,
         pid: link.pid,
         state: match (link.pid, link.drain_until) {

@@ -13,7 +13,7 @@ SELECT j.id, d.name, j.queue, j.rank, j.state, j.attempt, j.failures, j.token, r
             )
         )
     END,
-    r.options, j.identity, r.origin, r.build_modified_ns, r.build_id, r.retry_of, j.snoozes,
+    r.origin, r.options, j.identity, r.build_modified_ns, r.build_id, r.retry_of, j.snoozes,
     j.lost, j.cancel_by, j.supervisor, j.slot, o.output, j.key, b.id
 FROM jobs AS j
 JOIN dispatchers AS d ON d.id = j.dispatcher

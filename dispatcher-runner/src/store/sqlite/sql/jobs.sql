@@ -13,7 +13,8 @@ SELECT j.id, d.name, j.queue, j.rank, j.state, j.attempt, j.failures, j.token, r
                     AND a.attempt = j.attempt
             )
         )
-    END
+    END,
+    r.origin
 FROM jobs AS j
 JOIN dispatchers AS d ON d.id = j.dispatcher
 JOIN requests AS r ON r.job = j.key

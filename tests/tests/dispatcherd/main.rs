@@ -1,0 +1,9 @@
+//! The Python package `dispatcherd`, unmodified, talks to a service of ours.
+
+mod commands;
+mod documents;
+mod notify;
+mod other_way;
+mod python;
+mod socket;
+mod tasks;
