@@ -12,6 +12,8 @@ mod error;
 mod group;
 mod memory;
 mod pick;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod rules;
 mod schedule;
 mod sqlite;
@@ -21,6 +23,9 @@ pub(crate) use group::{StoreClient, StoreThread};
 pub(crate) use memory::MemoryStore;
 #[cfg(feature = "simulator")]
 pub(crate) use memory::{Glance, Waits};
+#[cfg(feature = "postgres")]
+#[expect(unused_imports, reason = "the configuration does not name it yet")]
+pub(crate) use postgres::{PostgresStore, SchemaState, Target, migrate, state_of_schema};
 pub(crate) use rules::payload_matches;
 pub(crate) use schedule::{KnownSchedules, ScheduledJobs, TickRequest, Ticked};
 pub(crate) use sqlite::SqliteStore;

@@ -150,7 +150,7 @@ pub(super) fn lock_slots(home: &Home, slots: u32) -> Result<Vec<File>, Superviso
 
 /// What may make it work the next time.
 enum Hope {
-    /// Somebody makes room, sooner or later.
+    /// Somebody makes room, or starts the server of the store, sooner or later.
     Space,
     /// It may have been a matter of the moment.
     Mishap,
@@ -161,7 +161,7 @@ enum Hope {
 impl SupervisorError {
     fn hope(&self) -> Hope {
         match self {
-            Self::Store(StoreError::Full { .. }) => Hope::Space,
+            Self::Store(StoreError::Full { .. } | StoreError::Unreachable { .. }) => Hope::Space,
             Self::Directory { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Hope::Space,
                 _ => Hope::None,

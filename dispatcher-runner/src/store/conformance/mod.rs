@@ -18,6 +18,13 @@ macro_rules! on_every_store {
                 super::$test(&crate::store::conformance::Fixture::sqlite());
             })+
         }
+        #[cfg(feature = "postgres")]
+        mod postgres {
+            $(#[test]
+            fn $test() {
+                super::$test(&crate::store::conformance::Fixture::postgres());
+            })+
+        }
     };
 }
 
@@ -67,6 +74,8 @@ pub(super) struct Fixture {
 enum Place {
     Memory(MemoryStore),
     File(tempfile::TempDir),
+    #[cfg(feature = "postgres")]
+    Schema(postgres::tests::Schema),
 }
 
 impl Fixture {
@@ -85,6 +94,14 @@ impl Fixture {
         }
     }
 
+    #[cfg(feature = "postgres")]
+    pub(super) fn postgres() -> Self {
+        Self {
+            place: Place::Schema(postgres::tests::Schema::empty()),
+            now: Arc::new(AtomicI64::new(START)),
+        }
+    }
+
     /// Another value that works on the same jobs, as another process would have.
     pub(super) fn store(&self) -> Box<dyn Store> {
         match &self.place {
@@ -93,6 +110,11 @@ impl Fixture {
                 let clock = Clock::Given(Arc::clone(&self.now));
                 let path = directory.path().join("state.db");
                 Box::new(SqliteStore::open_with_clock(&path, clock).unwrap())
+            }
+            #[cfg(feature = "postgres")]
+            Place::Schema(schema) => {
+                let clock = Clock::Given(Arc::clone(&self.now));
+                Box::new(schema.store(clock))
             }
         }
     }
