@@ -221,10 +221,10 @@ impl Link {
         };
         let begin = begin(self, &live);
         let committing = Cell::new(false);
-        let done = self.runtime.block_on(timeout(
-            ATTEMPT_MAX,
-            transact(&live.client, &begin, again, &committing, work),
-        ));
+        let transaction = transact(&live.client, &begin, again, &committing, work);
+        let done = self
+            .runtime
+            .block_on(async { timeout(ATTEMPT_MAX, transaction).await });
         let done = done.unwrap_or(Err(Failure::Late(ATTEMPT_MAX)));
         let done = done.map_err(|failure| (failure, committing.get()));
         if !matches!(&done, Err((failure, _)) if failure.remedy() == Remedy::Reconnect) {
@@ -242,7 +242,7 @@ impl Link {
             .keepalives_idle(Duration::from_secs(10))
             .keepalives_interval(Duration::from_secs(3))
             .keepalives_retries(3);
-        let connected = self.runtime.block_on(timeout(CONNECT_MAX, async {
+        let connecting = async {
             let (client, connection) = config.connect(self.tls.clone()).await?;
             let mover = tokio::spawn(async move {
                 if let Err(error) = connection.await {
@@ -254,7 +254,10 @@ impl Link {
                 .await
                 .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
             Ok::<_, Failure>((client, mover, settings))
-        }));
+        };
+        let connected = self
+            .runtime
+            .block_on(async { timeout(CONNECT_MAX, connecting).await });
         let (client, mover, settings) = connected.unwrap_or(Err(Failure::Late(CONNECT_MAX)))?;
         let mut live = Live {
             client,

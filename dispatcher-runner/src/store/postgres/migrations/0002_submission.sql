@@ -30,6 +30,8 @@ DECLARE
     known dispatchers;
     last_name text;
     policy text;
+    new_dispatcher integer;
+    new_lane integer;
     new_key bigint;
     new_identity text;
     new_waits_for smallint;
@@ -46,9 +48,10 @@ BEGIN
         GROUP BY j.name
         ORDER BY j.name COLLATE "C"
     LOOP
-        SELECT * INTO known
+        new_dispatcher := dispatcher_named(one.name);
+        SELECT * INTO STRICT known
         FROM dispatchers AS d
-        WHERE d.id = dispatcher_named(one.name);
+        WHERE d.id = new_dispatcher;
         CONTINUE WHEN known.max_queue = 0 AND known.on_duplicate = 'parallel' AND NOT one.any_keyed;
         IF current_setting('transaction_isolation') <> 'read committed' THEN
             RAISE EXCEPTION 'jobs of % cannot be sent at isolation level %', one.name,
@@ -140,13 +143,14 @@ BEGIN
         IF new_waits_for = 0 AND one.delay > 0 THEN
             new_waits_for := 1;
         END IF;
+        new_lane := lane_of(known.id, one.queue, one.rank);
         new_key := nextval('numbers');
         INSERT INTO jobs (
             key, dispatcher, lane, seq, state, waits_for, identity, submitted_at, run_at,
             expires_ms, expires_at, attempt, failures, token, snoozes, lost, build_modified_ns
         )
         VALUES (
-            new_key, known.id, lane_of(known.id, one.queue, one.rank), new_key, 0, new_waits_for,
+            new_key, known.id, new_lane, new_key, 0, new_waits_for,
             CASE WHEN policy <> 'parallel' THEN new_identity END, present, new_run_at,
             one.expires, new_run_at + one.expires, 0, 0, 0, 0, 0, one.build
         );
@@ -185,14 +189,16 @@ SET search_path FROM CURRENT
 AS $$
 DECLARE
     stored dispatchers;
+    new_id integer;
 BEGIN
     SELECT * INTO stored
     FROM dispatchers
     WHERE name = new_name;
     IF stored.id IS NULL THEN
-        SELECT * INTO stored
+        new_id := dispatcher_named(new_name);
+        SELECT * INTO STRICT stored
         FROM dispatchers
-        WHERE id = dispatcher_named(new_name);
+        WHERE id = new_id;
     END IF;
     IF (new_build, new_build_id COLLATE "C") < (stored.build_modified_ns, stored.build_id)
         OR (new_build, new_build_id, new_options, new_about)

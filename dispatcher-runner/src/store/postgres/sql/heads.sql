@@ -12,7 +12,7 @@ WITH contenders AS MATERIALIZED (
             WHERE r.dispatcher = d.id
                 AND r.state = 1
             LIMIT GREATEST(d.concurrency, 1)
-        ) AS some
+        ) AS busy
     ) AS running
     WHERE d.name = ANY ($1)
         AND NOT d.paused
