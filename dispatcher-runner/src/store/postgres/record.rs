@@ -417,7 +417,7 @@ pub(super) async fn progress(tx: &Tx<'_>, notes: &[ProgressNote]) -> Result<(), 
     let ids: Vec<&str> = notes.iter().map(|it| it.job.as_str()).collect();
     let tokens: Vec<i64> = notes.iter().map(|it| it.token as i64).collect();
     let fractions: Vec<f64> = notes.iter().map(|it| it.fraction).collect();
-    let texts: Vec<&str> = notes.iter().map(|it| it.text.as_str()).collect();
+    let texts: Vec<String> = notes.iter().map(|it| rows::text(&it.text)).collect();
     let values = with![
         ids => TEXT_ARRAY,
         tokens => INT8_ARRAY,

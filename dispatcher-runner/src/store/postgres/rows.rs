@@ -64,6 +64,11 @@ pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, Failure> {
     serde_json::to_string(value).map_err(|error| Failure::Corrupt(error.to_string()))
 }
 
+/// Prose, without the one character that PostgreSQL has no place for.
+pub(super) fn text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
 /// A number that cannot be negative.
 pub(super) fn unsigned(number: i64) -> u64 {
     number.unsigned_abs()

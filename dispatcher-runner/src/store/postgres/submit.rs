@@ -229,7 +229,7 @@ impl JobColumns {
         self.delays.push(options.delay.map_or(0, rules::millis));
         self.expiries.push(options.expires.map(rules::millis));
         self.options.push(texts.text(options)?);
-        self.origins.push(job.origin.clone());
+        self.origins.push(rows::text(&job.origin));
         self.builds.push(job.build.modified_ns);
         self.build_ids.push(job.build.id.clone());
         self.retries_of.push(job.retry_of.map(|id| id.to_string()));
@@ -242,7 +242,11 @@ impl JobColumns {
 fn identity(job: &NewJob) -> Option<String> {
     let is_hash = job.options.unique_key.is_none()
         && dispatcher_core::identity(&job.payload).is_ok_and(|hash| hash == job.identity);
-    (!is_hash).then(|| rules::identity(job).into_owned())
+    // A text of PostgreSQL holds every character but one.
+    (!is_hash).then(|| match rules::identity(job) {
+        text if text.contains('\0') => format!("json:{}", serde_json::Value::from(&*text)),
+        text => text.into_owned(),
+    })
 }
 
 fn policy(policy: OnDuplicate) -> &'static str {
