@@ -40,6 +40,7 @@ pub mod simulator;
 mod sources;
 mod store;
 mod supervisor;
+mod target;
 pub mod testing;
 mod timer;
 pub mod worker;

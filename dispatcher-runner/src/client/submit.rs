@@ -231,6 +231,7 @@ impl Sender<'_> {
         Orders {
             program: self.config.app().to_owned(),
             state_file: self.location.file().to_owned(),
+            target: self.location.target().cloned(),
             slots: self.config.workers().unwrap_or_else(slots_by_default),
             stay: Stay::WhileBusy {
                 linger_ms: LINGER_MS,

@@ -10,6 +10,8 @@ mod clock;
 mod conformance;
 mod error;
 mod group;
+#[cfg(feature = "postgres")]
+mod host;
 mod memory;
 mod pick;
 #[cfg(feature = "postgres")]
@@ -24,17 +26,18 @@ pub(crate) use memory::MemoryStore;
 #[cfg(feature = "simulator")]
 pub(crate) use memory::{Glance, Waits};
 #[cfg(feature = "postgres")]
-#[expect(unused_imports, reason = "the configuration does not name it yet")]
-pub(crate) use postgres::{PostgresStore, SchemaState, Target, migrate, state_of_schema};
+pub(crate) use postgres::{Ear, SchemaState, migrate, state_of_schema};
 pub(crate) use rules::payload_matches;
 pub(crate) use schedule::{KnownSchedules, ScheduledJobs, TickRequest, Ticked};
 pub(crate) use sqlite::SqliteStore;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dispatcher_core::{Counters, DispatcherOptions, JobId, JobState, OnLost, Options, Outcome};
 use serde::{Deserialize, Serialize};
+
+use crate::target::Target;
 
 /// Wall-clock time, milliseconds since 1970-01-01 UTC.
 pub(crate) type UnixMs = i64;
@@ -124,6 +127,20 @@ pub(crate) trait Store: Send {
     /// with all of its workers, and removes its row. Each attempt is recorded as `WorkerLost`.
     fn rescue(&mut self, dead: SupervisorId) -> Result<Rescued, StoreError>;
 
+    /// Lends the supervisor its jobs for `lease` more, by the store's clock. Where a kernel lock is
+    /// the only proof there is, nothing is lent and nothing is lost.
+    fn renew(&mut self, supervisor: SupervisorId, lease: Duration) -> Result<Lease, StoreError> {
+        let _ = (supervisor, lease);
+        Ok(Lease::Renewed)
+    }
+
+    /// [`Store::rescue`] of a supervisor elsewhere, if its lease has run out by the store's clock;
+    /// `None` if it has not, or never had one. The look and the rescue are one step.
+    fn rescue_lapsed(&mut self, gone: SupervisorId) -> Result<Option<Rescued>, StoreError> {
+        let _ = gone;
+        Ok(None)
+    }
+
     /// Inserts or refreshes rows of dispatchers; an older build never replaces a newer one.
     fn register(&mut self, dispatchers: &[DispatcherRow]) -> Result<(), StoreError>;
 
@@ -169,6 +186,31 @@ pub(crate) trait Store: Send {
     /// Removes finished jobs over the limits, at most `batch` of them; returns how many.
     /// The newest succeeded job with an output of each dispatcher is always kept.
     fn prune(&mut self, retention: &Retention, batch: usize) -> Result<u64, StoreError>;
+}
+
+/// Opens the store at `file`, or that of the database whose local anchor the file is.
+///
+/// # Errors
+/// When it cannot be used.
+pub(crate) fn open(file: &Path, target: Option<&Target>) -> Result<Box<dyn Store>, StoreError> {
+    match target {
+        None => Ok(Box::new(SqliteStore::open(file)?)),
+        Some(target) => open_remote(file, target),
+    }
+}
+
+#[cfg(feature = "postgres")]
+fn open_remote(file: &Path, target: &Target) -> Result<Box<dyn Store>, StoreError> {
+    let host = host::of(file, target)?;
+    Ok(Box::new(postgres::PostgresStore::open(target, host)?))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn open_remote(_: &Path, target: &Target) -> Result<Box<dyn Store>, StoreError> {
+    Err(StoreError::Database {
+        path: target.place(),
+        detail: "a PostgreSQL store is not in this build".to_owned(),
+    })
 }
 
 /// Row id of a supervisor; never reused.
@@ -438,6 +480,28 @@ pub(crate) struct SupervisorRow {
     pub(crate) queues: Vec<String>,
     pub(crate) started_at: UnixMs,
     pub(crate) open: bool,
+    pub(crate) seat: Seat,
+}
+
+/// Where a supervisor sits, seen from who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seat {
+    /// On this host, in this state: kernel locks say whether it lives.
+    Here,
+    /// On another: its lease says so, and nothing else may.
+    Elsewhere {
+        /// The lease has run out by the store's clock.
+        lapsed: bool,
+    },
+}
+
+/// Answer to a renewal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lease {
+    /// It holds for as long as was asked for.
+    Renewed,
+    /// Its jobs were given to others; it may not finish them.
+    Lost,
 }
 
 /// A job held by a supervisor.

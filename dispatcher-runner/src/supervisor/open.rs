@@ -13,7 +13,7 @@ use super::{LIFE_LOCK, Orders, SupervisorError};
 use crate::pinned::Pinned;
 use crate::process;
 use crate::store::{
-    Build, NewSupervisor, SqliteStore, StoreClient, StoreError, StoreThread, SupervisorId,
+    self, Build, NewSupervisor, StoreClient, StoreError, StoreThread, SupervisorId,
 };
 
 /// Time between two attempts.
@@ -31,6 +31,7 @@ pub(super) struct Opened {
     pub(super) store: StoreClient,
     pub(super) state: Pinned,
     pub(super) supervisor: SupervisorId,
+    pub(super) ear: Option<Ear>,
 }
 
 /// The files of one living supervisor.
@@ -93,7 +94,7 @@ impl Opened {
         let slots = lock_slots(&home, orders.slots + pools)?;
         let live = orders.directory().join("live");
         std::fs::create_dir_all(&live).map_err(unusable(&live))?;
-        let store = StoreThread::spawn(Box::new(SqliteStore::open(&orders.state_file)?))
+        let store = StoreThread::spawn(store::open(&orders.state_file, orders.target.as_ref())?)
             .map_err(SupervisorError::Poll)?;
         let row = NewSupervisor {
             program: orders.program.clone(),
@@ -106,7 +107,9 @@ impl Opened {
         };
         let supervisor = store.call(move |store| store.open_supervisor(&row))?;
         let state = Pinned::of(&orders.state_file).map_err(unusable(&orders.state_file))?;
+        let ear = Ear::of(orders, &home).map_err(SupervisorError::Poll)?;
         Ok(Self {
+            ear,
             state,
             home,
             slots,
@@ -137,6 +140,31 @@ impl Home {
     /// Whether its own directory is gone, so that everybody takes it for dead.
     pub(super) fn is_gone(&self) -> bool {
         self.life.is_gone()
+    }
+}
+
+/// Hears of jobs that other hosts have sent, and wakes this supervisor.
+pub(super) struct Ear {
+    #[cfg(feature = "postgres")]
+    _listening: store::Ear,
+}
+
+impl Ear {
+    #[cfg(feature = "postgres")]
+    fn of(orders: &Orders, home: &Home) -> io::Result<Option<Self>> {
+        let Some(target) = &orders.target else {
+            return Ok(None);
+        };
+        let directory = home.directory.clone();
+        let listening = store::Ear::listen(target, move || super::wake(&directory))?;
+        Ok(Some(Self {
+            _listening: listening,
+        }))
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    fn of(_: &Orders, _: &Home) -> io::Result<Option<Self>> {
+        Ok(None)
     }
 }
 

@@ -13,7 +13,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::process::{self, Carriers, Tag};
-use crate::store::{Build, Held, Retention, StoreClient, StoreError, SupervisorId, SupervisorRow};
+use crate::store::{
+    Build, Held, Rescued, Retention, Seat, StoreClient, StoreError, SupervisorId, SupervisorRow,
+};
 
 use super::{LIFE_LOCK, Stay, wake};
 
@@ -99,8 +101,12 @@ impl Upkeep {
     fn round(&self, round: u32) -> Result<(), StoreError> {
         let rows = self.store.call(|store| store.supervisors())?;
         for row in &rows {
-            if row.id != self.supervisor && row.directory != self.home {
-                self.rescue_if_dead(row)?;
+            match row.seat {
+                Seat::Here if row.id != self.supervisor && row.directory != self.home => {
+                    self.rescue_if_dead(row)?;
+                }
+                Seat::Elsewhere { lapsed: true } => self.rescue_lapsed(row)?,
+                Seat::Here | Seat::Elsewhere { lapsed: false } => {}
             }
         }
         let newer = rows.iter().find(|row| {
@@ -109,7 +115,7 @@ impl Upkeep {
                 && row.queues.is_empty()
                 && row.program == self.program
                 && row.build.modified_ns > self.build.modified_ns
-                && super::is_alive(&row.directory)
+                && super::is_alive(row)
         });
         match (newer, self.stay) {
             (None, _) => {}
@@ -129,6 +135,17 @@ impl Upkeep {
             self.store
                 .call(move |store| store.prune(&retention, PRUNE_BATCH))?;
         }
+        Ok(())
+    }
+
+    /// Its keeper has killed its workers by now, or the whole host is frozen or gone.
+    fn rescue_lapsed(&self, row: &SupervisorRow) -> Result<(), StoreError> {
+        let id = row.id;
+        let Some(rescued) = self.store.call(move |store| store.rescue_lapsed(id))? else {
+            return Ok(());
+        };
+        told(row, &rescued);
+        wake(&self.home);
         Ok(())
     }
 
@@ -165,18 +182,22 @@ impl Upkeep {
             return Ok(());
         }
         let rescued = self.store.call(move |store| store.rescue(id))?;
-        tracing::warn!(
-            supervisor = id.0,
-            pid = row.pid,
-            requeued = rescued.requeued.len(),
-            failed = rescued.failed.len(),
-            cancelled = rescued.cancelled.len(),
-            "a supervisor was lost; its jobs were taken over"
-        );
+        told(row, &rescued);
         let _ = std::fs::remove_dir_all(&row.directory);
         wake(&self.home);
         Ok(())
     }
+}
+
+fn told(row: &SupervisorRow, rescued: &Rescued) {
+    tracing::warn!(
+        supervisor = row.id.0,
+        pid = row.pid,
+        requeued = rescued.requeued.len(),
+        failed = rescued.failed.len(),
+        cancelled = rescued.cancelled.len(),
+        "a supervisor was lost; its jobs were taken over"
+    );
 }
 
 /// Kills what carries the tags of `held`, and of pools, then looks whether every slot lock is

@@ -34,6 +34,7 @@ mod concurrency;
 mod duplicates;
 mod expiry;
 mod interleavings;
+mod leases;
 mod listing;
 mod order;
 mod prune;
@@ -114,7 +115,20 @@ impl Fixture {
             #[cfg(feature = "postgres")]
             Place::Schema(schema) => {
                 let clock = Clock::Given(Arc::clone(&self.now));
-                Box::new(schema.store(clock))
+                Box::new(schema.store("here", clock))
+            }
+        }
+    }
+
+    /// Another value, on another host; `None` where a state belongs to one host.
+    pub(super) fn elsewhere(&self) -> Option<Box<dyn Store>> {
+        match &self.place {
+            Place::Memory(store) => Some(Box::new(store.on_host(7))),
+            Place::File(_) => None,
+            #[cfg(feature = "postgres")]
+            Place::Schema(schema) => {
+                let clock = Clock::Given(Arc::clone(&self.now));
+                Some(Box::new(schema.store("elsewhere", clock)))
             }
         }
     }

@@ -13,6 +13,7 @@ mod state;
 
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use dispatcher_core::{JobId, JobState};
 
@@ -22,10 +23,10 @@ use self::state::State;
 use super::clock::Clock;
 use super::{
     CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
-    DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules,
+    DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules, Lease,
     NewSupervisor, Pause, ProgressNote, Record, Recorded, Rescued, Retention, Serves, Store,
     StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow, TickRequest,
-    Ticked, UnixMs,
+    Ticked, UnixMs, rules,
 };
 
 /// Jobs in memory.
@@ -33,6 +34,8 @@ use super::{
 pub(crate) struct MemoryStore {
     shared: Arc<Mutex<State>>,
     clock: Clock,
+    /// Which host this value is used on; supervisors of others are elsewhere.
+    host: u64,
 }
 
 impl MemoryStore {
@@ -41,6 +44,20 @@ impl MemoryStore {
         Self {
             shared: Arc::default(),
             clock: Clock::Given(now),
+            host: 0,
+        }
+    }
+
+    /// The same jobs, seen from another host.
+    #[cfg(any(test, feature = "simulator"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "worlds of several hosts need it")
+    )]
+    pub(crate) fn on_host(&self, host: u64) -> Self {
+        Self {
+            host,
+            ..self.clone()
         }
     }
 
@@ -98,7 +115,7 @@ impl Store for MemoryStore {
 
     fn open_supervisor(&mut self, supervisor: &NewSupervisor) -> Result<SupervisorId, StoreError> {
         let now = self.clock.now();
-        Ok(self.lock().open_supervisor(supervisor, now))
+        Ok(self.lock().open_supervisor(supervisor, self.host, now))
     }
 
     fn close_supervisor_if_idle(
@@ -129,7 +146,24 @@ impl Store for MemoryStore {
     }
 
     fn supervisors(&mut self) -> Result<Vec<SupervisorRow>, StoreError> {
-        Ok(self.lock().supervisors())
+        let now = self.clock.now();
+        let state = self.lock();
+        let mut rows = state.supervisors();
+        for row in &mut rows {
+            row.seat = state.seat(row.id, self.host, now);
+        }
+        Ok(rows)
+    }
+
+    fn renew(&mut self, supervisor: SupervisorId, lease: Duration) -> Result<Lease, StoreError> {
+        let until = self.clock.now().saturating_add(rules::millis(lease));
+        Ok(self.lock().renew(supervisor, until))
+    }
+
+    fn rescue_lapsed(&mut self, gone: SupervisorId) -> Result<Option<Rescued>, StoreError> {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        Ok(state.has_lapsed(gone, now).then(|| state.rescue(gone, now)))
     }
 
     fn claimed_by(&mut self, supervisor: SupervisorId) -> Result<Vec<Held>, StoreError> {

@@ -16,7 +16,7 @@ use crate::store::pick::{self, Contender, Fetch, Head};
 use crate::store::rules::{self, DUE_PER_CLAIM_MAX, Verdict};
 use crate::store::{
     Accepted, AttemptRecord, Build, Capture, Claim, ClaimRequest, Claimed, DispatcherRow, NewJob,
-    NewSupervisor, Serves, StoreError, Submission, SubmitError, Submitted, SupervisorId,
+    NewSupervisor, Seat, Serves, StoreError, Submission, SubmitError, Submitted, SupervisorId,
     SupervisorRow, UnixMs,
 };
 
@@ -26,6 +26,8 @@ pub(super) struct State {
     pub(super) keys: BTreeMap<JobId, i64>,
     pub(super) dispatchers: BTreeMap<String, Dispatcher>,
     pub(super) supervisors: BTreeMap<SupervisorId, SupervisorRow>,
+    /// Where each sits, and until when it has its lease.
+    pub(super) seats: BTreeMap<SupervisorId, (u64, Option<UnixMs>)>,
     pub(super) schedules: BTreeMap<String, ScheduleRecord>,
     pub(super) sequence: i64,
     opened: i64,
@@ -345,7 +347,12 @@ impl State {
         }
     }
 
-    pub(super) fn open_supervisor(&mut self, new: &NewSupervisor, now: UnixMs) -> SupervisorId {
+    pub(super) fn open_supervisor(
+        &mut self,
+        new: &NewSupervisor,
+        host: u64,
+        now: UnixMs,
+    ) -> SupervisorId {
         self.opened += 1;
         let id = SupervisorId(self.opened);
         let row = SupervisorRow {
@@ -359,8 +366,10 @@ impl State {
             queues: new.queues.clone(),
             started_at: now,
             open: true,
+            seat: Seat::Here,
         };
         self.supervisors.insert(id, row);
+        self.seats.insert(id, (host, None));
         id
     }
 

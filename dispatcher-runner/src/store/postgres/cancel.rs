@@ -43,6 +43,7 @@ pub(super) async fn cancel(
         replies.insert(job, reply);
     }
     if !running.is_empty() {
+        tx.wake();
         let values = with![running => INT8_ARRAY, rows::text(by) => TEXT];
         tx.run(sql!("cancel_running"), values).await?;
     }

@@ -11,15 +11,16 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_postgres::Client;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::errors::{Failure, Remedy};
-use super::target::Target;
 use super::tls;
 use super::transaction::{Tx, transact};
 use crate::store::StoreError;
 use crate::store::clock::Clock;
+use crate::target::{Target, Tls};
 
 /// How long a lock is waited for: somebody's transaction with a job in it may be long.
 pub(super) const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -56,6 +57,9 @@ pub(super) enum Repeat {
 
 pub(super) struct Link {
     target: Target,
+    config: Config,
+    /// Where whoever waits for work listens.
+    channel: String,
     place: PathBuf,
     runtime: Runtime,
     tls: MakeRustlsConnect,
@@ -86,9 +90,12 @@ impl Link {
         };
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| refused(error.to_string()))?;
-        let tls = tls::connector(&target.trust).map_err(refused)?;
+        let tls = tls::connector(target.tls()).map_err(refused)?;
+        let config = config_of(&target).map_err(refused)?;
         Ok(Self {
+            channel: channel_of(&target),
             target,
+            config,
             place,
             runtime,
             tls,
@@ -221,7 +228,14 @@ impl Link {
         };
         let begin = begin(self, &live);
         let committing = Cell::new(false);
-        let transaction = transact(&live.client, &begin, again, &committing, work);
+        let transaction = transact(
+            &live.client,
+            &begin,
+            &self.channel,
+            again,
+            &committing,
+            work,
+        );
         let done = self
             .runtime
             .block_on(async { timeout(ATTEMPT_MAX, transaction).await });
@@ -234,16 +248,8 @@ impl Link {
     }
 
     fn connect(&self) -> Result<Live, Failure> {
-        let mut config = self.target.config.clone();
-        config
-            .connect_timeout(CONNECT_MAX)
-            .tcp_user_timeout(ATTEMPT_MAX)
-            .keepalives(true)
-            .keepalives_idle(Duration::from_secs(10))
-            .keepalives_interval(Duration::from_secs(3))
-            .keepalives_retries(3);
         let connecting = async {
-            let (client, connection) = config.connect(self.tls.clone()).await?;
+            let (client, connection) = self.config.connect(self.tls.clone()).await?;
             let mover = tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "a connection to the database ended");
@@ -276,4 +282,36 @@ impl Link {
         }
         Ok(live)
     }
+}
+
+/// The channel of a store's wake-ups.
+pub(super) fn channel_of(target: &Target) -> String {
+    format!("dispatcher_{}", target.schema())
+}
+
+/// What the client library is told; or why it does not read the URL.
+pub(super) fn config_of(target: &Target) -> Result<Config, String> {
+    let mut config: Config = target
+        .url()
+        .parse()
+        .map_err(|error: tokio_postgres::Error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            format!("its URL cannot be read: {}", cause.unwrap_or_default())
+        })?;
+    config.ssl_mode(match target.tls() {
+        Tls::Off => SslMode::Disable,
+        Tls::IfOffered => SslMode::Prefer,
+        Tls::Encrypted | Tls::Verified(_) => SslMode::Require,
+    });
+    if config.get_application_name().is_none() {
+        config.application_name("dispatcher");
+    }
+    config
+        .connect_timeout(CONNECT_MAX)
+        .tcp_user_timeout(ATTEMPT_MAX)
+        .keepalives(true)
+        .keepalives_idle(Duration::from_secs(10))
+        .keepalives_interval(Duration::from_secs(3))
+        .keepalives_retries(3);
+    Ok(config)
 }

@@ -3,12 +3,12 @@
 //! A schema of a newer program is refused before anything is written; the steps and the number they
 //! lead to are one transaction under a lock.
 
-use super::Target;
 use super::errors::Failure;
 use super::link::Link;
 use super::transaction::Tx;
 use crate::store::StoreError;
 use crate::store::clock::Clock;
+use crate::target::Target;
 
 const MIGRATIONS: [&str; 2] = [
     include_str!("migrations/0001_first.sql"),

@@ -30,6 +30,7 @@ macro_rules! with {
 
 mod cancel;
 mod claim;
+mod ear;
 mod errors;
 mod heads;
 mod link;
@@ -41,7 +42,6 @@ mod rows;
 mod schedule;
 mod submit;
 mod supervise;
-mod target;
 #[cfg(test)]
 pub(super) mod tests;
 mod tls;
@@ -52,19 +52,20 @@ use std::time::Duration;
 use dispatcher_core::{JobId, JobState};
 
 use self::claim::Look;
+pub(crate) use self::ear::Ear;
 use self::errors::Failure;
 use self::link::{Durability, Link, Repeat};
 pub(crate) use self::migrate::{SchemaState, migrate, state_of_schema};
-pub(crate) use self::target::Target;
 use self::transaction::Tx;
 use super::clock::Clock;
 use super::{
     CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
-    DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules,
+    DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules, Lease,
     NewSupervisor, Pause, ProgressNote, Record, Recorded, Rescued, Retention, Serves, Store,
     StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow, TickRequest,
     Ticked, UnixMs,
 };
+use crate::target::Target;
 
 /// Write transactions between two times that this store adds up counters.
 const WRITES_PER_FOLD: u32 = 1_000;
@@ -72,6 +73,8 @@ const WRITES_PER_FOLD: u32 = 1_000;
 /// A connection to the database, replaced when it dies.
 pub(crate) struct PostgresStore {
     link: Link,
+    /// This host, as far as its kernel locks reach.
+    host: String,
     /// What this store remembers of lanes; only a short cut.
     look: Look,
     writes: u32,
@@ -82,15 +85,16 @@ impl PostgresStore {
     ///
     /// # Errors
     /// When the database cannot be reached, or holds something this program must not touch.
-    pub(crate) fn open(target: &Target) -> Result<Self, StoreError> {
-        Self::open_with_clock(target, Clock::System)
+    pub(crate) fn open(target: &Target, host: String) -> Result<Self, StoreError> {
+        Self::open_with_clock(target, host, Clock::System)
     }
 
-    fn open_with_clock(target: &Target, clock: Clock) -> Result<Self, StoreError> {
+    fn open_with_clock(target: &Target, host: String, clock: Clock) -> Result<Self, StoreError> {
         let mut link = Link::new(target.clone(), clock)?;
         migrate::bring_up_to_date(&mut link)?;
         Ok(Self {
             link,
+            host,
             look: Look::default(),
             writes: 0,
         })
@@ -166,7 +170,16 @@ impl Store for PostgresStore {
     }
 
     fn open_supervisor(&mut self, supervisor: &NewSupervisor) -> Result<SupervisorId, StoreError> {
-        self.change(async |tx| supervise::open(tx, supervisor).await)
+        let host = self.host.clone();
+        self.change(async |tx| supervise::open(tx, supervisor, &host).await)
+    }
+
+    fn renew(&mut self, supervisor: SupervisorId, lease: Duration) -> Result<Lease, StoreError> {
+        self.change(async |tx| supervise::renew(tx, supervisor, lease).await)
+    }
+
+    fn rescue_lapsed(&mut self, gone: SupervisorId) -> Result<Option<Rescued>, StoreError> {
+        self.change(async |tx| supervise::rescue_lapsed(tx, gone).await)
     }
 
     fn close_supervisor_if_idle(
@@ -191,8 +204,9 @@ impl Store for PostgresStore {
     }
 
     fn supervisors(&mut self) -> Result<Vec<SupervisorRow>, StoreError> {
+        let host = self.host.clone();
         self.link
-            .read(async |tx| supervise::rows(tx, sql!("supervisors")).await)
+            .read(async |tx| supervise::rows(tx, sql!("supervisors"), &host).await)
     }
 
     fn claimed_by(&mut self, supervisor: SupervisorId) -> Result<Vec<Held>, StoreError> {

@@ -26,7 +26,7 @@ pub(super) async fn tick(tx: &Tx<'_>, requests: &[TickRequest]) -> Result<Ticked
         let now: i64 = row.try_get(2)?;
         let mut fates = Fates::default();
         let decision = loop {
-            match schedule::decide(request, &record, now, &mut fates.from_start()) {
+            match schedule::decide(request, &record, now, &mut fates.replay()) {
                 Ok(decision) => break decision,
                 Err(wanted) => fates.ask(tx, wanted).await?,
             }
@@ -38,6 +38,7 @@ pub(super) async fn tick(tx: &Tx<'_>, requests: &[TickRequest]) -> Result<Ticked
         let values = with![dispatcher => INT4, rows::to_json(&record)? => TEXT];
         tx.run(sql!("schedule_write"), values).await?;
         decided.push(ticks);
+        tx.wake();
     }
     Ok(decided)
 }
@@ -82,7 +83,7 @@ struct Told<'f> {
 }
 
 impl Fates {
-    fn from_start(&self) -> Told<'_> {
+    fn replay(&self) -> Told<'_> {
         Told {
             fates: self,
             states: 0,

@@ -45,6 +45,7 @@ pub(super) fn submit(
         return Vec::new();
     }
     let place = store.link.place().clone();
+    let host = store.host.clone();
     let committed = store.change(async |tx| {
         let mut texts = OptionTexts::default();
         let columns = groups
@@ -53,7 +54,10 @@ pub(super) fn submit(
             .collect::<Result<Vec<_>, _>>()?;
         let answers = join_all(columns.iter().map(|group| group.send(tx))).await;
         let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let open = supervise::rows(tx, sql!("supervisors_open")).await?;
+        if answers.iter().flatten().flatten().any(|it| !it.duplicate) {
+            tx.wake();
+        }
+        let open = supervise::rows(tx, sql!("supervisors_open"), &host).await?;
         Ok((answers, open))
     });
     let (answers, open) = match committed {

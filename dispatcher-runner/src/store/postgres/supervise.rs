@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use dispatcher_core::{Cause, JobId, JobState, Options};
 use tokio_postgres::Row;
@@ -16,14 +17,22 @@ use super::transaction::Tx;
 use super::{claim, read, rows as values};
 use crate::store::rules;
 use crate::store::{
-    Claimed, HandOver, Held, NewSupervisor, Pause, Rescued, Serves, SupervisorId, SupervisorRow,
+    Claimed, HandOver, Held, Lease, NewSupervisor, Pause, Rescued, Seat, Serves, SupervisorId,
+    SupervisorRow,
 };
 
-pub(super) async fn open(tx: &Tx<'_>, new: &NewSupervisor) -> Result<SupervisorId, Failure> {
+pub(super) async fn open(
+    tx: &Tx<'_>,
+    new: &NewSupervisor,
+    host: &str,
+) -> Result<SupervisorId, Failure> {
     let directory = new.directory.as_os_str().as_bytes();
     if tx.again
         && let Some(row) = tx
-            .row_or_none(sql!("supervisor_at"), with![directory => BYTEA])
+            .row_or_none(
+                sql!("supervisor_at"),
+                with![directory => BYTEA, host => TEXT],
+            )
             .await?
     {
         return Ok(SupervisorId(row.try_get(0)?));
@@ -39,7 +48,7 @@ pub(super) async fn open(tx: &Tx<'_>, new: &NewSupervisor) -> Result<SupervisorI
                 i64::from(new.pid) => INT8,
                 i64::from(new.slots) => INT8,
                 directory => BYTEA,
-                "" => TEXT,
+                host => TEXT,
                 values::to_json(&new.serves)? => TEXT,
                 values::to_json(&new.queues)? => TEXT,
             ],
@@ -112,8 +121,12 @@ async fn sweep(tx: &Tx<'_>) -> Result<(), Failure> {
 }
 
 /// Rows of one of the two listings of supervisors.
-pub(super) async fn rows(tx: &Tx<'_>, statement: &str) -> Result<Vec<SupervisorRow>, Failure> {
-    let found = tx.rows(statement, with![]).await?;
+pub(super) async fn rows(
+    tx: &Tx<'_>,
+    statement: &str,
+    host: &str,
+) -> Result<Vec<SupervisorRow>, Failure> {
+    let found = tx.rows(statement, with![host => TEXT]).await?;
     found.iter().map(supervisor).collect()
 }
 
@@ -129,6 +142,13 @@ fn supervisor(row: &Row) -> Result<SupervisorRow, Failure> {
         queues: values::json(row, 8)?,
         started_at: row.try_get(9)?,
         open: row.try_get(10)?,
+        seat: if row.try_get(11)? {
+            Seat::Here
+        } else {
+            Seat::Elsewhere {
+                lapsed: row.try_get(12)?,
+            }
+        },
     })
 }
 
@@ -175,6 +195,36 @@ struct Lost {
 pub(super) async fn rescue(tx: &Tx<'_>, dead: SupervisorId) -> Result<Rescued, Failure> {
     tx.rows(sql!("supervisor_take"), with![dead.0 => INT8])
         .await?;
+    take_over(tx, dead).await
+}
+
+/// The lease is read under the lock of the row, which a renewal needs as well.
+pub(super) async fn rescue_lapsed(
+    tx: &Tx<'_>,
+    gone: SupervisorId,
+) -> Result<Option<Rescued>, Failure> {
+    let lapsed = tx
+        .row_or_none(sql!("supervisor_take_lapsed"), with![gone.0 => INT8])
+        .await?;
+    match lapsed {
+        Some(_) => take_over(tx, gone).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+pub(super) async fn renew(
+    tx: &Tx<'_>,
+    supervisor: SupervisorId,
+    lease: Duration,
+) -> Result<Lease, Failure> {
+    let values = with![supervisor.0 => INT8, rules::millis(lease) => INT8];
+    match tx.run(sql!("supervisor_renew"), values).await? {
+        0 => Ok(Lease::Lost),
+        _ => Ok(Lease::Renewed),
+    }
+}
+
+async fn take_over(tx: &Tx<'_>, dead: SupervisorId) -> Result<Rescued, Failure> {
     let lost = tx.rows(sql!("lost_jobs"), with![dead.0 => INT8]).await?;
     let mut lost = lost.iter().map(lost_job).collect::<Result<Vec<_>, _>>()?;
     lost.sort_by_key(|(seq, _)| *seq);
@@ -203,6 +253,7 @@ pub(super) async fn rescue(tx: &Tx<'_>, dead: SupervisorId) -> Result<Rescued, F
         list.push(job.id);
     }
     moves.write(tx).await?;
+    tx.wake();
     tx.run(sql!("supervisor_delete"), with![dead.0 => INT8])
         .await?;
     Ok(rescued)
@@ -232,6 +283,7 @@ pub(super) async fn set_paused(
     dispatcher: &str,
     pause: Pause,
 ) -> Result<bool, Failure> {
+    tx.wake();
     let paused = match pause {
         Pause::Paused => true,
         Pause::Running => false,

@@ -1,13 +1,15 @@
 //! The store against a real server: a schema for each test, on the cluster of the test run.
 
 #[path = "../../../../tests/src/postgres.rs"]
+#[expect(dead_code, reason = "black-box tests use the rest")]
 mod server;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use self::server::Postgres;
-use super::{Clock, PostgresStore, Target};
+use super::{Clock, PostgresStore};
+use crate::target::Target;
 
 /// Replaces the database's clock by what the test says.
 const GIVEN_CLOCK: &str = "CREATE OR REPLACE FUNCTION clock() RETURNS bigint
@@ -44,7 +46,7 @@ impl Schema {
         let schema = Self {
             name: format!("s{}", NEXT.fetch_add(1, Ordering::Relaxed)),
         };
-        let mut store = PostgresStore::open(&schema.target()).unwrap();
+        let mut store = PostgresStore::open(&schema.target(), "here".to_owned()).unwrap();
         store
             .link
             .migrate(async |tx| tx.script(GIVEN_CLOCK).await)
@@ -59,8 +61,8 @@ impl Schema {
         Target::parse(&url).unwrap()
     }
 
-    pub(in crate::store) fn store(&self, clock: Clock) -> PostgresStore {
-        PostgresStore::open_with_clock(&self.target(), clock).unwrap()
+    pub(in crate::store) fn store(&self, host: &str, clock: Clock) -> PostgresStore {
+        PostgresStore::open_with_clock(&self.target(), host.to_owned(), clock).unwrap()
     }
 }
 
@@ -69,7 +71,7 @@ impl Drop for Schema {
         if std::thread::panicking() {
             return;
         }
-        let mut store = PostgresStore::open(&self.target()).unwrap();
+        let mut store = PostgresStore::open(&self.target(), "here".to_owned()).unwrap();
         store
             .link
             .migrate(async |tx| tx.script(include_str!("tests/empty.sql")).await)

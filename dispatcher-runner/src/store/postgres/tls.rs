@@ -14,20 +14,20 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::target::Trust;
+use crate::target::Tls;
 
 /// What the connections of a store use; or why there is none.
-pub(super) fn connector(trust: &Trust) -> Result<MakeRustlsConnect, String> {
+pub(super) fn connector(tls: &Tls) -> Result<MakeRustlsConnect, String> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
-    let config = match trust {
-        Trust::Anybody => builder
+    let config = match tls {
+        Tls::Off | Tls::IfOffered | Tls::Encrypted => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Unverified(provider)))
             .with_no_client_auth(),
-        Trust::Known(file) => builder
+        Tls::Verified(file) => builder
             .with_root_certificates(roots(file.as_ref())?)
             .with_no_client_auth(),
     };

@@ -19,9 +19,17 @@ pub(super) struct Tx<'c> {
     /// The connection of an earlier attempt at the same died while it committed: what is to be
     /// written may be there.
     pub(super) again: bool,
+    /// There is something new to do: whoever listens is told with the commit.
+    wake: Cell<bool>,
+    channel: &'c str,
 }
 
 impl Tx<'_> {
+    /// Wakes whoever listens, after the commit.
+    pub(super) fn wake(&self) {
+        self.wake.set(true);
+    }
+
     /// Rows of a statement.
     pub(super) async fn rows(
         &self,
@@ -61,16 +69,31 @@ impl Tx<'_> {
 pub(super) async fn transact<R>(
     client: &Client,
     begin: &str,
+    channel: &str,
     again: bool,
     committing: &Cell<bool>,
     work: &mut impl AsyncFnMut(&Tx<'_>) -> Result<R, Failure>,
 ) -> Result<R, Failure> {
-    let tx = Tx { client, again };
+    let tx = Tx {
+        client,
+        again,
+        wake: Cell::new(false),
+        channel,
+    };
     let (begun, done) = join(client.batch_execute(begin), work(&tx)).await;
     match begun.map_err(Failure::from).and(done) {
         Ok(value) => {
             committing.set(true);
-            client.batch_execute("COMMIT").await?;
+            // A transaction of its own: a commit that wakes somebody waits for others that do.
+            let waking = async {
+                if tx.wake.get() {
+                    let values = with![tx.channel => TEXT];
+                    let told = client.query_typed(sql!("wake"), values).await;
+                    told.map_or_else(|error| tracing::debug!(%error, "nobody was woken"), drop);
+                }
+            };
+            let (committed, ()) = join(client.batch_execute("COMMIT"), waking).await;
+            committed?;
             Ok(value)
         }
         Err(failure) => {

@@ -1,6 +1,6 @@
--- No parameters. Open ones, and those a rescuer must look at.
+-- $1: the asking host. Open ones, and those a rescuer must look at.
 SELECT s.id, s.program, s.build_modified_ns, s.build_id, s.pid, s.slots, s.directory, s.serves,
-    s.queues, s.started_at, s.open
+    s.queues, s.started_at, s.open, s.host = $1, COALESCE(s.lease_until <= clock(), false)
 FROM supervisors AS s
 WHERE s.open
     OR EXISTS (
