@@ -37,6 +37,15 @@ pub(crate) struct Sent {
     pub(crate) duplicate: bool,
 }
 
+impl From<&Accepted> for Sent {
+    fn from(job: &Accepted) -> Self {
+        Self {
+            id: job.id,
+            duplicate: job.duplicate,
+        }
+    }
+}
+
 impl Request {
     /// From a value.
     pub(crate) fn of<T: Dispatcher>(job: &T) -> Result<Self, SpawnError> {
@@ -95,6 +104,16 @@ pub(crate) fn submit(requests: Vec<Request>) -> Result<Vec<Sent>, SpawnError> {
     Sender::of_this_process()?.submit(requests)
 }
 
+/// Stores a job within a transaction of the program's own.
+#[cfg(feature = "postgres")]
+pub(crate) async fn submit_in(
+    transaction: &tokio_postgres::Transaction<'_>,
+    request: Request,
+) -> Result<Sent, SpawnError> {
+    let sender = Sender::of_this_process()?;
+    sender.submit_in(transaction, request).await
+}
+
 /// Makes sure that somebody runs what is waited for: its supervisor may have been killed, and the
 /// next submission may be far away.
 pub(crate) fn keep_served(dispatcher: &str, queue: &str) {
@@ -142,6 +161,13 @@ impl Sender<'_> {
         &self,
         requests: Vec<Request>,
     ) -> Result<(Vec<Sent>, Vec<SupervisorRow>), SpawnError> {
+        let submitted = self.store.submit(self.group(requests)?)?;
+        let sent = submitted.jobs.iter().map(Sent::from).collect();
+        Ok((sent, submitted.supervisors))
+    }
+
+    /// What the store is given.
+    fn group(&self, requests: Vec<Request>) -> Result<Submission, SpawnError> {
         let mut dispatchers: Vec<DispatcherRow> = Vec::new();
         let mut jobs = Vec::with_capacity(requests.len());
         for request in requests {
@@ -156,13 +182,30 @@ impl Sender<'_> {
         for job in &jobs {
             tracing::debug!(job = %job.id, name = job.dispatcher, "job submitted");
         }
-        let submitted = self.store.submit(Submission { jobs, dispatchers })?;
-        let sent = |job: &Accepted| Sent {
-            id: job.id,
-            duplicate: job.duplicate,
+        Ok(Submission { jobs, dispatchers })
+    }
+
+    /// Stores a job within a transaction of the program's own. Nobody is started for it: nobody
+    /// knows whether it will be there.
+    #[cfg(feature = "postgres")]
+    async fn submit_in(
+        &self,
+        transaction: &tokio_postgres::Transaction<'_>,
+        request: Request,
+    ) -> Result<Sent, SpawnError> {
+        check_requirements(&request)?;
+        let Some(target) = self.location.target() else {
+            return Err(SpawnError::from(StoreError::Database {
+                path: self.location.place(),
+                detail: "jobs are in no PostgreSQL database, so none can be sent within a \
+                         transaction of one"
+                    .to_owned(),
+            }));
         };
-        let sent = submitted.jobs.iter().map(sent).collect();
-        Ok((sent, submitted.supervisors))
+        let group = self.group(vec![request])?;
+        let sent = crate::store::submit_in(transaction, target, &group).await?;
+        let sent = sent.first().map(Sent::from);
+        Ok(sent.expect("invariant: one request has one answer"))
     }
 
     /// Wakes every open supervisor, and makes sure that there is one for what is unfinished.

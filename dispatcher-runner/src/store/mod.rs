@@ -26,7 +26,7 @@ pub(crate) use memory::MemoryStore;
 #[cfg(feature = "simulator")]
 pub(crate) use memory::{Glance, Waits};
 #[cfg(feature = "postgres")]
-pub(crate) use postgres::{Ear, SchemaState, migrate, state_of_schema};
+pub(crate) use postgres::{Ear, SchemaState, migrate, state_of_schema, submit_in};
 pub(crate) use rules::payload_matches;
 pub(crate) use schedule::{KnownSchedules, ScheduledJobs, TickRequest, Ticked};
 pub(crate) use sqlite::SqliteStore;

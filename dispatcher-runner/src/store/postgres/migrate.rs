@@ -10,9 +10,10 @@ use crate::store::StoreError;
 use crate::store::clock::Clock;
 use crate::target::Target;
 
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_submission.sql"),
+    include_str!("migrations/0003_enqueue.sql"),
 ];
 
 /// How far a schema is.

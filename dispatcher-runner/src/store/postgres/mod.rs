@@ -56,6 +56,7 @@ pub(crate) use self::ear::Ear;
 use self::errors::Failure;
 use self::link::{Durability, Link, Repeat};
 pub(crate) use self::migrate::{SchemaState, migrate, state_of_schema};
+pub(crate) use self::submit::submit_in;
 use self::transaction::Tx;
 use super::clock::Clock;
 use super::{

@@ -3,11 +3,13 @@
 //! The rules stand in one function of the schema (`store_jobs`), which serves the jobs of any SQL
 //! client as well. Groups are asked for together; each is refused by its own answer.
 
+use std::path::Path;
 use std::time::Duration;
 
 use dispatcher_core::OnDuplicate;
 use futures_util::future::join_all;
 use serde::Deserialize;
+use tokio_postgres::{GenericClient, Transaction};
 
 use super::errors::Failure;
 use super::rows::{self, OptionTexts};
@@ -17,6 +19,7 @@ use crate::store::rules;
 use crate::store::{
     Accepted, DispatcherRow, NewJob, StoreError, Submission, SubmitError, Submitted,
 };
+use crate::target::Target;
 
 /// One answer: what was accepted, or why not.
 type Answer = Result<Vec<Accepted>, Refusal>;
@@ -69,19 +72,43 @@ pub(super) fn submit(
             jobs,
             supervisors: open.clone(),
         }),
-        Err(Refusal::Full(full)) => Err(SubmitError::QueueFull {
-            dispatcher: full.dispatcher,
-            max_queue: full.max_queue,
-            unfinished: full.unfinished,
-            concurrency: full.concurrency,
-            mean_run: full.mean_run_us.map(Duration::from_micros),
-        }),
-        Err(Refusal::Known) => Err(SubmitError::Store(StoreError::Database {
-            path: place.clone(),
-            detail: "there is a job with this id already".to_owned(),
-        })),
+        Err(refusal) => Err(refusal.explain(&place)),
     };
     answers.into_iter().map(told).collect()
+}
+
+/// Stores a group within somebody else's transaction, whose end decides about it. A refusal leaves
+/// that transaction as it was.
+pub(crate) async fn submit_in(
+    transaction: &Transaction<'_>,
+    target: &Target,
+    submission: &Submission,
+) -> Result<Vec<Accepted>, SubmitError> {
+    let place = target.place();
+    let told = |failure: Failure| SubmitError::Store(failure.explain(&place));
+    let columns = Columns::of(submission, &mut OptionTexts::default()).map_err(told)?;
+    let qualified = format!("FROM \"{}\".submit_group(", target.schema());
+    let statement = sql!("submit_group").replace("FROM submit_group(", &qualified);
+    let answer = columns.send_by(transaction, &statement, false).await;
+    answer.map_err(told)?.map_err(|it| it.explain(&place))
+}
+
+impl Refusal {
+    fn explain(self, place: &Path) -> SubmitError {
+        match self {
+            Self::Full(full) => SubmitError::QueueFull {
+                dispatcher: full.dispatcher,
+                max_queue: full.max_queue,
+                unfinished: full.unfinished,
+                concurrency: full.concurrency,
+                mean_run: full.mean_run_us.map(Duration::from_micros),
+            },
+            Self::Known => SubmitError::Store(StoreError::Database {
+                path: place.to_owned(),
+                detail: "there is a job with this id already".to_owned(),
+            }),
+        }
+    }
 }
 
 /// Nothing was committed, so nobody may be told otherwise, whatever its own group had come to.
@@ -172,12 +199,22 @@ impl Columns {
     }
 
     async fn send(&self, tx: &Tx<'_>) -> Result<Answer, Failure> {
+        self.send_by(tx.client(), sql!("submit_group"), tx.again)
+            .await
+    }
+
+    async fn send_by(
+        &self,
+        client: &impl GenericClient,
+        statement: &str,
+        again: bool,
+    ) -> Result<Answer, Failure> {
         let jobs = &self.jobs;
-        let found = tx
-            .rows(
-                sql!("submit_group"),
+        let found = client
+            .query_typed(
+                statement,
                 with![
-                    tx.again => BOOL,
+                    again => BOOL,
                     self.names => TEXT_ARRAY,
                     self.builds => INT8_ARRAY,
                     self.build_ids => TEXT_ARRAY,

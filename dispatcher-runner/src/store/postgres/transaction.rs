@@ -30,6 +30,11 @@ impl Tx<'_> {
         self.wake.set(true);
     }
 
+    /// What statements are sent by.
+    pub(super) fn client(&self) -> &Client {
+        self.client
+    }
+
     /// Rows of a statement.
     pub(super) async fn rows(
         &self,
