@@ -26,7 +26,7 @@ pub(crate) use memory::MemoryStore;
 #[cfg(feature = "simulator")]
 pub(crate) use memory::{Glance, Waits};
 #[cfg(feature = "postgres")]
-pub(crate) use postgres::{Ear, SchemaState, migrate, state_of_schema, submit_in};
+pub(crate) use postgres::{Ear, submit_in};
 pub(crate) use rules::payload_matches;
 pub(crate) use schedule::{KnownSchedules, ScheduledJobs, TickRequest, Ticked};
 pub(crate) use sqlite::SqliteStore;
@@ -199,6 +199,47 @@ pub(crate) fn open(file: &Path, target: Option<&Target>) -> Result<Box<dyn Store
     }
 }
 
+/// How far a schema is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SchemaState {
+    /// Steps that were made; 0 when there is no schema.
+    pub(crate) found: i64,
+    /// Steps that this program knows.
+    pub(crate) known: i64,
+}
+
+/// How far the schema of a store is.
+///
+/// # Errors
+/// When it cannot be asked.
+pub(crate) fn schema(file: &Path, target: Option<&Target>) -> Result<SchemaState, StoreError> {
+    match target {
+        None => sqlite::schema(file),
+        #[cfg(feature = "postgres")]
+        Some(target) => postgres::state_of_schema(target),
+        #[cfg(not(feature = "postgres"))]
+        Some(target) => Err(absent(target)),
+    }
+}
+
+/// Brings the schema of a store up to date; answers how far it was.
+///
+/// # Errors
+/// When it cannot be changed.
+pub(crate) fn migrate(file: &Path, target: Option<&Target>) -> Result<SchemaState, StoreError> {
+    match target {
+        None => {
+            let found = sqlite::schema(file)?;
+            SqliteStore::open(file)?;
+            Ok(found)
+        }
+        #[cfg(feature = "postgres")]
+        Some(target) => postgres::migrate(target),
+        #[cfg(not(feature = "postgres"))]
+        Some(target) => Err(absent(target)),
+    }
+}
+
 #[cfg(feature = "postgres")]
 fn open_remote(file: &Path, target: &Target) -> Result<Box<dyn Store>, StoreError> {
     let host = host::of(file, target)?;
@@ -207,10 +248,15 @@ fn open_remote(file: &Path, target: &Target) -> Result<Box<dyn Store>, StoreErro
 
 #[cfg(not(feature = "postgres"))]
 fn open_remote(_: &Path, target: &Target) -> Result<Box<dyn Store>, StoreError> {
-    Err(StoreError::Database {
+    Err(absent(target))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn absent(target: &Target) -> StoreError {
+    StoreError::Database {
         path: target.place(),
         detail: "a PostgreSQL store is not in this build".to_owned(),
-    })
+    }
 }
 
 /// Row id of a supervisor; never reused.

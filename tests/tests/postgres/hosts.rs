@@ -45,7 +45,7 @@ impl Service {
     }
 
     fn end(mut self) {
-        terminate(i32::try_from(self.child.id()).expect("a process id"));
+        terminate(self.child.id());
         let status = self.child.wait().expect("it is a child");
         assert!(status.success(), "{status:?}: {}", self.log());
     }

@@ -13,6 +13,7 @@ mod serve;
 mod service;
 mod show;
 mod status;
+mod store;
 mod timer;
 
 use dispatcher_core::suggest;
@@ -50,6 +51,7 @@ pub(crate) fn run(name: CommandName, session: &mut Session<'_, '_>) -> Done {
         CommandName::Reset => service::reset(session),
         CommandName::Stop => service::stop(session),
         CommandName::Status => status::status(session),
+        CommandName::Store => store::store(session),
         CommandName::Config => config::config(session),
         CommandName::Doctor => doctor::doctor(session),
         CommandName::Completions => script(session),

@@ -6,8 +6,8 @@
 use super::errors::Failure;
 use super::link::Link;
 use super::transaction::Tx;
-use crate::store::StoreError;
 use crate::store::clock::Clock;
+use crate::store::{SchemaState, StoreError};
 use crate::target::Target;
 
 const MIGRATIONS: [&str; 3] = [
@@ -15,15 +15,6 @@ const MIGRATIONS: [&str; 3] = [
     include_str!("migrations/0002_submission.sql"),
     include_str!("migrations/0003_enqueue.sql"),
 ];
-
-/// How far a schema is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SchemaState {
-    /// Steps that were made; 0 when there is no schema.
-    pub(crate) found: i64,
-    /// Steps that this program knows.
-    pub(crate) known: i64,
-}
 
 /// Looks, and changes nothing.
 ///

@@ -55,7 +55,7 @@ use self::claim::Look;
 pub(crate) use self::ear::Ear;
 use self::errors::Failure;
 use self::link::{Durability, Link, Repeat};
-pub(crate) use self::migrate::{SchemaState, migrate, state_of_schema};
+pub(super) use self::migrate::{migrate, state_of_schema};
 pub(crate) use self::submit::submit_in;
 use self::transaction::Tx;
 use super::clock::Clock;

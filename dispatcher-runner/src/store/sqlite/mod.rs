@@ -31,6 +31,7 @@ mod schedule;
 mod submit;
 mod supervise;
 mod sync;
+pub(super) use open::schema;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
