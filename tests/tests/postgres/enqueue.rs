@@ -131,6 +131,28 @@ connection.commit()
     eventually("it ran", PATIENCE, || home.read("ran").trim() == order);
 }
 
+/// `job.spawn_in(&transaction)`.
+#[test]
+fn from_rust_inside_a_transaction() {
+    let server = Postgres::shared();
+    let database = server.database();
+    let home = Home::new(FIXTURE);
+    let url = database.url();
+    let _service = Service::started(&home, "one", &url, &database);
+    let gone = answer(&home, "one", &url, &["submit-in", &url, "rollback"]);
+    assert_eq!(gone.lines().count(), 2, "{gone}");
+    let sent = answer(&home, "one", &url, &["submit-in", &url, "commit"]);
+    eventually("they ran", PATIENCE, || {
+        home.read("ran").lines().count() == 2
+    });
+    let ran = home.read("ran");
+    let mut ran: Vec<&str> = ran.lines().collect();
+    let mut sent: Vec<&str> = sent.lines().collect();
+    ran.sort_unstable();
+    sent.sort_unstable();
+    assert_eq!(ran, sent);
+}
+
 #[test]
 fn fifty_connections_keep_to_the_limit() {
     let server = Postgres::shared();

@@ -197,7 +197,7 @@ fn a_pooler_that_swallows_notifications() {
     let home = Home::new(FIXTURE);
     let port = free_port();
     let settings = format!(
-        "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+        "[databases]\n* = host=127.0.0.1 port={} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
          listen_port = {port}\nauth_type = any\npool_mode = transaction\nunix_socket_dir =\n\
          default_pool_size = 3\nuser = postgres\n",
         server.port()

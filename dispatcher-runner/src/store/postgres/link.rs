@@ -30,6 +30,8 @@ const ATTEMPT_MAX: Duration = Duration::from_secs(15);
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// New attempts are begun for this long: a restart of the server is shorter.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same before the first connection: then it is no restart, and a person may be waiting.
+const PATIENCE_AT_FIRST: Duration = Duration::from_secs(1);
 /// Transactions that were in each other's way.
 const COLLISIONS_MAX: u32 = 20;
 /// Pauses between attempts to connect.
@@ -65,6 +67,8 @@ pub(super) struct Link {
     tls: MakeRustlsConnect,
     clock: Clock,
     live: Option<Live>,
+    /// Whether there has been a connection.
+    was_there: bool,
 }
 
 /// A connection, and the task that moves its bytes.
@@ -101,6 +105,7 @@ impl Link {
             tls,
             clock,
             live: None,
+            was_there: false,
         })
     }
 
@@ -188,7 +193,12 @@ impl Link {
         begin: impl Fn(&Self, &Live) -> String,
         mut work: impl AsyncFnMut(&Tx<'_>) -> Result<R, Failure>,
     ) -> Result<R, StoreError> {
-        let deadline = Instant::now() + PATIENCE;
+        let patience = if self.was_there {
+            PATIENCE
+        } else {
+            PATIENCE_AT_FIRST
+        };
+        let deadline = Instant::now() + patience;
         let mut again = false;
         let mut collisions = 0;
         for attempt in 0.. {
@@ -226,6 +236,7 @@ impl Link {
             Some(live) if !live.client.is_closed() => live,
             Some(_) | None => self.connect().map_err(|failure| (failure, false))?,
         };
+        self.was_there = true;
         let begin = begin(self, &live);
         let committing = Cell::new(false);
         let transaction = transact(

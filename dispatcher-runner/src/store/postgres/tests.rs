@@ -3,6 +3,7 @@
 #[path = "../../../../tests/src/postgres.rs"]
 #[expect(dead_code, reason = "black-box tests use the rest")]
 mod server;
+mod snapshot;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
