@@ -243,7 +243,14 @@ pub(crate) fn migrate(file: &Path, target: Option<&Target>) -> Result<SchemaStat
 #[cfg(feature = "postgres")]
 fn open_remote(file: &Path, target: &Target) -> Result<Box<dyn Store>, StoreError> {
     let host = host::of(file, target)?;
-    Ok(Box::new(postgres::PostgresStore::open(target, host)?))
+    // On a thread without an async runtime: that of the caller may have one, and the first job may
+    // be sent from a future.
+    let opened = std::thread::scope(|scope| {
+        let opening = scope.spawn(|| postgres::PostgresStore::open(target, host));
+        opening.join()
+    });
+    let opened = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    Ok(Box::new(opened?))
 }
 
 #[cfg(not(feature = "postgres"))]

@@ -15,7 +15,6 @@ fn size() -> (usize, f64) {
         Ok("long") => (1_000_000, 1.25),
         // Too short to be measured well beside other tests: a cost that grows with every job that
         // has passed would be ten times as high at the end.
-        Ok("middle") => (60_000, 1.25),
         Ok(_) | Err(_) => (10_000, 4.0),
     }
 }
