@@ -24,6 +24,8 @@ mod control;
 #[path = "../../tests/tests/fuzz/driver.rs"]
 mod fuzzing;
 mod host;
+#[cfg(feature = "remote")]
+pub mod http;
 mod ids;
 mod log;
 mod metrics;

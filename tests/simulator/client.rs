@@ -16,6 +16,7 @@ use crate::store::{
 
 use super::dice::Dice;
 use super::faults::Fault;
+use super::leases::MACHINES;
 use super::ledger::Declared;
 use super::runner::{RunnerId, build_of};
 use super::world::{Happening, Phase, World};
@@ -175,6 +176,7 @@ impl World {
         let group = Submission {
             dispatchers: vec![self.client.row(&name, build)],
             jobs,
+            ..Submission::default()
         };
         let answers = self.store().submit(std::slice::from_ref(&group));
         self.client
@@ -228,6 +230,14 @@ impl World {
             .filter(fit)
             .map(|row| RunnerId(row.pid))
             .collect();
+        let machines = self.serving().count();
+        if self.has_leases
+            && self.phase == Phase::Safety
+            && machines < MACHINES
+            && self.dice.one_in(3)
+        {
+            self.launch(build);
+        }
         if !open.is_empty() {
             // In the end nobody wakes anybody: timers must do.
             let woken = open.into_iter().filter(|_| self.phase == Phase::Safety);
@@ -240,7 +250,9 @@ impl World {
                 build,
                 dispatcher: name.to_owned(),
             };
-            return self.after(Duration::from_millis(1), again);
+            // Or is opening another row, when what it ran is over.
+            let wait = if self.has_leases { 100 } else { 1 };
+            return self.after(Duration::from_millis(wait), again);
         }
         self.launch(build);
     }

@@ -32,6 +32,11 @@ const EFFECTS: &[&str] = &[
     "effect Answer",
     "effect ResetOver",
     "effect Retire",
+    "effect Renew",
+    "effect Deadline",
+    "effect Reopen",
+    "a keeper ends everything in time",
+    "a machine fails",
 ];
 
 const EVENTS: &[&str] = &[
@@ -59,6 +64,8 @@ const EVENTS: &[&str] = &[
     "event LastWords",
     "event Requested",
     "event ResetRequested",
+    "event Renewed",
+    "event Reopened",
 ];
 
 const TRANSITIONS: &[&str] = &[
@@ -157,6 +164,9 @@ impl Coverage {
             Effect::Bury { .. } => "effect Bury",
             Effect::Drain { .. } => "effect Drain",
             Effect::Record { .. } => "effect Record",
+            Effect::Renew => "effect Renew",
+            Effect::Deadline { .. } => "effect Deadline",
+            Effect::Reopen => "effect Reopen",
             Effect::CloseIfIdle => "effect CloseIfIdle",
             Effect::HandOver => "effect HandOver",
             Effect::Close => "effect Close",
@@ -186,6 +196,8 @@ impl Coverage {
             Event::Requested { .. } => "event Requested",
             Event::ResetRequested { .. } => "event ResetRequested",
             Event::LimitExceeded { .. } => "event LimitExceeded",
+            Event::Renewed(_) => "event Renewed",
+            Event::Reopened { .. } => "event Reopened",
             Event::KeeperLost => "event KeeperLost",
             Event::Superseded => "event Superseded",
             Event::ShutdownRequested(_) => "event ShutdownRequested",

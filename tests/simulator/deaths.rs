@@ -63,6 +63,9 @@ kinds! {
     Effect::Bury { .. } => Bury, "Bury", one_in 12;
     Effect::Drain { .. } => Drain, "Drain", one_in 100;
     Effect::Record { .. } => Record, "Record", one_in 200;
+    Effect::Renew => Renew, "Renew", one_in 40;
+    Effect::Deadline { .. } => Deadline, "Deadline", one_in 60;
+    Effect::Reopen => Reopen, "Reopen", one_in 1;
     Effect::CloseIfIdle => CloseIfIdle, "CloseIfIdle", one_in 2;
     Effect::HandOver => HandOver, "HandOver", one_in 7;
     Effect::Close => Close, "Close", one_in 8;
@@ -79,9 +82,16 @@ impl World {
         self.coverage.count(Fault::RunnerDiesAtEffect.name());
         let at = match (self.dice.below(4), kind) {
             (0 | 1, _) => DeathAt::Before,
-            (2, Kind::Claim | Kind::Record | Kind::CloseIfIdle | Kind::HandOver | Kind::Close) => {
-                DeathAt::Committed
-            }
+            (
+                2,
+                Kind::Claim
+                | Kind::Record
+                | Kind::Renew
+                | Kind::Reopen
+                | Kind::CloseIfIdle
+                | Kind::HandOver
+                | Kind::Close,
+            ) => DeathAt::Committed,
             (_, _) => DeathAt::After,
         };
         self.coverage.count(kind.name(at));

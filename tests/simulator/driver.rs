@@ -10,7 +10,8 @@ use crate::supervisor::clerk::{Answer, Batch, Clerk};
 use super::deaths::DeathAt;
 use super::faults::Fault;
 use super::invariants;
-use super::keeper::Request;
+use super::keeper::{EAGAIN, Request};
+use super::leases::LEASE;
 use super::links::Link;
 use super::process::{Birth, SIGKILL, SIGTERM};
 use super::runner::{RunnerId, SECOND};
@@ -140,13 +141,19 @@ impl World {
             Effect::Kill { worker } => self.send_signal(id, worker, SIGKILL),
             Effect::Bury { worker, strays } => self.ask(id, Request::Bury(worker, strays)),
             Effect::Drain { worker, until } => self.drain(id, worker, until),
-            Effect::Record { attempt, verdict } => self.record(id, attempt, *verdict),
+            Effect::Record { attempt, verdict } => {
+                self.note_loss(id, &verdict);
+                self.record(id, attempt, *verdict);
+            }
             Effect::Boot { .. }
             | Effect::Assign { .. }
             | Effect::Hand { .. }
             | Effect::Answer { .. }
             | Effect::ResetOver { .. }
             | Effect::Retire { .. } => self.perform_of_pool(id, effect),
+            Effect::Renew => self.with_clerk(id, |clerk| clerk.renew(LEASE.length)),
+            Effect::Deadline { at } => self.set_deadline(id, at),
+            Effect::Reopen => self.reopen(id),
             Effect::CloseIfIdle => self.with_clerk(id, |clerk| clerk.close_if_idle(now_ms)),
             Effect::HandOver => self.with_clerk(id, |clerk| clerk.hand_over(now_ms)),
             Effect::Close => self.with_clerk(id, |clerk| clerk.close(now_ms)),
@@ -166,9 +173,22 @@ impl World {
 
     pub(super) fn spawn(&mut self, id: RunnerId, worker: WorkerId, assignment: &Assignment) {
         let link = Link::new(assignment);
+        let now = self.now;
         let Some(runner) = self.runners.get_mut(&id) else {
             return;
         };
+        if runner.holding.is_over(now) {
+            self.deeds(assignment.job, assignment.counters.attempt)
+                .spawn_failed = true;
+            return self.tell(
+                id,
+                Event::SpawnFailed {
+                    worker,
+                    errno: EAGAIN,
+                    transient: true,
+                },
+            );
+        }
         let (Some(keeper), Some(desk)) = (runner.keeper, runner.desk.as_mut()) else {
             return;
         };
@@ -188,6 +208,7 @@ impl World {
 
     pub(super) fn send_signal(&mut self, id: RunnerId, worker: WorkerId, signal: i32) {
         let now = self.now;
+        let lost = self.lease_is_over(id);
         if let Some(link) = self.link(id, worker) {
             let told = match signal {
                 SIGTERM => &mut link.limits.stopped,
@@ -195,13 +216,17 @@ impl World {
             };
             told.get_or_insert(now);
             let (job, attempt) = (link.job, link.attempt);
-            self.deeds(job, attempt).signalled = true;
+            let deeds = self.deeds(job, attempt);
+            deeds.signalled = true;
+            deeds.lost |= lost;
         }
         if let Some(seat) = self.seat(id, worker) {
             seat.told.get_or_insert(now);
             seat.killed |= signal == SIGKILL;
             if let Some((job, number)) = seat.doing.as_ref().map(|it| (it.job, it.number)) {
-                self.deeds(job, number).signalled = true;
+                let deeds = self.deeds(job, number);
+                deeds.signalled = true;
+                deeds.lost |= lost;
             }
         }
         if signal == SIGKILL {
@@ -229,7 +254,7 @@ impl World {
             return;
         }
         let slow = self.strikes(Fault::StoreSlow);
-        let answer = batch.perform(&mut self.store());
+        let answer = batch.perform(&mut self.store_of(id));
         if self.desk(id).is_some_and(|desk| desk.dies_committed) {
             return self.runner_dies(id);
         }
@@ -248,6 +273,7 @@ impl World {
         if told.lets_go {
             self.let_go(id);
         }
+        self.note_lease(id, &told.events);
         for event in told.events {
             if let Event::Recorded { attempt } = &event {
                 let worker = WorkerId(attempt.0);

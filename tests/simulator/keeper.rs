@@ -11,7 +11,7 @@ use super::process::{Birth, Pid};
 use super::runner::RunnerId;
 use super::world::{Happening, World};
 
-const EAGAIN: i32 = 11;
+pub(super) const EAGAIN: i32 = 11;
 const ENOENT: i32 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +24,8 @@ pub(super) enum Request {
     Boot(PoolBirth),
     Signal(WorkerId, i32),
     Bury(WorkerId, Strays),
+    /// When it ends everything, by the true clock.
+    Deadline(Option<Duration>),
 }
 
 /// The parent of a supervisor's workers, while it lives.
@@ -33,6 +35,7 @@ pub(super) struct Keeper {
     /// When its last report arrives, and the last request to it: both channels keep their order.
     reports_until: Duration,
     requests_until: Duration,
+    pub(super) deadline: Option<Duration>,
 }
 
 impl Keeper {
@@ -51,6 +54,7 @@ impl World {
             children: BTreeMap::new(),
             reports_until: self.now,
             requests_until: self.now,
+            deadline: None,
         };
         self.keepers.insert(id, keeper);
         id
@@ -79,6 +83,7 @@ impl World {
         match request {
             Request::Fork(birth) => self.fork(id, &birth),
             Request::Boot(birth) => self.boot_process(id, birth),
+            Request::Deadline(at) => self.keeper_hears_deadline(id, at),
             Request::Signal(worker, signal) => {
                 if let Some(pid) = keeper.children.get(&worker).copied() {
                     self.signal(pid, signal);
@@ -178,5 +183,6 @@ impl World {
                 seat.ended = true;
             }
         }
+        self.tell_new_keeper(id);
     }
 }

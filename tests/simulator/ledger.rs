@@ -26,7 +26,7 @@ pub(super) enum Operation<'a> {
     Cancel(&'a [JobId], &'a [CancelReply]),
     CloseIfIdle(&'a Serves, bool),
     Tick(&'a [TickRequest], &'a Ticked),
-    Rescue(SupervisorId),
+    Rescue(&'a [SupervisorId]),
     Prune,
     Other,
 }

@@ -13,6 +13,7 @@ mod driver;
 mod faults;
 mod invariants;
 mod keeper;
+mod leases;
 mod ledger;
 mod links;
 mod pools;

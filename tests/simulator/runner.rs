@@ -13,6 +13,7 @@ use crate::supervisor::clerk::{Clerk, Post};
 use super::faults::Fault;
 use super::invariants::{self, Open};
 use super::keeper::KeeperId;
+use super::leases::{Holding, LEASE};
 use super::links::{Limits, Link};
 use super::pools::Pools;
 use super::world::{Happening, World};
@@ -32,7 +33,7 @@ pub(super) struct Runner {
     pub(super) row: Option<SupervisorId>,
     pub(super) keeper: Option<KeeperId>,
     pub(super) newer: Option<SupervisorId>,
-    slots: u32,
+    pub(super) slots: u32,
     life: Life,
     open_tries: u32,
     /// Its clock runs at this many millionths of the true one.
@@ -50,6 +51,7 @@ pub(super) struct Runner {
     pub(super) told_to_end: bool,
     /// The store said so.
     pub(super) row_is_closed: bool,
+    pub(super) holding: Holding,
     pub(super) desk: Option<Desk>,
 }
 
@@ -147,7 +149,8 @@ impl Runner {
             .poll_timeout()
             .map(|at| self.truly(at) + self.late);
         let look = desk.has_jobs().then_some(self.next_look);
-        [engine, look].into_iter().flatten().min()
+        let due = [engine, look].into_iter().flatten().min();
+        due.map(|at| at.max(self.holding.stands_until))
     }
 
     fn now(&self, now: Duration, wall_ms: i64) -> Now {
@@ -171,7 +174,9 @@ impl World {
     pub(super) fn launch(&mut self, build: i64) {
         let id = RunnerId(u32::try_from(self.runners.len()).unwrap_or(u32::MAX));
         let skewed = self.strikes(Fault::ClockSkew);
-        let rate = if skewed {
+        let rate = if skewed && self.has_leases {
+            990_000 + self.dice.below(20_000)
+        } else if skewed {
             900_000 + self.dice.below(200_000)
         } else {
             1_000_000
@@ -196,6 +201,7 @@ impl World {
             is_service: false,
             told_to_end: false,
             row_is_closed: false,
+            holding: Holding::default(),
             desk: None,
         };
         self.trace
@@ -212,8 +218,10 @@ impl World {
         };
         let (build, slots) = (runner.build, runner.slots);
         let serves = self.client.served_by(build);
-        let row = row_of(id, build, slots, &serves);
-        let opened = self.store().open_supervisor(&row);
+        let lease = self.has_leases.then_some(LEASE);
+        let length = lease.map(|lease| lease.length);
+        let row = row_of(id, build, slots, &serves, length);
+        let opened = self.store_of(id).open_supervisor(&row);
         let Ok(row) = opened else {
             let Some(runner) = self.runners.get_mut(&id) else {
                 return;
@@ -239,6 +247,7 @@ impl World {
         let config = EngineConfig {
             slots,
             pools: pools.specs(),
+            lease,
             poll_interval: SECOND,
             linger: (!is_service).then_some(3 * SECOND),
             hello_timeout: HELLO_TIMEOUT,
@@ -313,7 +322,7 @@ impl World {
         }
         if let Some(row) = row {
             // It may fail: then the row is that of a dead supervisor.
-            let _ = self.store().close_supervisor(row);
+            let _ = self.store_of(id).close_supervisor(row);
         }
         self.trace.line(self.now, format_args!("{id:?} leaves"));
         self.rescues.retain(|_, rescuer| *rescuer != id);
@@ -324,12 +333,24 @@ impl World {
         self.elections.retain(|_, holder| *holder != id);
     }
 
-    /// SIGKILL: its locks are free, and its keeper will notice.
+    /// SIGKILL: its locks are free, and its keeper will notice. Without a keeper nobody on another
+    /// machine could end what it leaves, so there it goes with its machine.
     pub(super) fn runner_dies(&mut self, id: RunnerId) {
-        let Some(runner) = self.runners.get_mut(&id).filter(|it| it.is_there()) else {
-            return;
-        };
+        let keeper_is_lost = self.runners.get(&id).is_some_and(|it| it.keeper_is_lost);
+        if self.has_leases && keeper_is_lost {
+            return self.machine_fails(id);
+        }
+        if let Some(keeper) = self.end_of_runner(id) {
+            let moment = self.moment();
+            self.after(moment, Happening::KeeperAlone(keeper));
+        }
+    }
+
+    /// Its keeper, which has not noticed.
+    pub(super) fn end_of_runner(&mut self, id: RunnerId) -> Option<KeeperId> {
+        let runner = self.runners.get_mut(&id).filter(|it| it.is_there())?;
         runner.life = Life::Dead;
+        runner.holding.stands_until = Duration::ZERO;
         let keeper = runner.keeper.take();
         let desk = runner.desk.take();
         if let Some(desk) = &desk {
@@ -345,10 +366,7 @@ impl World {
         self.trace.line(self.now, format_args!("{id:?} dies"));
         self.let_go(id);
         self.rescues.retain(|_, rescuer| *rescuer != id);
-        if let Some(keeper) = keeper {
-            let moment = self.moment();
-            self.after(moment, Happening::KeeperAlone(keeper));
-        }
+        keeper
     }
 }
 
@@ -359,7 +377,13 @@ pub(super) fn build_of(number: i64) -> Build {
     }
 }
 
-fn row_of(id: RunnerId, build: i64, slots: u32, serves: &[String]) -> NewSupervisor {
+pub(super) fn row_of(
+    id: RunnerId,
+    build: i64,
+    slots: u32,
+    serves: &[String],
+    lease: Option<Duration>,
+) -> NewSupervisor {
     NewSupervisor {
         program: "simulated".into(),
         build: build_of(build),
@@ -368,5 +392,6 @@ fn row_of(id: RunnerId, build: i64, slots: u32, serves: &[String]) -> NewSupervi
         directory: format!("/simulated/{}", id.0).into(),
         serves: serves.to_vec(),
         queues: Vec::new(),
+        lease,
     }
 }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use dispatcher_core::{JobId, JobState};
 
 use crate::store::{
-    CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
-    DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules,
-    MemoryStore, NewSupervisor, Pause, ProgressNote, Record, Recorded, Rescued, Retention, Serves,
-    Store, StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow,
-    TickRequest, Ticked, UnixMs,
+    BatchRecord, CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
+    DispatcherStatus, DueCallback, HandOver, Held, JobFilter, JobRecord, JobSummary,
+    KnownSchedules, MemoryStore, NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded,
+    Renewal, Rescued, Retention, Serves, Settled, Store, StoreError, Submission, SubmitError,
+    Submitted, SupervisorId, SupervisorRow, TickRequest, Ticked, UnixMs,
 };
 
 use super::coverage::Coverage;
@@ -29,6 +29,8 @@ pub(super) struct FaultyStore<'a> {
     pub(super) dice: &'a mut Dice,
     pub(super) coverage: &'a mut Coverage,
     pub(super) ledger: &'a mut Ledger,
+    /// Nothing gets through.
+    pub(super) cut_off: bool,
 }
 
 impl FaultyStore<'_> {
@@ -38,7 +40,7 @@ impl FaultyStore<'_> {
 
     /// A fault that comes before the operation.
     fn refused(&mut self) -> Option<StoreError> {
-        if self.strikes(Fault::StoreUnavailable) {
+        if self.cut_off || self.strikes(Fault::StoreUnavailable) {
             return Some(unavailable());
         }
         self.strikes(Fault::StoreConflict).then(conflict)
@@ -231,7 +233,25 @@ impl Store for FaultyStore<'_> {
             return Err(error);
         }
         let rescued = self.inner.rescue(dead)?;
-        self.look(&Operation::Rescue(dead));
+        self.look(&Operation::Rescue(&[dead]));
+        self.answer(rescued)
+    }
+
+    fn renew(&mut self, supervisor: SupervisorId, lease: Duration) -> Result<Renewal, StoreError> {
+        if let Some(error) = self.refused() {
+            return Err(error);
+        }
+        let renewal = self.inner.renew(supervisor, lease)?;
+        self.answer(renewal)
+    }
+
+    fn rescue_expired(&mut self) -> Result<Vec<(SupervisorId, Rescued)>, StoreError> {
+        if let Some(error) = self.refused() {
+            return Err(error);
+        }
+        let rescued = self.inner.rescue_expired()?;
+        let dead: Vec<SupervisorId> = rescued.iter().map(|(dead, _)| *dead).collect();
+        self.look(&Operation::Rescue(&dead));
         self.answer(rescued)
     }
 
@@ -268,6 +288,26 @@ impl Store for FaultyStore<'_> {
         let known = self.inner.set_paused(dispatcher, pause)?;
         self.look(&Operation::Other);
         Ok(known)
+    }
+
+    fn receipt(&mut self, sender: &str, id: &str) -> Result<Option<Receipt>, StoreError> {
+        self.inner.receipt(sender, id)
+    }
+
+    fn batch(&mut self, id: &str) -> Result<Option<BatchRecord>, StoreError> {
+        self.inner.batch(id)
+    }
+
+    fn take_callbacks(
+        &mut self,
+        limit: usize,
+        hold: Duration,
+    ) -> Result<Vec<DueCallback>, StoreError> {
+        self.inner.take_callbacks(limit, hold)
+    }
+
+    fn settle_callback(&mut self, key: i64, settled: Settled) -> Result<(), StoreError> {
+        self.inner.settle_callback(key, settled)
     }
 
     fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError> {

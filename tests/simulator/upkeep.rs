@@ -27,11 +27,15 @@ impl World {
             return;
         };
         let (own, build) = (runner.row, runner.build);
-        let Ok(rows) = self.store().supervisors() else {
+        if self.has_leases {
+            self.rescue_expired(id);
+        }
+        let Ok(rows) = self.store_of(id).supervisors() else {
             return self.after(INTERVAL, Happening::Upkeep(id));
         };
         for row in &rows {
-            if Some(row.id) != own {
+            // Nobody sees the locks of another machine.
+            if Some(row.id) != own && !self.has_leases {
                 self.rescue_if_dead(id, row);
             }
             if !self.runners.get(&id).is_some_and(|it| it.is_alive()) {
@@ -127,7 +131,7 @@ impl World {
         }
     }
 
-    fn kill_child(&mut self, pid: Pid) {
+    pub(super) fn kill_child(&mut self, pid: Pid) {
         if self.crew.contains_key(&pid) {
             return self.kill_one_of_crew(pid);
         }

@@ -81,6 +81,7 @@ pub(super) enum Happening {
     KeeperAlone(KeeperId),
     /// A supervisor reads the end of its keeper's channel.
     KeeperMissed(RunnerId, KeeperId),
+    KeeperDeadline(KeeperId),
     Upkeep(RunnerId),
     /// A rescuer looks whether the workers of a lost supervisor are dead.
     Rescue(RunnerId, SupervisorId),
@@ -114,6 +115,8 @@ pub(super) struct World {
     /// Processes of pools, and how those ended that are over.
     pub(super) crew: BTreeMap<Pid, Crewman>,
     pub(super) ends: BTreeMap<(RunnerId, WorkerId), dispatcher_core::ExitStatus>,
+    /// Whether each supervisor is on a machine of its own.
+    pub(super) has_leases: bool,
     /// Whether supervisors have pools here.
     pub(super) has_pools: bool,
     /// The one supervisor of each build that may be coming, serving or going.
@@ -133,6 +136,7 @@ impl World {
         let mut dice = Dice::new(seed);
         let faults = Faults::of_seed(&mut dice);
         let has_pools = !dice.one_in(3);
+        let has_leases = dice.one_in(2);
         let clock = Arc::new(AtomicI64::new(BEGINNING_MS));
         let client = Client::new(&mut dice);
         let ledger = Ledger {
@@ -155,6 +159,7 @@ impl World {
             processes: BTreeMap::new(),
             crew: BTreeMap::new(),
             ends: BTreeMap::new(),
+            has_leases,
             has_pools,
             elections: BTreeMap::new(),
             rescues: BTreeMap::new(),
@@ -214,6 +219,17 @@ impl World {
             dice: &mut self.dice,
             coverage: &mut self.coverage,
             ledger: &mut self.ledger,
+            cut_off: false,
+        }
+    }
+
+    /// The store as this supervisor reaches it.
+    pub(super) fn store_of(&mut self, id: RunnerId) -> FaultyStore<'_> {
+        let cut_until = self.runners.get(&id).map(|it| it.holding.cut_until);
+        let cut_off = cut_until.is_some_and(|until| until > self.now);
+        FaultyStore {
+            cut_off,
+            ..self.store()
         }
     }
 
@@ -277,6 +293,9 @@ impl World {
         let Some((_, what)) = self.queue.pop_first() else {
             return;
         };
+        if let Some(until) = self.waits(&what) {
+            return self.at(until, what);
+        }
         match what {
             Happening::Client => self.use_it(),
             Happening::Mishap => self.mishap(),
@@ -303,6 +322,7 @@ impl World {
             Happening::OverLimit(runner, worker) => self.over_limit(runner, worker),
             Happening::KeeperAlone(keeper) => self.keeper_dies(keeper),
             Happening::KeeperMissed(runner, keeper) => self.keeper_missed(runner, keeper),
+            Happening::KeeperDeadline(keeper) => self.keeper_ends_all(keeper),
             Happening::Upkeep(runner) => self.look_after(runner),
             Happening::Rescue(rescuer, dead) => self.rescue(rescuer, dead),
             Happening::Shutdown(runner, how) => self.shut_down(runner, how),
@@ -316,7 +336,7 @@ impl World {
         }
         let next = Duration::from_millis(200) + self.dice.millis(2_000);
         self.after(next, Happening::Mishap);
-        if self.strikes(Fault::ClockJump) {
+        if !self.has_leases && self.strikes(Fault::ClockJump) {
             let jump = i64::try_from(self.dice.below(40_000)).unwrap_or(0) - 20_000;
             self.jump_ms += jump;
             self.trace
@@ -326,7 +346,13 @@ impl World {
         let Some(runner) = self.dice.pick(&alive).copied() else {
             return;
         };
-        if self.strikes(Fault::KeeperDies)
+        if self.has_leases {
+            self.mishap_of_machines(runner);
+        }
+        // Nobody would end what its keeper leaves.
+        let stands = self.waits(&Happening::Upkeep(runner)).is_some();
+        if !stands
+            && self.strikes(Fault::KeeperDies)
             && let Some(keeper) = self.runners.get(&runner).and_then(|it| it.keeper)
         {
             self.keeper_dies(keeper);
@@ -335,6 +361,9 @@ impl World {
             self.runner_dies(runner);
         }
         if self.strikes(Fault::BothDie) {
+            if self.has_leases {
+                return self.machine_fails(runner);
+            }
             let keeper = self.runners.get(&runner).and_then(|it| it.keeper);
             self.runner_dies(runner);
             if let Some(keeper) = keeper {
@@ -371,6 +400,10 @@ impl World {
         self.faults.stop();
         self.resume_all();
         self.end_what_hangs();
+        for runner in self.runners.values_mut() {
+            let cut_until = &mut runner.holding.cut_until;
+            *cut_until = (*cut_until).min(self.now);
+        }
         self.after(Duration::ZERO, Happening::Waiters);
     }
 
@@ -410,5 +443,40 @@ impl World {
         let crew = self.crew.values().filter(|it| it.is_alive()).count();
         let alive = self.processes.values().filter(|it| it.is_alive()).count() + crew;
         format!("left: {alive} processes, {runners:?}, {rows:?}")
+    }
+}
+
+impl Happening {
+    /// Whose process does it.
+    pub(super) fn runner(&self) -> Option<RunnerId> {
+        match self {
+            Self::Open(runner)
+            | Self::Commit(runner, _)
+            | Self::Answer(runner, _)
+            | Self::Wake(runner)
+            | Self::Report(runner, _)
+            | Self::Bytes(runner, ..)
+            | Self::Flood(runner, ..)
+            | Self::Printed(runner, ..)
+            | Self::Doubted(runner, ..)
+            | Self::Noticed(runner, _)
+            | Self::Source(runner, _)
+            | Self::DrainOver(runner, ..)
+            | Self::OverLimit(runner, _)
+            | Self::KeeperMissed(runner, _)
+            | Self::Upkeep(runner)
+            | Self::Rescue(runner, _)
+            | Self::Shutdown(runner, _) => Some(*runner),
+            Self::Client
+            | Self::Mishap
+            | Self::Waiters
+            | Self::Ensure { .. }
+            | Self::Request(..)
+            | Self::Post(..)
+            | Self::Act(_)
+            | Self::Die(..)
+            | Self::KeeperAlone(_)
+            | Self::KeeperDeadline(_) => None,
+        }
     }
 }

@@ -9,8 +9,8 @@ use serde_json::Value;
 const FIXTURE: &str = env!("CARGO_BIN_EXE_fixture");
 const WORKER: &str = include_str!("../fixtures/goridge/worker.php");
 
-/// What the worker to be copied does with everything else.
-const ITS_OWN: &str = r#"default => reply('', "hello $body"),"#;
+/// What the worker to be copied does by itself.
+const ITS_OWN: &str = r#"reply('', "hello $body")"#;
 
 /// A service with this configuration, and a PHP worker that does this with each tick.
 struct Service {
@@ -22,7 +22,7 @@ impl Service {
     fn start(config: &str, work: &str) -> Self {
         let home = Home::new(FIXTURE);
         assert!(WORKER.contains(ITS_OWN), "the worker is another one");
-        let worker = WORKER.replace(ITS_OWN, &format!("default => [{work}, reply('', 'OK')],"));
+        let worker = WORKER.replace(ITS_OWN, &format!("[{work}, reply('', 'OK')]"));
         write(&home, "worker.php", &worker);
         write(&home, "dispatcher.toml", &format!("version = 1\n{config}"));
         let log = File::create(home.file("service.log")).expect("the directory can be written");

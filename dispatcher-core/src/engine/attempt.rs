@@ -226,6 +226,8 @@ impl Attempt {
             | Event::Requested { .. }
             | Event::ResetRequested { .. }
             | Event::CancelRequested { .. }
+            | Event::Renewed(_)
+            | Event::Reopened { .. }
             | Event::KeeperLost
             | Event::Superseded
             | Event::ShutdownRequested(_)
@@ -290,6 +292,20 @@ impl Attempt {
             }
             Life::Starting { .. } => self.hurry = true,
             Life::Waiting { .. } | Life::Draining { .. } | Life::Recording { .. } => {}
+        }
+    }
+
+    /// It may not run any more; whatever has begun may be elsewhere soon.
+    pub(super) fn lose_lease(&mut self, now: Now, out: &mut Out<'_>) {
+        match self.life {
+            Life::Starting { tries: 0 } | Life::Waiting { .. } => {
+                self.stop(now, StopReason::Shutdown, out);
+            }
+            Life::Starting { .. } | Life::Running | Life::Terminating { .. } => {
+                self.stop(now, StopReason::LeaseOver, out);
+                self.kill_now(now, out);
+            }
+            Life::Draining { .. } | Life::Recording { .. } => {}
         }
     }
 

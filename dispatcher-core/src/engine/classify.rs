@@ -31,6 +31,8 @@ pub enum StopReason {
     },
     /// The supervisor ends.
     Shutdown,
+    /// The supervisor's lease is at its end.
+    LeaseOver,
 }
 
 /// What answers for a worker.
@@ -133,6 +135,7 @@ fn from_stop(stop: &StopReason) -> Cause {
         StopReason::MemoryLimit => Cause::MemoryLimit,
         StopReason::Protocol { what } => Cause::ProtocolError { what: what.clone() },
         StopReason::Shutdown => Cause::Shutdown,
+        StopReason::LeaseOver => Cause::WorkerLost,
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) enum Offer {
 /// How far the closing of the row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Closing {
+    /// It is being opened, and closed as soon as it is.
+    Opening,
     /// The store is asked, after so many failures.
     Asked { failures: u32 },
     /// The store could not do it; it is asked again at this time.
@@ -50,7 +52,7 @@ pub(super) enum Closing {
 impl Engine {
     /// A newer build takes over, unless the store knows better.
     pub(super) fn superseded(&mut self) {
-        if self.phase == Phase::Serving {
+        if self.phase == Phase::Serving && self.has_row() {
             self.phase = Phase::Offering(Offer::Superseded);
             self.effects.push_back(Effect::HandOver);
         }
@@ -58,6 +60,8 @@ impl Engine {
 
     pub(super) fn shutdown(&mut self, now: Now, request: Shutdown) {
         let (request, closing, earlier) = match self.phase {
+            Phase::Serving if self.opens_row() => (request, Closing::Opening, None),
+            Phase::Serving if !self.has_row() => (request, Closing::Over, None),
             Phase::Serving => {
                 self.effects.push_back(Effect::Close);
                 (request, Closing::Asked { failures: 0 }, None)
@@ -176,6 +180,30 @@ impl Engine {
         Ok(())
     }
 
+    /// Whoever is about to end closes the row that it has got late.
+    pub(super) fn close_late_row(&mut self) {
+        if self.closes_late() {
+            self.set_closing(Closing::Asked { failures: 0 });
+            self.effects.push_back(Effect::Close);
+        }
+    }
+
+    pub(super) fn close_no_row(&mut self) {
+        if self.closes_late() {
+            self.set_closing(Closing::Over);
+        }
+    }
+
+    fn closes_late(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Stopping {
+                closing: Closing::Opening,
+                ..
+            }
+        )
+    }
+
     fn set_closing(&mut self, to: Closing) {
         if let Phase::Stopping { closing, .. } = &mut self.phase {
             *closing = to;
@@ -188,6 +216,7 @@ impl Engine {
             Phase::Serving => {
                 if let Some(linger) = self.config.linger
                     && self.is_quiet()
+                    && self.has_row()
                     && now.monotonic >= self.idle_since + linger
                 {
                     self.phase = Phase::Offering(Offer::Idle);
@@ -209,7 +238,7 @@ impl Engine {
             Phase::Stopping {
                 closing: Closing::Over,
                 ..
-            } if self.is_quiet() => {
+            } if self.is_quiet() && !self.awaits_lease() => {
                 self.empty_pools(now);
                 if self.pools.iter().all(Pool::is_empty) {
                     self.phase = Phase::Finished;
@@ -223,7 +252,7 @@ impl Engine {
     /// Monotonic time at which something is due that concerns the whole.
     pub(super) fn phase_timer(&self) -> Option<Duration> {
         match self.phase {
-            Phase::Serving if self.is_quiet() => {
+            Phase::Serving if self.is_quiet() && self.has_row() => {
                 self.config.linger.map(|linger| self.idle_since + linger)
             }
             Phase::Stopping {
@@ -238,7 +267,11 @@ impl Engine {
 
     /// Whether nothing runs, waits or is asked for.
     fn is_quiet(&self) -> bool {
-        let asking = self.claim.in_flight || self.pools.iter().any(|pool| pool.claim.in_flight);
-        self.attempts.is_empty() && !asking && !self.pools.iter().any(Pool::has_tasks)
+        self.attempts.is_empty() && !self.is_asking() && !self.pools.iter().any(Pool::has_tasks)
+    }
+
+    /// Whether a claim is under way.
+    pub(super) fn is_asking(&self) -> bool {
+        self.claim.in_flight || self.pools.iter().any(|pool| pool.claim.in_flight)
     }
 }

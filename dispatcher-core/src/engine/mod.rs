@@ -12,8 +12,11 @@
 //! | [`Effect::Bury`] | [`Event::Buried`] |
 //! | [`Effect::Drain`] | [`Event::Drained`] |
 //! | [`Effect::Record`] | [`Event::Recorded`] or [`Event::RecordFailed`] |
+//! | [`Effect::Renew`] | [`Event::Renewed`] |
+//! | [`Effect::Reopen`] | [`Event::Reopened`] |
 //! | [`Effect::CloseIfIdle`], [`Effect::HandOver`], [`Effect::Close`] | [`Event::CloseAnswered`] |
 //! | [`Effect::Answer`], [`Effect::ResetOver`] | nothing: somebody else is told |
+//! | [`Effect::Deadline`] | nothing: the keeper is told |
 //! | [`Effect::Finish`] | nothing: the driver leaves its loop |
 //!
 //! Unasked come [`Event::Woken`], [`Event::Said`], [`Event::LinkBroken`], [`Event::Exited`],
@@ -31,6 +34,7 @@
 mod attempt;
 mod classify;
 mod lane;
+mod lease;
 mod leave;
 mod pool;
 mod protocol;
@@ -44,10 +48,12 @@ use std::time::Duration;
 use crate::JobId;
 use attempt::{Attempt, Life};
 use lane::ClaimState;
+use lease::Lease;
 use leave::Phase;
 use pool::{Pool, Task, Waiting};
 
 pub use classify::{Evidence, LinkKind, StopReason, classify};
+pub use lease::{LeaseSpec, Renewal};
 pub use protocol::{
     Answer, Assignment, AttemptId, Effect, EngineConfig, Event, Lane, MemoryVerdict, Next, Now,
     PoolId, PoolSpec, RequestId, Shutdown, Strays, Unfit, Verdict, Word, WorkerId,
@@ -63,6 +69,8 @@ pub struct Engine {
     /// Free slots of workers of one job, ordered so that the lowest is used first.
     free: Vec<u32>,
     pools: Vec<Pool>,
+    /// `None` where claims do not end by themselves.
+    lease: Option<Lease>,
     next_name: u32,
     /// Of workers of one job.
     claim: ClaimState,
@@ -81,7 +89,7 @@ impl Engine {
     /// An engine that takes work from its first event on.
     ///
     /// # Panics
-    /// Without slots, or with a pool that may have no workers.
+    /// Without slots, with a pool that may have no workers, or a lease shorter than its margins.
     #[must_use]
     pub fn new(config: EngineConfig, now: Now) -> Self {
         assert!(config.slots > 0, "an engine needs at least one slot");
@@ -90,8 +98,10 @@ impl Engine {
         let pools = (0_u32..).zip(config.pools.iter().cloned());
         let pools = pools.map(|(id, spec)| Pool::new(PoolId(id), spec, now));
         let pools = pools.collect();
+        let lease = config.lease.map(|spec| Lease::new(spec, now));
         Self {
             config,
+            lease,
             effects: VecDeque::new(),
             attempts: BTreeMap::new(),
             free,
@@ -111,6 +121,7 @@ impl Engine {
     /// but none that running jobs should pay for, so the engine stays as it was.
     pub fn handle(&mut self, now: Now, event: Event) -> Result<(), Unfit> {
         let mut fits = Ok(());
+        self.expire_lease(now);
         match event {
             Event::Woken => self.want_work(),
             Event::Claimed {
@@ -127,6 +138,9 @@ impl Engine {
             Event::CloseAnswered { closed: false } => fits = self.not_closed(now),
             Event::Recorded { attempt } => fits = self.recorded(now, attempt),
             Event::RecordFailed { attempt } => fits = self.about_attempt(now, attempt, event),
+            Event::Renewed(renewal) => fits = self.renewed(now, renewal),
+            Event::Reopened { opened: true } => fits = self.reopened(now),
+            Event::Reopened { opened: false } => fits = self.not_reopened(now),
             Event::Requested { request, pool } => self.requested(now, request, pool),
             Event::ResetRequested { pool } => self.reset(now, pool),
             Event::Spawned { worker }
@@ -148,6 +162,7 @@ impl Engine {
 
     /// Lets time pass: whatever is due at `now` is decided.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.expire_lease(now);
         self.claim.pass(now);
         for pool in &mut self.pools {
             pool.claim.pass(now);
@@ -188,7 +203,7 @@ impl Engine {
             .clone()
             .filter(|pool| may_claim && pool.may_have_room());
         let attempts = self.attempts.values().filter_map(Attempt::timer);
-        [claim, self.phase_timer()]
+        [claim, self.phase_timer(), self.lease_timer()]
             .into_iter()
             .flatten()
             .chain(claims.map(|pool| pool.claim.at))
@@ -276,7 +291,8 @@ impl Engine {
     }
 
     fn begin(&mut self, now: Now, id: AttemptId, lane: Lane) {
-        let serving = matches!(self.phase, Phase::Serving | Phase::Offering(_));
+        let serving =
+            self.holds_lease() && matches!(self.phase, Phase::Serving | Phase::Offering(_));
         let pool = match lane {
             Lane::Process => None,
             Lane::Pool(pool) => self.pools.get_mut(pool.0 as usize),
@@ -397,6 +413,7 @@ impl Engine {
 
     /// Decides what follows from the state as a whole: claim, offer to leave, close.
     fn advance(&mut self, now: Now) {
+        self.advance_lease(now);
         if self.may_claim() && self.has_free_slot() && self.claim.is_due(now) {
             self.claim.sent();
             let lane = Lane::Process;
@@ -422,6 +439,7 @@ impl Engine {
         let pools = self.pools.iter().map(|pool| pool.spec.max_workers as usize);
         let slots = self.config.slots as usize + pools.sum::<usize>();
         self.phase == Phase::Serving
+            && self.holds_lease()
             && recording <= RECORDING_PER_SLOT_MAX * slots
             && self.attempts.len() <= ATTEMPTS_PER_SLOT_MAX * slots
     }

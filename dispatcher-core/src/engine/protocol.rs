@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::LinkKind;
+use super::{LeaseSpec, LinkKind, Renewal};
 use crate::message::WorkResult;
 use crate::{Cause, Counters, ExitStatus, JobId, OnLost, Options, Outcome, Usage};
 
@@ -51,6 +51,8 @@ pub struct EngineConfig {
     pub slots: u32,
     /// Pools of reused workers.
     pub pools: Vec<PoolSpec>,
+    /// Claims end by themselves unless they are renewed; `None` where they do not.
+    pub lease: Option<LeaseSpec>,
     /// Longest time between two claims while a slot is free: the backstop of lost wake-ups.
     pub poll_interval: Duration,
     /// Idle time after which the supervisor offers to leave; `None` stays for ever.
@@ -245,6 +247,13 @@ pub enum Event {
         /// Which.
         pool: PoolId,
     },
+    /// Answer to the wish for a longer lease.
+    Renewed(Renewal),
+    /// Another row is open in place of the one that was lost, or could not be opened.
+    Reopened {
+        /// It is open.
+        opened: bool,
+    },
     /// The keeper is gone and all of its workers are proved dead.
     KeeperLost,
     /// A supervisor of a newer build is there.
@@ -426,6 +435,15 @@ pub enum Effect {
         /// What.
         verdict: Box<Verdict>,
     },
+    /// Ask the store for a longer lease.
+    Renew,
+    /// Have the keeper end everything at this time, should nobody tell it another one.
+    Deadline {
+        /// Monotonic; `None` is never.
+        at: Option<Duration>,
+    },
+    /// Open another row in place of the one that was lost.
+    Reopen,
     /// Close the supervisor's row if nothing is unfinished.
     CloseIfIdle,
     /// Close the supervisor's row if a newer build serves everything that is unfinished.

@@ -67,7 +67,7 @@ impl Engine {
         Snapshot {
             recording: self.attempts.len() - live.len(),
             live,
-            serving: self.phase == Phase::Serving,
+            serving: self.phase == Phase::Serving && self.holds_lease(),
             pools: self.pools.iter().map(super::Pool::snapshot).collect(),
         }
     }

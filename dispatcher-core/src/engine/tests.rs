@@ -9,6 +9,7 @@ use crate::message::WorkResult;
 use crate::{Cause, Counters, ExitStatus, Leftovers, OnLost, Options, Usage};
 
 mod commands;
+mod leases;
 mod odd_orders;
 mod pools;
 mod random;
@@ -32,6 +33,7 @@ impl Desk {
         let config = EngineConfig {
             slots,
             pools,
+            lease: None,
             poll_interval: SECOND,
             linger,
             hello_timeout: 60 * SECOND,

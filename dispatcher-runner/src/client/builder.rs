@@ -186,7 +186,7 @@ impl<T: Dispatcher> JobBuilder<T> {
         transaction: &tokio_postgres::Transaction<'_>,
     ) -> Result<JobHandle<T>, SpawnError> {
         let request = self.request()?;
-        let sent = super::submit::submit_in(transaction, request).await?;
+        let sent = submit::submit_in(transaction, request).await?;
         Ok(JobHandle::new(sent))
     }
 

@@ -19,6 +19,10 @@ use crate::{app, ids, requirements, testing};
 /// Idle time after which a supervisor without a service leaves.
 const LINGER_MS: u64 = 5_000;
 
+/// How long a supervisor may be out of touch with a database that other hosts use, too: longer than
+/// a way that swallows everything takes to be noticed.
+const LEASE_MS: u64 = 60_000;
+
 /// A job about to be stored.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
@@ -37,8 +41,8 @@ pub(crate) struct Sent {
     pub(crate) duplicate: bool,
 }
 
-impl From<&Accepted> for Sent {
-    fn from(job: &Accepted) -> Self {
+impl From<Accepted> for Sent {
+    fn from(job: Accepted) -> Self {
         Self {
             id: job.id,
             duplicate: job.duplicate,
@@ -139,7 +143,15 @@ impl Sender<'_> {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
-        for request in &requests {
+        let work = self.prepare(&requests)?;
+        let (sent, supervisors) = self.write(requests)?;
+        self.ensure(&work, &supervisors);
+        Ok(sent)
+    }
+
+    /// Sees to it that what the requests need is there, and says who must be served.
+    pub(super) fn prepare(&self, requests: &[Request]) -> Result<Vec<Work>, SpawnError> {
+        for request in requests {
             check_requirements(request)?;
         }
         let file = self.location.file();
@@ -151,9 +163,7 @@ impl Sender<'_> {
         });
         let mut work: Vec<Work> = work.collect();
         work.dedup();
-        let (sent, supervisors) = self.write(requests)?;
-        self.ensure(&work, &supervisors);
-        Ok(sent)
+        Ok(work)
     }
 
     /// Stores all of the requests or none; answers with the open supervisors too.
@@ -162,12 +172,12 @@ impl Sender<'_> {
         requests: Vec<Request>,
     ) -> Result<(Vec<Sent>, Vec<SupervisorRow>), SpawnError> {
         let submitted = self.store.submit(self.group(requests)?)?;
-        let sent = submitted.jobs.iter().map(Sent::from).collect();
+        let sent = submitted.jobs.into_iter().map(Sent::from).collect();
         Ok((sent, submitted.supervisors))
     }
 
-    /// What the store is given.
-    fn group(&self, requests: Vec<Request>) -> Result<Submission, SpawnError> {
+    /// The requests as a group of jobs.
+    pub(super) fn group(&self, requests: Vec<Request>) -> Result<Submission, SpawnError> {
         let mut dispatchers: Vec<DispatcherRow> = Vec::new();
         let mut jobs = Vec::with_capacity(requests.len());
         for request in requests {
@@ -182,7 +192,11 @@ impl Sender<'_> {
         for job in &jobs {
             tracing::debug!(job = %job.id, name = job.dispatcher, "job submitted");
         }
-        Ok(Submission { jobs, dispatchers })
+        Ok(Submission {
+            jobs,
+            dispatchers,
+            ..Submission::default()
+        })
     }
 
     /// Stores a job within a transaction of the program's own. Nobody is started for it: nobody
@@ -204,8 +218,16 @@ impl Sender<'_> {
         };
         let group = self.group(vec![request])?;
         let sent = crate::store::submit_in(transaction, target, &group).await?;
-        let sent = sent.first().map(Sent::from);
+        let sent = sent.into_iter().next().map(Sent::from);
         Ok(sent.expect("invariant: one request has one answer"))
+    }
+
+    /// A job that is stored later, when others have ended, with the row of its dispatcher.
+    #[cfg(feature = "http")]
+    pub(super) fn follower(&self, request: Request) -> Result<(NewJob, DispatcherRow), SpawnError> {
+        check_requirements(&request)?;
+        let row = self.row(request.definition);
+        Ok((new_job(request, self.build)?, row))
     }
 
     /// Wakes every open supervisor, and makes sure that there is one for what is unfinished.
@@ -272,6 +294,7 @@ impl Sender<'_> {
     /// What a supervisor that this process starts will be told.
     pub(crate) fn orders(&self) -> Orders {
         Orders {
+            lease_ms: self.location.target().map(|_| LEASE_MS),
             program: self.config.app().to_owned(),
             state_file: self.location.file().to_owned(),
             target: self.location.target().cloned(),

@@ -168,6 +168,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn ways(means: Means, desk: &Desk) -> Ways {
     let desk = desk.clone();
     Ways {
+        #[cfg(feature = "http")]
+        gate: Some(crate::client::Gate::new(
+            &means.sender(),
+            means.registry.clone(),
+        )),
         registry: means.registry.clone(),
         send: Arc::new(move |job| means.send(job)),
         exec: Arc::new(move |request: PoolRequest| desk.ask(Ask::Exec(request))),
@@ -179,6 +184,15 @@ fn ways(means: Means, desk: &Desk) -> Ways {
 }
 
 impl Means {
+    fn sender(&self) -> Sender<'_> {
+        Sender {
+            config: &self.config,
+            location: &self.location,
+            build: &self.build,
+            store: self.store.clone(),
+        }
+    }
+
     fn send(&self, job: Job) -> Result<Dispatched, SpawnError> {
         let mut request = Request::checked(job.definition, job.payload, &self.config)?;
         job.options.apply(&mut request.options);
@@ -191,13 +205,7 @@ impl Means {
                 why: format!("nobody has declared the queue `{}`", request.options.queue),
             });
         }
-        let sender = Sender {
-            config: &self.config,
-            location: &self.location,
-            build: &self.build,
-            store: self.store.clone(),
-        };
-        let sent = sender.submit(vec![request])?;
+        let sent = self.sender().submit(vec![request])?;
         let sent = sent.first().expect("invariant: one request has one answer");
         Ok(Dispatched {
             id: sent.id,

@@ -13,6 +13,8 @@ use serde::Serialize;
 
 use super::board::Seat;
 use super::section::OwnPool;
+#[cfg(feature = "http")]
+use crate::client::Gate;
 use crate::client::SpawnError;
 use crate::pool::PoolRequest;
 
@@ -38,6 +40,9 @@ pub(crate) struct Ways {
     pub(crate) exec: Arc<dyn Fn(PoolRequest) + Send + Sync>,
     /// The wall clock, in milliseconds since 1970.
     pub(crate) now: Arc<dyn Fn() -> i64 + Send + Sync>,
+    /// Everything that may be done with jobs; only a service has one.
+    #[cfg(feature = "http")]
+    pub(crate) gate: Option<Gate>,
 }
 
 /// A job that a source wants stored.
@@ -234,6 +239,12 @@ impl Host {
     #[must_use]
     pub fn unix_seconds(&self) -> i64 {
         (self.0.ways.now)().div_euclid(1000)
+    }
+
+    /// Everything that may be done with jobs.
+    #[cfg(feature = "http")]
+    pub(crate) fn gate(&self) -> Option<&Gate> {
+        self.0.ways.gate.as_ref()
     }
 
     pub(super) fn hand_in(&self, request: PoolRequest) {

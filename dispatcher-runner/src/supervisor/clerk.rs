@@ -1,8 +1,8 @@
 //! Between the engine and the store: gathers what the engine asks, and turns answers into events.
 //!
-//! No I/O but the store that is handed in, so that the simulator runs what a supervisor runs. Ends
-//! go before claims in a batch, so a claim sees the freed capacity.
+//! No I/O but the store that is handed in, so that the simulator runs what a supervisor runs.
 
+mod batch;
 #[cfg(test)]
 mod tests;
 
@@ -10,13 +10,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dispatcher_core::engine::{Assignment, AttemptId, Event, Lane, LinkKind, Next, Verdict};
-use dispatcher_core::{Cause, JobId, Outcome, Usage};
+use dispatcher_core::JobId;
+use dispatcher_core::engine::{self, Assignment, AttemptId, Event, Lane, LinkKind, Next, Verdict};
 
 use crate::store::{
-    self, Cancellation, Capture, Claim, ClaimRequest, HandOver, ProgressNote, Record, Serves,
-    Store, StoreError, SupervisorId,
+    self, Cancellation, Capture, Claim, ClaimRequest, NewSupervisor, ProgressNote, Record, Renewal,
+    Serves, StoreError, SupervisorId,
 };
+use batch::{Close, Closed, Closing, LaneClaim};
+
+pub(crate) use batch::Batch;
 
 /// Claims per slot whose end is not on record: running ones, and ends that wait for the store.
 const HELD_PER_SLOT_MAX: usize = 8;
@@ -54,54 +57,6 @@ pub(crate) struct Clerk {
     next: Batch,
 }
 
-/// What the next transaction will ask.
-#[derive(Default)]
-pub(crate) struct Batch {
-    records: Vec<(AttemptId, Record)>,
-    notes: Vec<ProgressNote>,
-    claims: BTreeMap<Lane, LaneClaim>,
-    /// What the supervisor knows that it holds.
-    known: Arc<BTreeSet<(JobId, u64)>>,
-    /// Lanes for which it may hold more.
-    doubts: BTreeSet<Lane>,
-    cancellations: Option<SupervisorId>,
-    close: Option<Closing>,
-}
-
-/// What one lane asks for.
-struct LaneClaim {
-    request: ClaimRequest,
-    pool_slot: Option<u32>,
-    /// Slots of all pools: a job in another one is of the lane without pool.
-    pool_slots: Vec<u32>,
-}
-
-/// Whose row is to be closed, and how.
-struct Closing {
-    supervisor: SupervisorId,
-    serves: Serves,
-    build: String,
-    /// What the wall clock showed, in milliseconds since 1970.
-    now_ms: i64,
-    how: Close,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Close {
-    IfIdle,
-    /// If this newer one takes over.
-    For(SupervisorId),
-    Anyway,
-}
-
-/// What became of a row that was to be closed.
-enum Closed {
-    Yes,
-    No,
-    /// It stays open for these dispatchers only.
-    Narrowed(Vec<String>),
-}
-
 /// Ends that the store could not take; they are told again.
 struct Unrecorded {
     attempts: Vec<AttemptId>,
@@ -115,6 +70,8 @@ type Claimed = Vec<(Lane, Result<Claim, StoreError>)>;
 
 /// What the store said.
 pub(crate) struct Answer {
+    renewal: Option<Result<Renewal, StoreError>>,
+    reopened: Option<Result<SupervisorId, StoreError>>,
     records: Recorded,
     claims: Claimed,
     cancellations: Vec<Cancellation>,
@@ -200,6 +157,21 @@ impl Clerk {
         self.next.notes.push(note);
     }
 
+    /// A longer lease, which goes before everything else.
+    pub(crate) fn renew(&mut self, lease: Duration) {
+        self.next.renew = Some((self.post.supervisor, lease));
+    }
+
+    /// Another row in place of the one that is lost.
+    pub(crate) fn reopen(&mut self, row: NewSupervisor) {
+        self.next.reopen = Some(row);
+    }
+
+    /// Whose row it is now.
+    pub(crate) fn supervisor(&self) -> SupervisorId {
+        self.post.supervisor
+    }
+
     pub(crate) fn look_for_cancellations(&mut self) {
         self.next.cancellations = Some(self.post.supervisor);
     }
@@ -236,6 +208,8 @@ impl Clerk {
     /// Turns an answer into events.
     pub(crate) fn answered(&mut self, answer: Answer) -> Told {
         let mut events = Vec::new();
+        events.extend(answer.renewal.map(renewed));
+        events.extend(answer.reopened.map(|row| self.reopened(row)));
         match answer.records {
             Ok(recorded) => {
                 for attempt in recorded {
@@ -295,6 +269,24 @@ impl Clerk {
             "invariant: the engine bounds what is claimed and not recorded: {} of {most}",
             self.held.len()
         );
+    }
+
+    fn reopened(&mut self, row: Result<SupervisorId, StoreError>) -> Event {
+        match row {
+            Ok(supervisor) => {
+                tracing::warn!(
+                    supervisor = supervisor.0,
+                    "the lease had ended and its jobs were taken over; the supervisor begins anew"
+                );
+                self.post.supervisor = supervisor;
+                self.doubts.clear();
+                Event::Reopened { opened: true }
+            }
+            Err(error) => {
+                tracing::error!(error = %error, advice = error.advice(), "no row could be opened; tried again");
+                Event::Reopened { opened: false }
+            }
+        }
     }
 
     fn ask_to_close(&mut self, how: Close, now_ms: i64) {
@@ -367,223 +359,20 @@ impl Clerk {
     }
 }
 
-impl Batch {
-    fn is_empty(&self) -> bool {
-        self.records.is_empty()
-            && self.notes.is_empty()
-            && self.claims.is_empty()
-            && self.cancellations.is_none()
-            && self.close.is_none()
-    }
-
-    /// Asks the store.
-    pub(crate) fn perform(self, store: &mut dyn Store) -> Answer {
-        let mut claims = Claims {
-            lanes: self.claims,
-            known: &self.known,
-            doubts: self.doubts,
-        };
-        let (records, claimed) = claims.after(self.records, store);
-        let mut doubts = claims.doubts;
-        for (lane, claim) in &claimed {
-            if claim.is_err() {
-                doubts.insert(*lane);
-            } else {
-                doubts.remove(lane);
-            }
-        }
-        let doubts = !doubts.is_empty();
-        let mut known = self.known;
-        if doubts && self.close.is_some() {
-            // What one lane was given just now is not given back for another's doubts.
-            let given = claimed.iter().filter_map(|(_, claim)| claim.as_ref().ok());
-            Arc::make_mut(&mut known).extend(given.flat_map(names));
-        }
-        if !self.notes.is_empty()
-            && let Err(error) = store.note_progress(&self.notes)
-        {
-            tracing::warn!(%error, "progress was not noted");
-        }
-        let cancellations = self.cancellations.map(|supervisor| {
-            store.cancellations(supervisor).unwrap_or_else(|error| {
-                tracing::error!(%error, "cancellations cannot be read; asked again at the next wake-up");
-                Vec::new()
-            })
-        });
-        Answer {
-            records,
-            claims: claimed,
-            cancellations: cancellations.unwrap_or_default(),
-            closed: self
-                .close
-                .map(|closing| closing.perform(doubts.then_some(&known), store)),
-        }
-    }
-}
-
-impl Closing {
-    /// With doubts, what may be held besides the known claims is given back first: nobody would
-    /// ever run it under a closed row.
-    fn perform(
-        self,
-        doubts: Option<&BTreeSet<(JobId, u64)>>,
-        store: &mut dyn Store,
-    ) -> Result<Closed, StoreError> {
-        if let Some(known) = doubts {
-            self.give_back(known, store)?;
-        }
-        Ok(match self.how {
-            Close::IfIdle => match store.close_supervisor_if_idle(self.supervisor, &self.serves)? {
-                true => Closed::Yes,
-                false => Closed::No,
-            },
-            Close::For(newer) => match store.hand_over(self.supervisor, &self.serves, newer)? {
-                HandOver::Closed => Closed::Yes,
-                HandOver::Refused => Closed::No,
-                HandOver::Narrowed(names) => Closed::Narrowed(names),
-            },
-            Close::Anyway => {
-                store.close_supervisor(self.supervisor)?;
-                Closed::Yes
-            }
-        })
-    }
-
-    fn give_back(
-        &self,
-        known: &BTreeSet<(JobId, u64)>,
-        store: &mut dyn Store,
-    ) -> Result<(), StoreError> {
-        let unknown = unknown(known, self.supervisor, store)?;
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        tracing::warn!(
-            jobs = unknown.len(),
-            "claims without an answer are given back"
-        );
-        let released = unknown.into_iter().map(|job| self.released(&job));
-        store.record(&released.collect::<Vec<_>>()).map(drop)
-    }
-
-    /// An attempt that never began.
-    fn released(&self, job: &store::Claimed) -> Record {
-        Record {
-            job: job.job,
-            token: job.counters.token,
-            attempt: job.counters.attempt,
-            started_at: None,
-            ended_at: self.now_ms,
-            run_time: Duration::ZERO,
-            pid: None,
-            build: self.build.clone(),
-            outcome: Outcome {
-                cause: Cause::Shutdown,
-                exit_status: None,
-                unclean_exit: false,
-                leaked_output: false,
-                left_processes: 0,
-                usage: Usage::default(),
-            },
-            output: None,
-            capture: Capture::default(),
-            next: store::Next::Release,
-        }
-    }
-}
-
-/// Requests for work of a supervisor that may hold more than it knows.
-struct Claims<'a> {
-    lanes: BTreeMap<Lane, LaneClaim>,
-    known: &'a BTreeSet<(JobId, u64)>,
-    doubts: BTreeSet<Lane>,
-}
-
-impl Claims<'_> {
-    /// Records, then claims: in one transaction where that works; otherwise neither must fail for
-    /// the other's reason.
-    fn after(
-        &mut self,
-        records: Vec<(AttemptId, Record)>,
-        store: &mut dyn Store,
-    ) -> (Recorded, Claimed) {
-        let (attempts, records): (Vec<AttemptId>, Vec<Record>) = records.into_iter().unzip();
-        if records.is_empty() {
-            return (Ok(attempts), self.claims(None, store));
-        }
-        let mut lanes = self.lanes.iter();
-        if let Some((&lane, claim)) = lanes.find(|(lane, _)| !self.doubts.contains(lane)) {
-            match store.record_and_claim(&records, &claim.request) {
-                Ok((_, claim)) => {
-                    let mut claims = self.claims(Some(lane), store);
-                    claims.push((lane, Ok(claim)));
-                    return (Ok(attempts), claims);
-                }
-                Err(_) => drop(self.doubts.insert(lane)),
-            }
-        }
-        let recorded = match store.record(&records) {
-            // A stale token changes nothing, and somebody else answers for the job then.
-            Ok(_) => Ok(attempts),
-            Err(error) => Err(Unrecorded { attempts, error }),
-        };
-        (recorded, self.claims(None, store))
-    }
-
-    fn claims(&self, but: Option<Lane>, store: &mut dyn Store) -> Claimed {
-        let lanes = self.lanes.iter().filter(|(lane, _)| Some(**lane) != but);
-        let claims = lanes.map(|(lane, claim)| (*lane, self.claim(*lane, claim, store)));
-        claims.collect()
-    }
-
-    /// A claim that failed may have been granted: whatever it gave is taken up first, because its
-    /// slots are offered again.
-    fn claim(
-        &self,
-        lane: Lane,
-        claim: &LaneClaim,
-        store: &mut dyn Store,
-    ) -> Result<Claim, StoreError> {
-        let request = &claim.request;
-        if !self.doubts.contains(&lane) {
-            return store.claim(request);
-        }
-        let mut jobs = unknown(self.known, request.supervisor, store)?;
-        jobs.retain(|job| claim.is_of_lane(job.slot));
-        if jobs.is_empty() {
-            return store.claim(request);
-        }
-        tracing::warn!(jobs = jobs.len(), "claims without an answer are taken up");
-        Ok(Claim {
-            jobs,
-            next_due: Some(Duration::ZERO),
-        })
-    }
-}
-
-impl LaneClaim {
-    fn is_of_lane(&self, slot: u32) -> bool {
-        match self.pool_slot {
-            Some(pool) => pool == slot,
-            None => !self.pool_slots.contains(&slot),
-        }
-    }
-}
-
 /// What a claim gave, by job and token.
 fn names(claim: &Claim) -> impl Iterator<Item = (JobId, u64)> {
     claim.jobs.iter().map(|job| (job.job, job.counters.token))
 }
 
-/// What the store says that the supervisor holds, and it does not know of.
-fn unknown(
-    known: &BTreeSet<(JobId, u64)>,
-    supervisor: SupervisorId,
-    store: &mut dyn Store,
-) -> Result<Vec<store::Claimed>, StoreError> {
-    let held = store.claims_of(supervisor)?.into_iter();
-    let unknown = held.filter(|job| !known.contains(&(job.job, job.counters.token)));
-    Ok(unknown.collect())
+fn renewed(renewal: Result<Renewal, StoreError>) -> Event {
+    Event::Renewed(match renewal {
+        Ok(Renewal::Renewed) => engine::Renewal::Renewed,
+        Ok(Renewal::Lost) => engine::Renewal::Lost,
+        Err(error) => {
+            tracing::warn!(error = %error, advice = error.advice(), "the lease was not renewed; tried again");
+            engine::Renewal::Failed
+        }
+    })
 }
 
 fn next(next: Next) -> store::Next {

@@ -4,6 +4,7 @@ mod ask;
 mod begin;
 mod count;
 mod hear;
+mod lease;
 mod look;
 mod memory;
 mod pools;
@@ -24,7 +25,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::metrics::Metrics;
 use crate::pinned::Pinned;
 use crate::process::{self, Keeper, KeeperRequest};
-use crate::store::{self, Serves, StoreClient, SupervisorId};
+use crate::store::{self, Serves, StoreClient};
 
 use memory::OomWatch;
 
@@ -32,11 +33,12 @@ use super::announce::Announcer;
 use super::clerk::{Clerk, LanePost, Post};
 use super::desk::Inbox;
 use super::link::{Doing, Link, READ_BYTES, Temporary};
-use super::open::Home;
+use super::open::{Home, OwnRow};
 use super::ties::{Standing, Ties};
 use super::upkeep::Newer;
 use super::work::Work;
 use super::{CommandOrder, Orders, Stay, SupervisorError};
+use lease::LeaseClock;
 use pools::Pools;
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -57,7 +59,7 @@ pub(super) struct Setup<'a> {
     /// Where attempts get control groups.
     pub(super) groups: Option<process::Subtree>,
     pub(super) store: StoreClient,
-    pub(super) supervisor: SupervisorId,
+    pub(super) row: OwnRow,
     pub(super) dispatchers: Vec<String>,
     /// Let go of as soon as the row is closed.
     pub(super) elected: &'a mut Option<File>,
@@ -81,6 +83,8 @@ pub(super) struct Driver<'a> {
     groups: Option<process::Subtree>,
     oom: OomWatch,
     clerk: Clerk,
+    row: OwnRow,
+    lease: LeaseClock,
     work: Work,
     links: BTreeMap<WorkerId, Link>,
     /// Attempts whose end is being stored.
@@ -134,9 +138,11 @@ impl<'a> Driver<'a> {
         pools
             .mark_slots(&setup.slots)
             .map_err(SupervisorError::Poll)?;
+        let lease = lease::spec(setup.orders);
         let config = EngineConfig {
             slots: setup.orders.slots,
             pools: pools.specs(),
+            lease,
             poll_interval: POLL_INTERVAL,
             linger: setup.orders.stay.linger(),
             hello_timeout: HELLO_TIMEOUT,
@@ -153,7 +159,7 @@ impl<'a> Driver<'a> {
             Standing::Guest => process::StopSignals::left_alone(drain),
         };
         let clerk = Clerk::new(Post {
-            supervisor: setup.supervisor,
+            supervisor: setup.row.id(),
             lanes: lanes(setup.orders, &pools, setup.dispatchers),
             commands: setup.orders.staff.commands.keys().cloned().collect(),
             build: setup.build.id.clone(),
@@ -171,6 +177,8 @@ impl<'a> Driver<'a> {
             groups: setup.groups,
             oom: OomWatch::begin(),
             clerk,
+            row: setup.row,
+            lease: LeaseClock::new(lease),
             work: Work::new(setup.store, metrics.clone()).map_err(SupervisorError::Poll)?,
             links: BTreeMap::new(),
             ended: BTreeMap::new(),
@@ -337,7 +345,10 @@ impl<'a> Driver<'a> {
                 assignment,
                 deadline_wall_ms,
             } => {
-                if let Err(error) = self.spawn(worker, assignment.clone(), deadline_wall_ms) {
+                if self.lease_is_over() {
+                    self.spawn_failed(worker, libc::EAGAIN);
+                } else if let Err(error) = self.spawn(worker, assignment.clone(), deadline_wall_ms)
+                {
                     tracing::error!(job = %assignment.job, %error, "no worker could be made");
                     self.spawn_failed(worker, error.raw_os_error().unwrap_or(libc::EIO));
                 }
@@ -375,6 +386,9 @@ impl<'a> Driver<'a> {
                 self.end_drains();
             }
             Effect::Record { attempt, verdict } => self.record(attempt, *verdict),
+            Effect::Renew => self.renew_lease(),
+            Effect::Deadline { at } => self.set_deadline(at),
+            Effect::Reopen => self.clerk.reopen(self.row.says.clone()),
             Effect::CloseIfIdle => self.clerk.close_if_idle(self.now().wall_ms),
             Effect::HandOver => self.clerk.hand_over(self.now().wall_ms),
             Effect::Close => self.clerk.close(self.now().wall_ms),

@@ -58,6 +58,9 @@ pub(crate) struct Orders {
     pub(crate) slots: u32,
     /// How long it stays.
     pub(crate) stay: Stay,
+    /// How long its claims last unless they are renewed, in milliseconds; `None` where proof of
+    /// death is all that ends them.
+    pub(crate) lease_ms: Option<u64>,
     /// Queue labels that it serves; empty is all.
     pub(crate) queues: Vec<String>,
     /// Finished jobs are kept this long, in seconds.
@@ -228,14 +231,14 @@ fn serve(
         live,
         store,
         state,
-        supervisor,
+        row,
         ear,
     } = opened;
     let _ear = ear;
     let newer = upkeep::Newer::default();
     let _upkeep = upkeep::start(upkeep::Upkeep {
         store: store.clone(),
-        supervisor,
+        row: row.clone(),
         program: orders.program.clone(),
         stay: orders.stay,
         build: build.clone(),
@@ -260,7 +263,7 @@ fn serve(
             keeper,
             groups,
             store: store.clone(),
-            supervisor,
+            row: row.clone(),
             dispatchers,
             elected: &mut elected,
             newer,
@@ -270,7 +273,7 @@ fn serve(
         driver.run()
     });
     // Whatever happened, the row says the truth before the lock is let go of.
-    let closed = store.call(move |store| store.close_supervisor(supervisor));
+    let closed = store.call(move |store| store.close_supervisor(row.id()));
     drop(elected);
     result?;
     closed?;

@@ -6,6 +6,8 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use super::wake::WakeSocket;
@@ -30,8 +32,26 @@ pub(super) struct Opened {
     pub(super) live: PathBuf,
     pub(super) store: StoreClient,
     pub(super) state: Pinned,
-    pub(super) supervisor: SupervisorId,
+    pub(super) row: OwnRow,
     pub(super) ear: Option<Ear>,
+}
+
+/// The supervisor's row: what it says, and which one it is now.
+#[derive(Clone)]
+pub(super) struct OwnRow {
+    pub(super) says: NewSupervisor,
+    id: Arc<AtomicI64>,
+}
+
+impl OwnRow {
+    pub(super) fn id(&self) -> SupervisorId {
+        SupervisorId(self.id.load(Ordering::Acquire))
+    }
+
+    /// Another one was opened in its place.
+    pub(super) fn is_now(&self, id: SupervisorId) {
+        self.id.store(id.0, Ordering::Release);
+    }
 }
 
 /// The files of one living supervisor.
@@ -104,8 +124,14 @@ impl Opened {
             directory: home.directory.clone(),
             serves: serves.to_vec(),
             queues: orders.queues.clone(),
+            lease: orders.lease_ms.map(Duration::from_millis),
         };
-        let supervisor = store.call(move |store| store.open_supervisor(&row))?;
+        let says = row.clone();
+        let id = store.call(move |store| store.open_supervisor(&row))?;
+        let row = OwnRow {
+            says,
+            id: Arc::new(AtomicI64::new(id.0)),
+        };
         let state = Pinned::of(&orders.state_file).map_err(unusable(&orders.state_file))?;
         let ear = Ear::of(orders, &home).map_err(SupervisorError::Poll)?;
         Ok(Self {
@@ -115,7 +141,7 @@ impl Opened {
             slots,
             live,
             store,
-            supervisor,
+            row,
         })
     }
 }

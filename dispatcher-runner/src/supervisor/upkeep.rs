@@ -17,6 +17,7 @@ use crate::store::{
     Build, Held, Rescued, Retention, Seat, StoreClient, StoreError, SupervisorId, SupervisorRow,
 };
 
+use super::open::OwnRow;
 use super::{LIFE_LOCK, Stay, wake};
 
 /// Time between two looks at the other supervisors.
@@ -32,7 +33,7 @@ const ROUNDS_PER_REMINDER: u32 = 1_800;
 /// What the thread needs.
 pub(super) struct Upkeep {
     pub(super) store: StoreClient,
-    pub(super) supervisor: SupervisorId,
+    pub(super) row: OwnRow,
     pub(super) program: String,
     pub(super) stay: Stay,
     pub(super) build: Build,
@@ -99,14 +100,12 @@ impl Upkeep {
     }
 
     fn round(&self, round: u32) -> Result<(), StoreError> {
+        self.rescue_expired()?;
         let rows = self.store.call(|store| store.supervisors())?;
         for row in &rows {
-            match row.seat {
-                Seat::Here if row.id != self.supervisor && row.directory != self.home => {
-                    self.rescue_if_dead(row)?;
-                }
-                Seat::Elsewhere { lapsed: true } => self.rescue_lapsed(row)?,
-                Seat::Here | Seat::Elsewhere { lapsed: false } => {}
+            let others = row.id != self.row.id() && row.directory != self.home;
+            if others && row.seat == Seat::Here {
+                self.rescue_if_dead(row)?;
             }
         }
         let newer = rows.iter().find(|row| {
@@ -138,14 +137,16 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Its keeper has killed its workers by now, or the whole host is frozen or gone.
-    fn rescue_lapsed(&self, row: &SupervisorRow) -> Result<(), StoreError> {
-        let id = row.id;
-        let Some(rescued) = self.store.call(move |store| store.rescue_lapsed(id))? else {
-            return Ok(());
-        };
-        told(row, &rescued);
-        wake(&self.home);
+    /// Those of other machines: whoever is late with its lease has ended what it ran.
+    fn rescue_expired(&self) -> Result<(), StoreError> {
+        for (supervisor, rescued) in self.store.call(|store| store.rescue_expired())? {
+            tell_rescue(
+                supervisor,
+                &rescued,
+                "a lease has ended; its jobs were taken over",
+            );
+            wake(&self.home);
+        }
         Ok(())
     }
 
@@ -182,21 +183,24 @@ impl Upkeep {
             return Ok(());
         }
         let rescued = self.store.call(move |store| store.rescue(id))?;
-        told(row, &rescued);
+        tell_rescue(
+            id,
+            &rescued,
+            "a supervisor was lost; its jobs were taken over",
+        );
         let _ = std::fs::remove_dir_all(&row.directory);
         wake(&self.home);
         Ok(())
     }
 }
 
-fn told(row: &SupervisorRow, rescued: &Rescued) {
+fn tell_rescue(supervisor: SupervisorId, rescued: &Rescued, what: &str) {
     tracing::warn!(
-        supervisor = row.id.0,
-        pid = row.pid,
+        supervisor = supervisor.0,
         requeued = rescued.requeued.len(),
         failed = rescued.failed.len(),
         cancelled = rescued.cancelled.len(),
-        "a supervisor was lost; its jobs were taken over"
+        "{what}"
     );
 }
 

@@ -253,6 +253,7 @@ impl Recording {
             directory: PathBuf::new(),
             serves: Vec::new(),
             queues: Vec::new(),
+            lease: None,
         };
         let supervisor = store.call(move |store| store.open_supervisor(&row));
         Self {

@@ -79,7 +79,11 @@ fn has_room(world: &World, row: &Glance, supervisors: &[SupervisorRow]) -> bool 
     });
     fit.any(|supervisor| {
         let runners = &mut world.runners.values();
-        runners.any(|runner| runner.row == Some(supervisor.id) && runner.has_room(&row.dispatcher))
+        runners.any(|runner| {
+            runner.row == Some(supervisor.id)
+                && !runner.holding.is_excused(world.now)
+                && runner.has_room(&row.dispatcher)
+        })
     })
 }
 

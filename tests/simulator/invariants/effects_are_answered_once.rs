@@ -20,6 +20,8 @@ enum Kind {
     Drain,
     Record,
     Close,
+    Renew,
+    Reopen,
 }
 
 impl Open {
@@ -37,7 +39,12 @@ impl Open {
                 (Kind::Task, Some(worker.0))
             }
             Effect::Retire { worker } => (Kind::Signal, Some(worker.0)),
-            Effect::Finish | Effect::Answer { .. } | Effect::ResetOver { .. } => return,
+            Effect::Renew => (Kind::Renew, None),
+            Effect::Reopen => (Kind::Reopen, None),
+            Effect::Deadline { .. }
+            | Effect::Finish
+            | Effect::Answer { .. }
+            | Effect::ResetOver { .. } => return,
         };
         *self.counts.entry(key).or_default() += 1;
     }
@@ -56,9 +63,11 @@ impl Open {
             }
             Event::Handed { worker } => (Kind::Task, Some(worker.0)),
             Event::CloseAnswered { .. } => (Kind::Close, None),
+            Event::Renewed(_) => (Kind::Renew, None),
+            Event::Reopened { .. } => (Kind::Reopen, None),
             Event::KeeperLost => {
                 self.counts.retain(|(kind, _), _| match kind {
-                    Kind::Claim | Kind::Record | Kind::Close => true,
+                    Kind::Claim | Kind::Record | Kind::Close | Kind::Renew | Kind::Reopen => true,
                     Kind::Spawn | Kind::Task | Kind::Signal | Kind::Bury | Kind::Drain => false,
                 });
                 return Ok(());

@@ -99,6 +99,9 @@ pub(super) fn check(world: &World, id: RunnerId, effect: &Effect) -> Result<(), 
         | Effect::Bury { .. }
         | Effect::Drain { .. }
         | Effect::Record { .. }
+        | Effect::Renew
+        | Effect::Deadline { .. }
+        | Effect::Reopen
         | Effect::CloseIfIdle
         | Effect::HandOver
         | Effect::Close

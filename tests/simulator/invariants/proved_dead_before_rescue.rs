@@ -9,7 +9,8 @@ pub(super) fn check(moment: &Moment<'_>) -> Result<(), String> {
         return Ok(());
     };
     let held = moment.before.iter().filter(|(_, row)| {
-        row.state == JobState::Running && row.holder.is_some_and(|(holder, _)| holder == *dead)
+        row.state == JobState::Running
+            && row.holder.is_some_and(|(holder, _)| dead.contains(&holder))
     });
     for (id, row) in held {
         let deeds = moment.ledger.truth.get(&(*id, row.counters.attempt));

@@ -12,7 +12,7 @@ pub(super) fn check(world: &World) -> Result<(), String> {
         let Some(desk) = runner.desk.as_ref().filter(|_| runner.is_alive()) else {
             continue;
         };
-        if runner.keeper_is_lost {
+        if runner.keeper_is_lost || runner.holding.is_excused(world.now) {
             continue;
         }
         for (id, request) in &desk.pools.requests {

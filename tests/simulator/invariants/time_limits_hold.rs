@@ -12,6 +12,9 @@ const SLACK: Duration = Duration::from_millis(1_500);
 
 pub(super) fn check(world: &World) -> Result<(), String> {
     for runner in world.runners.values().filter(|runner| runner.is_alive()) {
+        if runner.holding.is_excused(world.now) {
+            continue;
+        }
         let stop_at = runner.stop_at();
         for limits in runner.limits() {
             overdue(&limits, stop_at, world.now)

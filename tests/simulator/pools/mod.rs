@@ -212,6 +212,9 @@ impl World {
             | Effect::Bury { .. }
             | Effect::Drain { .. }
             | Effect::Record { .. }
+            | Effect::Renew
+            | Effect::Deadline { .. }
+            | Effect::Reopen
             | Effect::CloseIfIdle
             | Effect::HandOver
             | Effect::Close

@@ -29,8 +29,8 @@ impl Kind {
         };
         match self {
             Self::Rust => Command::new(env!("CARGO_BIN_EXE_goridge")),
-            Self::Php => with_script("php", "worker.php"),
-            Self::Python => with_script("python3", "worker.py"),
+            Self::Php => with_script("php", "commands.php"),
+            Self::Python => with_script("python3", "commands.py"),
         }
     }
 }

@@ -224,6 +224,7 @@ fn both_sides_may_write_sixteen_mebibytes_at_once() {
     let home = Home::new(FIXTURE);
     let eager = Language {
         program: "python3",
+        worker: "worker.py",
         file: "eager.py",
     };
     let _service = serve(&home, &eager.pool(ONE));

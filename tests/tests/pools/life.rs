@@ -162,9 +162,7 @@ fn an_idle_worker_that_is_killed_is_replaced_at_once() {
 fn a_worker_that_does_not_listen_is_killed_after_its_time() {
     let home = Home::new(FIXTURE);
     let deaf = "import signal; signal.signal(15, signal.SIG_IGN)\n";
-    let text = std::fs::read_to_string(PYTHON.script()).expect("it is there");
-    let script = home.file("deaf.py");
-    std::fs::write(&script, format!("{deaf}{text}")).expect("it can be written");
+    let script = PYTHON.write(&home, "deaf.py", deaf);
     let config = format!(
         "[pools.w]\ncommand = [\"python3\", {script:?}]\nworkers = 1\n\
          exec_timeout = \"200ms\"\nstop_timeout = \"200ms\""

@@ -11,6 +11,7 @@ mod own_outcomes;
 mod reset;
 mod trouble;
 
+use std::fs;
 use std::path::PathBuf;
 
 use dispatcher_tests::{Home, PATIENCE, Serving, eventually, probe_section, said, workspace};
@@ -22,16 +23,21 @@ const FIXTURE: &str = env!("CARGO_BIN_EXE_fixture");
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Language {
     program: &'static str,
+    /// The worker to be copied.
+    worker: &'static str,
+    /// The same with commands for the tests.
     file: &'static str,
 }
 
 pub(crate) const PHP: Language = Language {
     program: "php",
-    file: "worker.php",
+    worker: "worker.php",
+    file: "commands.php",
 };
 pub(crate) const PYTHON: Language = Language {
     program: "python3",
-    file: "worker.py",
+    worker: "worker.py",
+    file: "commands.py",
 };
 
 /// Each of these tests once for every language.
@@ -54,6 +60,15 @@ impl Language {
 
     fn beside(self, name: &str) -> PathBuf {
         workspace().join("tests/fixtures/goridge").join(name)
+    }
+
+    /// Writes the worker to this file of the test's directory, with these lines before it.
+    pub(crate) fn write(self, home: &Home, name: &str, before: &str) -> PathBuf {
+        fs::copy(self.beside(self.worker), home.file(self.worker)).expect("it can be copied");
+        let text = fs::read_to_string(self.script()).expect("it is there");
+        let script = home.file(name);
+        fs::write(&script, format!("{before}{text}")).expect("it can be written");
+        script
     }
 
     /// The command of a pool, as the configuration has it.

@@ -51,8 +51,7 @@ fn gets_new_workers(language: Language) {
 
 fn keeps_the_old_ones_when_the_script_is_broken(language: Language) {
     let home = Home::new(FIXTURE);
-    let script = home.file(language.file);
-    fs::copy(language.script(), &script).expect("it can be copied");
+    let script = language.write(&home, language.file, "");
     let config = format!(
         "[pools.w]\ncommand = [{:?}, {script:?}]\nworkers = 2\n",
         language.program
@@ -197,8 +196,7 @@ fn nothing_is_lost_under_load() {
 #[test]
 fn every_pool_of_the_service_is_reset_without_a_name() {
     let home = Home::new(FIXTURE);
-    let script = home.file("other.py");
-    fs::copy(PYTHON.script(), &script).expect("it can be copied");
+    let script = PYTHON.write(&home, "other.py", "");
     let config = format!(
         "{}\n[pools.other]\ncommand = [\"python3\", {script:?}]\nworkers = 1\n",
         PYTHON.pool("workers = 1")

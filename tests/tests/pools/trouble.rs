@@ -52,7 +52,7 @@ fn says_why(home: &Home, config: &str, words: &[&str]) -> Serving {
 }
 
 fn mended(home: &Home, script: &str, language: crate::Language) {
-    fs::copy(language.script(), home.file(script)).expect("it can be copied");
+    language.write(home, script, "");
     let mut probe = Probe::connect(home);
     eventually("the pool comes back", PATIENCE, || {
         probe.exec("w", "Ann")["reply"]["body"] == "hello Ann"

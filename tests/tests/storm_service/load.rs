@@ -47,7 +47,7 @@ impl Work {
 
 /// The configuration of a service that does all of it; keys are for both pools.
 pub(crate) fn config(home: &Home, keys: &str) -> String {
-    let script = workspace().join("tests/fixtures/goridge/worker.py");
+    let script = workspace().join("tests/fixtures/goridge/commands.py");
     let shell = "exec 9> $DISPATCHER_JOB.lock; \
                  flock -n 9 || echo $DISPATCHER_JOB runs twice at once >> violations; \
                  sleep $DISPATCHER_PAYLOAD";

@@ -43,6 +43,7 @@ const RUNNER: [(&str, &[&str]); 24] = [
             "config",
             "ids",
             "pool",
+            "process",
             "requirements",
             "store",
             "supervisor",
@@ -72,7 +73,7 @@ const RUNNER: [(&str, &[&str]); 24] = [
     (
         "cli",
         &[
-            "about", "client", "config", "control", "log", "process", "store", "timer",
+            "about", "client", "config", "control", "ids", "log", "process", "store", "timer",
         ],
     ),
     (
@@ -94,7 +95,10 @@ const RUNNER: [(&str, &[&str]); 24] = [
     // A worker of a foreign host knows nothing of our own supervisors.
     ("worker", &["log", "process"]),
     // What brings work in sees the client handle only.
-    ("http", &["client", "config"]),
+    (
+        "http",
+        &["app", "client", "config", "ids", "log", "sources"],
+    ),
     ("sources", &["client", "config", "log", "pool"]),
     (
         "service",
@@ -172,6 +176,7 @@ const RESERVED: [(&[&str], &[&str], &str); 9] = [
             "dispatcher-runner/src/store/postgres/",
             "dispatcher-runner/src/sources/",
             "dispatcher-runner/src/admin/",
+            "dispatcher-runner/src/http/",
         ],
         "the embedded mode needs no async runtime; only a job that is a future and sources have one",
     ),

@@ -57,6 +57,23 @@ impl Engine {
         for pool in 0..self.pools.len() {
             self.fail_reset(now, pool, STOPPING);
             self.pools[pool].close(now, request);
+            if request != Shutdown::Finish {
+                self.send_back(now, pool);
+            }
+        }
+    }
+
+    /// Attempts that no worker has begun go back to their place.
+    pub(in super::super) fn send_back(&mut self, now: Now, pool: usize) {
+        let waiting = self.pools[pool].waiting.iter();
+        let attempts = waiting.filter_map(|waiting| match waiting.task {
+            Task::Attempt(attempt) => Some(attempt),
+            Task::Request(_) => None,
+        });
+        for attempt in attempts.collect::<Vec<_>>() {
+            self.with_attempt(now, attempt, |attempt, out| {
+                attempt.stop(now, StopReason::Shutdown, out);
+            });
         }
     }
 
@@ -229,14 +246,10 @@ impl Engine {
     pub(super) fn send_away(&mut self, now: Now, pool: usize) {
         let why = self.pools[pool].health.degraded.clone();
         let why = why.unwrap_or_default();
+        self.send_back(now, pool);
         for Waiting { task, .. } in std::mem::take(&mut self.pools[pool].waiting) {
-            match task {
-                Task::Request(request) => self.answer(request, Answer::Degraded(why.clone())),
-                Task::Attempt(attempt) => {
-                    self.with_attempt(now, attempt, |attempt, out| {
-                        attempt.stop(now, StopReason::Shutdown, out);
-                    });
-                }
+            if let Task::Request(request) = task {
+                self.answer(request, Answer::Degraded(why.clone()));
             }
         }
     }

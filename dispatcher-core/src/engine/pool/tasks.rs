@@ -66,6 +66,8 @@ impl Engine {
             | Event::CancelRequested { .. }
             | Event::Requested { .. }
             | Event::ResetRequested { .. }
+            | Event::Renewed(_)
+            | Event::Reopened { .. }
             | Event::KeeperLost
             | Event::Superseded
             | Event::ShutdownRequested(_)

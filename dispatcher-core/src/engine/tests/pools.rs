@@ -160,7 +160,9 @@ impl Floor {
                 | Effect::CloseIfIdle
                 | Effect::HandOver
                 | Effect::Finish => None,
-                Effect::Spawn { .. } => panic!("there is no such work: {effect:?}"),
+                Effect::Spawn { .. } | Effect::Renew | Effect::Deadline { .. } | Effect::Reopen => {
+                    panic!("there is no such work: {effect:?}")
+                }
             };
             self.told.push_back(effect);
             if let Some(answer) = answer {

@@ -56,6 +56,7 @@ impl World {
         let config = EngineConfig {
             slots: SLOTS,
             pools,
+            lease: None,
             poll_interval: SECOND,
             linger: Some(5 * SECOND),
             hello_timeout: HELLO_TIMEOUT,
@@ -80,6 +81,19 @@ impl World {
             finished: false,
             calm: false,
         }
+    }
+
+    /// Half of the walks are made with one.
+    fn with_a_lease(mut self) -> Self {
+        if self.dice.one_in(2) {
+            let mut config = self.engine.config.clone();
+            config.lease = Some(LeaseSpec {
+                length: 15 * SECOND,
+                margin: SECOND,
+            });
+            self.engine = Engine::new(config, self.now());
+        }
+        self
     }
 
     fn now(&self) -> Now {
@@ -198,7 +212,10 @@ impl World {
             | Effect::Hand { .. }
             | Effect::Answer { .. }
             | Effect::ResetOver { .. }
-            | Effect::Retire { .. } => panic!("there are no pools: {effect:?}"),
+            | Effect::Retire { .. }
+            | Effect::Renew
+            | Effect::Deadline { .. }
+            | Effect::Reopen => panic!("there are no pools and no leases: {effect:?}"),
             Effect::Bury { worker, .. } => {
                 let dead = matches!(self.sim(worker).process, Process::Dead { strays: 1.. });
                 assert!(dead, "who is buried has ended and left somebody");

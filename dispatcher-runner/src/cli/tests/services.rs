@@ -15,6 +15,7 @@ fn open(program: &mut Program, pid: u32) {
         directory: PathBuf::from("/state"),
         serves: vec!["CliIdle".to_owned()],
         queues: Vec::new(),
+        lease: None,
     };
     program.host.store.open_supervisor(&row).unwrap();
 }

@@ -119,6 +119,8 @@ impl Service {
             registry: registry.build().unwrap(),
             send: Arc::new(move |job| sending.take(job)),
             exec: Arc::new(move |request| asking.ask(request)),
+            #[cfg(feature = "http")]
+            gate: None,
             now: Arc::new(move || {
                 let passed = Instant::now().duration_since(began).as_millis();
                 EPOCH * 1000 + i64::try_from(passed).unwrap()

@@ -28,6 +28,26 @@ macro_rules! on_every_store {
     };
 }
 
+/// The same without PostgreSQL, which does not keep everything that comes in over HTTP yet.
+macro_rules! on_embedded_stores {
+    ($($test:ident,)+) => {
+        mod memory {
+            $(#[test]
+            fn $test() {
+                super::$test(&crate::store::conformance::Fixture::memory());
+            })+
+        }
+        mod sqlite {
+            $(#[test]
+            fn $test() {
+                super::$test(&crate::store::conformance::Fixture::sqlite());
+            })+
+        }
+    };
+}
+
+mod batches;
+mod callbacks;
 mod cancel;
 mod claim;
 mod concurrency;
@@ -40,6 +60,7 @@ mod order;
 mod prune;
 mod races;
 mod random;
+mod receipts;
 mod record;
 mod register;
 mod rescue;
@@ -116,19 +137,6 @@ impl Fixture {
             Place::Schema(schema) => {
                 let clock = Clock::Given(Arc::clone(&self.now));
                 Box::new(schema.store("here", clock))
-            }
-        }
-    }
-
-    /// Another value, on another host; `None` where a state belongs to one host.
-    pub(super) fn elsewhere(&self) -> Option<Box<dyn Store>> {
-        match &self.place {
-            Place::Memory(store) => Some(Box::new(store.on_host(7))),
-            Place::File(_) => None,
-            #[cfg(feature = "postgres")]
-            Place::Schema(schema) => {
-                let clock = Clock::Given(Arc::clone(&self.now));
-                Some(Box::new(schema.store("elsewhere", clock)))
             }
         }
     }
@@ -214,7 +222,7 @@ pub(super) fn register(store: &mut dyn Store, name: &str) {
 pub(super) fn group(jobs: Vec<NewJob>) -> Submission {
     Submission {
         jobs,
-        dispatchers: Vec::new(),
+        ..Submission::default()
     }
 }
 
@@ -247,6 +255,7 @@ pub(super) fn new_supervisor(program: &str) -> NewSupervisor {
         directory: "/run/test".into(),
         serves: vec!["A".to_owned()],
         queues: Vec::new(),
+        lease: None,
     }
 }
 

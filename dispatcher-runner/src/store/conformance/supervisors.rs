@@ -22,6 +22,7 @@ fn rows_say_everything(fixture: &Fixture) {
         directory: "/run/user/0/shop ü".into(),
         serves: vec!["A".to_owned(), "B".to_owned()],
         queues: vec!["slow".to_owned(), "\"odd\" ☂".to_owned()],
+        lease: None,
     };
     let id = store.open_supervisor(&new).unwrap();
     let rows = store.supervisors().unwrap();

@@ -9,8 +9,8 @@ use dispatcher_core::{Cause, JobId, JobState, Transition};
 use super::state::{Attempt, Job, State, WaitsFor};
 use crate::store::rules::{self, Place, Step};
 use crate::store::{
-    AttemptRecord, CancelReply, Cancellation, Capture, Claimed, HandOver, Held, Lease,
-    ProgressNote, Record, Recorded, Rescued, Seat, Serves, SupervisorId, SupervisorRow, UnixMs,
+    AttemptRecord, CancelReply, Cancellation, Capture, Claimed, HandOver, Held, ProgressNote,
+    Record, Recorded, Renewal, Rescued, Serves, SupervisorId, SupervisorRow, UnixMs,
 };
 
 impl State {
@@ -204,37 +204,31 @@ impl State {
         answer
     }
 
-    /// Where a supervisor sits, seen from a host.
-    pub(super) fn seat(&self, supervisor: SupervisorId, host: u64, now: UnixMs) -> Seat {
-        match self.seats.get(&supervisor) {
-            Some((its, until)) if *its != host => Seat::Elsewhere {
-                lapsed: until.is_some_and(|until| until <= now),
-            },
-            Some(_) | None => Seat::Here,
-        }
-    }
-
-    pub(super) fn renew(&mut self, supervisor: SupervisorId, until: UnixMs) -> Lease {
-        match self.seats.get_mut(&supervisor) {
-            Some((_, lease)) if self.supervisors.contains_key(&supervisor) => {
-                *lease = Some(until);
-                Lease::Renewed
-            }
-            Some(_) | None => Lease::Lost,
-        }
-    }
-
-    /// Whether the lease of a supervisor has run out.
-    pub(super) fn has_lapsed(&self, supervisor: SupervisorId, now: UnixMs) -> bool {
-        let known = self.seats.get(&supervisor);
-        known.is_some_and(|(_, until)| until.is_some_and(|until| until <= now))
-    }
-
     pub(super) fn supervisors(&self) -> Vec<SupervisorRow> {
         let rows = self.supervisors.values();
         rows.filter(|row| row.open || self.held_by(row.id).next().is_some())
             .cloned()
             .collect()
+    }
+
+    pub(super) fn renew(
+        &mut self,
+        supervisor: SupervisorId,
+        lease: Duration,
+        now: UnixMs,
+    ) -> Renewal {
+        if !self.supervisors.contains_key(&supervisor) {
+            return Renewal::Lost;
+        }
+        self.leases.insert(supervisor, now + rules::millis(lease));
+        Renewal::Renewed
+    }
+
+    pub(super) fn rescue_expired(&mut self, now: UnixMs) -> Vec<(SupervisorId, Rescued)> {
+        let ended = self.leases.iter().filter(|(_, until)| **until <= now);
+        let ended: Vec<SupervisorId> = ended.map(|(id, _)| *id).collect();
+        let rescue = |id| (id, self.rescue(id, now));
+        ended.into_iter().map(rescue).collect()
     }
 
     pub(super) fn rescue(&mut self, dead: SupervisorId, now: UnixMs) -> Rescued {
@@ -243,7 +237,7 @@ impl State {
             .map(|(key, job, _)| (job.seq, key))
             .collect();
         held.sort_unstable();
-        self.seats.remove(&dead);
+        self.leases.remove(&dead);
         let build = self.supervisors.remove(&dead).map(|row| row.build.id);
         let build = build.unwrap_or_default();
         let mut rescued = Rescued::default();

@@ -5,9 +5,12 @@
 //! this store the yardstick for those that keep them.
 
 mod attempts;
+mod batches;
+mod callbacks;
 #[cfg(feature = "simulator")]
 mod glance;
 mod listing;
+mod receipts;
 mod schedule;
 mod state;
 
@@ -22,11 +25,11 @@ pub(crate) use self::glance::{Glance, Waits};
 use self::state::State;
 use super::clock::Clock;
 use super::{
-    CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
-    DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules, Lease,
-    NewSupervisor, Pause, ProgressNote, Record, Recorded, Rescued, Retention, Serves, Store,
-    StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow, TickRequest,
-    Ticked, UnixMs, rules,
+    BatchRecord, CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
+    DispatcherStatus, DueCallback, HandOver, Held, JobFilter, JobRecord, JobSummary,
+    KnownSchedules, NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Renewal,
+    Rescued, Retention, Serves, Settled, Store, StoreError, Submission, SubmitError, Submitted,
+    SupervisorId, SupervisorRow, TickRequest, Ticked, UnixMs,
 };
 
 /// Jobs in memory.
@@ -34,8 +37,6 @@ use super::{
 pub(crate) struct MemoryStore {
     shared: Arc<Mutex<State>>,
     clock: Clock,
-    /// Which host this value is used on; supervisors of others are elsewhere.
-    host: u64,
 }
 
 impl MemoryStore {
@@ -44,20 +45,6 @@ impl MemoryStore {
         Self {
             shared: Arc::default(),
             clock: Clock::Given(now),
-            host: 0,
-        }
-    }
-
-    /// The same jobs, seen from another host.
-    #[cfg(any(test, feature = "simulator"))]
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "worlds of several hosts need it")
-    )]
-    pub(crate) fn on_host(&self, host: u64) -> Self {
-        Self {
-            host,
-            ..self.clone()
         }
     }
 
@@ -115,7 +102,7 @@ impl Store for MemoryStore {
 
     fn open_supervisor(&mut self, supervisor: &NewSupervisor) -> Result<SupervisorId, StoreError> {
         let now = self.clock.now();
-        Ok(self.lock().open_supervisor(supervisor, self.host, now))
+        Ok(self.lock().open_supervisor(supervisor, now))
     }
 
     fn close_supervisor_if_idle(
@@ -145,25 +132,13 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn renew(&mut self, supervisor: SupervisorId, lease: Duration) -> Result<Renewal, StoreError> {
+        let now = self.clock.now();
+        Ok(self.lock().renew(supervisor, lease, now))
+    }
+
     fn supervisors(&mut self) -> Result<Vec<SupervisorRow>, StoreError> {
-        let now = self.clock.now();
-        let state = self.lock();
-        let mut rows = state.supervisors();
-        for row in &mut rows {
-            row.seat = state.seat(row.id, self.host, now);
-        }
-        Ok(rows)
-    }
-
-    fn renew(&mut self, supervisor: SupervisorId, lease: Duration) -> Result<Lease, StoreError> {
-        let until = self.clock.now().saturating_add(rules::millis(lease));
-        Ok(self.lock().renew(supervisor, until))
-    }
-
-    fn rescue_lapsed(&mut self, gone: SupervisorId) -> Result<Option<Rescued>, StoreError> {
-        let now = self.clock.now();
-        let mut state = self.lock();
-        Ok(state.has_lapsed(gone, now).then(|| state.rescue(gone, now)))
+        Ok(self.lock().supervisors())
     }
 
     fn claimed_by(&mut self, supervisor: SupervisorId) -> Result<Vec<Held>, StoreError> {
@@ -177,6 +152,11 @@ impl Store for MemoryStore {
     fn rescue(&mut self, dead: SupervisorId) -> Result<Rescued, StoreError> {
         let now = self.clock.now();
         Ok(self.lock().rescue(dead, now))
+    }
+
+    fn rescue_expired(&mut self) -> Result<Vec<(SupervisorId, Rescued)>, StoreError> {
+        let now = self.clock.now();
+        Ok(self.lock().rescue_expired(now))
     }
 
     fn register(&mut self, dispatchers: &[DispatcherRow]) -> Result<(), StoreError> {
@@ -212,6 +192,30 @@ impl Store for MemoryStore {
 
     fn set_paused(&mut self, dispatcher: &str, pause: Pause) -> Result<bool, StoreError> {
         Ok(self.lock().set_paused(dispatcher, pause))
+    }
+
+    fn receipt(&mut self, sender: &str, id: &str) -> Result<Option<Receipt>, StoreError> {
+        Ok(self.lock().receipts.get(sender, id).cloned())
+    }
+
+    fn batch(&mut self, id: &str) -> Result<Option<BatchRecord>, StoreError> {
+        let state = self.lock();
+        Ok(state.batches.get(id).map(|batch| batch.record.clone()))
+    }
+
+    fn take_callbacks(
+        &mut self,
+        limit: usize,
+        hold: Duration,
+    ) -> Result<Vec<DueCallback>, StoreError> {
+        let now = self.clock.now();
+        Ok(self.lock().take_callbacks(limit, hold, now))
+    }
+
+    fn settle_callback(&mut self, key: i64, settled: Settled) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.lock().settle_callback(key, settled, now);
+        Ok(())
     }
 
     fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError> {

@@ -60,11 +60,11 @@ pub(crate) use self::submit::submit_in;
 use self::transaction::Tx;
 use super::clock::Clock;
 use super::{
-    CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
-    DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules, Lease,
-    NewSupervisor, Pause, ProgressNote, Record, Recorded, Rescued, Retention, Serves, Store,
-    StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow, TickRequest,
-    Ticked, UnixMs,
+    BatchRecord, CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
+    DispatcherStatus, DueCallback, HandOver, Held, JobFilter, JobRecord, JobSummary,
+    KnownSchedules, NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Renewal,
+    Rescued, Retention, Serves, Settled, Store, StoreError, Submission, SubmitError, Submitted,
+    SupervisorId, SupervisorRow, TickRequest, Ticked, UnixMs,
 };
 use crate::target::Target;
 
@@ -118,6 +118,14 @@ impl PostgresStore {
                 })?;
         }
         Ok(done)
+    }
+
+    /// What comes in over HTTP is kept by the embedded store only, so far.
+    fn not_yet(&self, what: &str) -> StoreError {
+        StoreError::Database {
+            path: self.link.place().clone(),
+            detail: format!("{what} are not kept in PostgreSQL yet"),
+        }
     }
 
     /// A write transaction that may be repeated, and is synced.
@@ -175,12 +183,12 @@ impl Store for PostgresStore {
         self.change(async |tx| supervise::open(tx, supervisor, &host).await)
     }
 
-    fn renew(&mut self, supervisor: SupervisorId, lease: Duration) -> Result<Lease, StoreError> {
+    fn renew(&mut self, supervisor: SupervisorId, lease: Duration) -> Result<Renewal, StoreError> {
         self.change(async |tx| supervise::renew(tx, supervisor, lease).await)
     }
 
-    fn rescue_lapsed(&mut self, gone: SupervisorId) -> Result<Option<Rescued>, StoreError> {
-        self.change(async |tx| supervise::rescue_lapsed(tx, gone).await)
+    fn rescue_expired(&mut self) -> Result<Vec<(SupervisorId, Rescued)>, StoreError> {
+        self.change(async |tx| supervise::rescue_expired(tx).await)
     }
 
     fn close_supervisor_if_idle(
@@ -250,6 +258,23 @@ impl Store for PostgresStore {
 
     fn set_paused(&mut self, dispatcher: &str, pause: Pause) -> Result<bool, StoreError> {
         self.change(async |tx| supervise::set_paused(tx, dispatcher, pause).await)
+    }
+
+    fn receipt(&mut self, _: &str, _: &str) -> Result<Option<Receipt>, StoreError> {
+        Err(self.not_yet("receipts of messages"))
+    }
+
+    fn batch(&mut self, _: &str) -> Result<Option<BatchRecord>, StoreError> {
+        Err(self.not_yet("batches"))
+    }
+
+    /// Nobody can have asked for one.
+    fn take_callbacks(&mut self, _: usize, _: Duration) -> Result<Vec<DueCallback>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn settle_callback(&mut self, _: i64, _: Settled) -> Result<(), StoreError> {
+        Ok(())
     }
 
     fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError> {

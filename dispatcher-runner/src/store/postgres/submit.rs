@@ -47,6 +47,12 @@ pub(super) fn submit(
     if groups.is_empty() {
         return Vec::new();
     }
+    let foreign =
+        |it: &Submission| it.receipt.is_some() || it.batch.is_some() || !it.callbacks.is_empty();
+    if groups.iter().any(foreign) {
+        let error = store.not_yet("receipts, batches and callbacks");
+        return refuse_all(groups.len(), error);
+    }
     let place = store.link.place().clone();
     let host = store.host.clone();
     let committed = store.change(async |tx| {
@@ -71,6 +77,7 @@ pub(super) fn submit(
         Ok(jobs) => Ok(Submitted {
             jobs,
             supervisors: open.clone(),
+            replay_of: None,
         }),
         Err(refusal) => Err(refusal.explain(&place)),
     };
@@ -123,6 +130,7 @@ pub(super) async fn register(tx: &Tx<'_>, rows: &[DispatcherRow]) -> Result<(), 
         &Submission {
             jobs: Vec::new(),
             dispatchers: rows.to_vec(),
+            ..Submission::default()
         },
         &mut OptionTexts::default(),
     )?;
@@ -134,7 +142,7 @@ pub(super) async fn register(tx: &Tx<'_>, rows: &[DispatcherRow]) -> Result<(), 
 pub(super) async fn one(tx: &Tx<'_>, job: &NewJob) -> Result<Option<Accepted>, Failure> {
     let submission = Submission {
         jobs: vec![job.clone()],
-        dispatchers: Vec::new(),
+        ..Submission::default()
     };
     let columns = Columns::of(&submission, &mut OptionTexts::default())?;
     match columns.send(tx).await? {

@@ -17,7 +17,7 @@ use super::transaction::Tx;
 use super::{claim, read, rows as values};
 use crate::store::rules;
 use crate::store::{
-    Claimed, HandOver, Held, Lease, NewSupervisor, Pause, Rescued, Seat, Serves, SupervisorId,
+    Claimed, HandOver, Held, NewSupervisor, Pause, Renewal, Rescued, Seat, Serves, SupervisorId,
     SupervisorRow,
 };
 
@@ -51,6 +51,7 @@ pub(super) async fn open(
                 host => TEXT,
                 values::to_json(&new.serves)? => TEXT,
                 values::to_json(&new.queues)? => TEXT,
+                new.lease.map(rules::millis) => INT8,
             ],
         )
         .await?;
@@ -198,29 +199,25 @@ pub(super) async fn rescue(tx: &Tx<'_>, dead: SupervisorId) -> Result<Rescued, F
     take_over(tx, dead).await
 }
 
-/// The lease is read under the lock of the row, which a renewal needs as well.
-pub(super) async fn rescue_lapsed(
-    tx: &Tx<'_>,
-    gone: SupervisorId,
-) -> Result<Option<Rescued>, Failure> {
-    let lapsed = tx
-        .row_or_none(sql!("supervisor_take_lapsed"), with![gone.0 => INT8])
-        .await?;
-    match lapsed {
-        Some(_) => take_over(tx, gone).await.map(Some),
-        None => Ok(None),
+/// The leases are read under the locks of their rows, which a renewal needs as well.
+pub(super) async fn rescue_expired(tx: &Tx<'_>) -> Result<Vec<(SupervisorId, Rescued)>, Failure> {
+    let mut rescued = Vec::new();
+    for row in tx.rows(sql!("supervisors_expired"), with![]).await? {
+        let gone = SupervisorId(row.try_get(0)?);
+        rescued.push((gone, take_over(tx, gone).await?));
     }
+    Ok(rescued)
 }
 
 pub(super) async fn renew(
     tx: &Tx<'_>,
     supervisor: SupervisorId,
     lease: Duration,
-) -> Result<Lease, Failure> {
+) -> Result<Renewal, Failure> {
     let values = with![supervisor.0 => INT8, rules::millis(lease) => INT8];
     match tx.run(sql!("supervisor_renew"), values).await? {
-        0 => Ok(Lease::Lost),
-        _ => Ok(Lease::Renewed),
+        0 => Ok(Renewal::Lost),
+        _ => Ok(Renewal::Renewed),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The store against a real server: a schema for each test, on the cluster of the test run.
 
 #[path = "../../../../tests/src/postgres.rs"]
-#[expect(dead_code, reason = "black-box tests use the rest")]
+#[expect(dead_code, unreachable_pub, reason = "black-box tests use the rest")]
 mod server;
 mod snapshot;
 

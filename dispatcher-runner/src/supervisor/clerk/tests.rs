@@ -4,7 +4,7 @@
 use dispatcher_core::engine::PoolId;
 use dispatcher_core::{DispatcherOptions, JobState, Options};
 
-use crate::store::{Build, DispatcherRow, MemoryStore, NewJob, NewSupervisor, Submission};
+use crate::store::{Build, DispatcherRow, MemoryStore, NewJob, NewSupervisor, Store, Submission};
 
 use super::*;
 
@@ -39,6 +39,7 @@ fn submit(store: &mut MemoryStore) -> JobId {
     let group = Submission {
         dispatchers: vec![row],
         jobs: vec![job],
+        ..Submission::default()
     };
     assert!(store.submit(&[group]).iter().all(Result::is_ok));
     id
@@ -53,6 +54,7 @@ fn clerk(store: &mut MemoryStore) -> Clerk {
         directory: "/nowhere".into(),
         serves: vec![NAME.into()],
         queues: Vec::new(),
+        lease: None,
     };
     let post = |names: &[&str], pool_slot| LanePost {
         serves: Serves {

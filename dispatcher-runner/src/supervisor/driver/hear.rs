@@ -78,6 +78,7 @@ impl Driver<'_> {
         if told.lets_go {
             *self.elected = None;
         }
+        self.row.is_now(self.clerk.supervisor());
         for event in told.events {
             if let Event::Recorded { attempt } = &event {
                 self.ended.remove(attempt);
@@ -314,6 +315,7 @@ impl Driver<'_> {
         let keeper =
             Keeper::start(&KeeperSpec::of_this_program()).map_err(SupervisorError::Keeper)?;
         std::mem::replace(&mut self.keeper, keeper).kill_and_reap();
+        self.tell_new_keeper();
         for link in self.links.values_mut() {
             link.drain_until = None;
             link.capture(&mut self.scratch);

@@ -283,3 +283,19 @@ fn a_lost_keeper_leaves_nothing_to_wait_for() {
     floor.tell(Event::KeeperLost);
     floor.expect(&[Effect::Finish]);
 }
+
+#[test]
+fn a_job_that_no_worker_has_begun_goes_back_when_a_drain_begins() {
+    let mut floor = Floor::new(up_to(1));
+    floor.job(&Options::default());
+    floor.tell(Event::Woken);
+    let worker = floor.boot();
+    let request = floor.ask();
+    shut_down(&mut floor, Shutdown::Drain(30 * SECOND));
+    let verdict = floor.verdict();
+    assert_eq!(verdict.next, Next::Release);
+    assert_eq!(verdict.outcome.cause, Cause::Shutdown);
+    // The request was accepted before.
+    floor.greet(worker);
+    assert_eq!(floor.handed(), (worker, request));
+}

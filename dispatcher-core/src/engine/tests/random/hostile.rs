@@ -13,7 +13,7 @@ fn no_event_makes_the_engine_panic() {
     walks(1_000, |mut dice| {
         let pools = (0..POOLS).map(|id| any_spec(&mut dice, id)).collect();
         let mut mess = Mess {
-            world: World::with_pools(dice, pools),
+            world: World::with_pools(dice, pools).with_a_lease(),
         };
         for _ in 0..STEPS {
             mess.step();

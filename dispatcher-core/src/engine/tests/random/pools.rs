@@ -85,6 +85,7 @@ impl Yard {
         let config = EngineConfig {
             slots: 1,
             pools,
+            lease: None,
             poll_interval: SECOND,
             linger: dice.one_in(3).then_some(5 * SECOND),
             hello_timeout: HELLO_TIMEOUT,

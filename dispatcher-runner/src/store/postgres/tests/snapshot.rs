@@ -73,6 +73,6 @@ fn an_old_snapshot_stops_nobody() {
     let first: Duration = times[..tenth].iter().sum();
     let last: Duration = times[batches - tenth..].iter().sum();
     let slower = last.as_secs_f64() / first.as_secs_f64();
-    println!("{jobs} jobs: first tenth {first:?}, last {last:?}, {slower:.2} times as long");
+    eprintln!("{jobs} jobs: first tenth {first:?}, last {last:?}, {slower:.2} times as long");
     assert!(slower < slower_max, "{slower} times as long at the end");
 }

@@ -134,7 +134,9 @@ impl Yard {
                 assert!(self.close.replace(effect).is_none(), "once");
             }
             Effect::Finish => self.check_finish(),
-            Effect::Spawn { .. } => panic!("there are only pools: {effect:?}"),
+            Effect::Spawn { .. } | Effect::Renew | Effect::Deadline { .. } | Effect::Reopen => {
+                panic!("there are only pools: {effect:?}")
+            }
         }
     }
 
