@@ -17,6 +17,7 @@ mod host;
 mod listing;
 mod memory;
 mod pick;
+mod place;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod receipt;
@@ -32,6 +33,7 @@ pub(crate) use listing::{AttemptRecord, DispatcherStatus, JobFilter, JobRecord, 
 pub(crate) use memory::MemoryStore;
 #[cfg(feature = "simulator")]
 pub(crate) use memory::{Glance, Waits};
+pub(crate) use place::{SchemaState, migrate, open, schema};
 #[cfg(feature = "postgres")]
 pub(crate) use postgres::{Ear, submit_in};
 pub(crate) use receipt::{NewReceipt, Receipt, ReceiptError};
@@ -39,13 +41,11 @@ pub(crate) use rules::payload_matches;
 pub(crate) use schedule::{KnownSchedules, ScheduledJobs, TickRequest, Ticked};
 pub(crate) use sqlite::SqliteStore;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use dispatcher_core::{Counters, DispatcherOptions, JobId, JobState, OnLost, Options, Outcome};
 use serde::{Deserialize, Serialize};
-
-use crate::target::Target;
 
 /// Wall-clock time, milliseconds since 1970-01-01 UTC.
 pub(crate) type UnixMs = i64;
@@ -227,84 +227,6 @@ pub(crate) trait Store: Send {
     /// Removes finished jobs over the limits, at most `batch` of them; returns how many.
     /// The newest succeeded job with an output of each dispatcher is always kept.
     fn prune(&mut self, retention: &Retention, batch: usize) -> Result<u64, StoreError>;
-}
-
-/// Opens the store at `file`, or that of the database whose local anchor the file is.
-///
-/// # Errors
-/// When it cannot be used.
-pub(crate) fn open(file: &Path, target: Option<&Target>) -> Result<Box<dyn Store>, StoreError> {
-    match target {
-        None => Ok(Box::new(SqliteStore::open(file)?)),
-        Some(target) => open_remote(file, target),
-    }
-}
-
-/// How far a schema is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SchemaState {
-    /// Steps that were made; 0 when there is no schema.
-    pub(crate) found: i64,
-    /// Steps that this program knows.
-    pub(crate) known: i64,
-}
-
-/// How far the schema of a store is.
-///
-/// # Errors
-/// When it cannot be asked.
-pub(crate) fn schema(file: &Path, target: Option<&Target>) -> Result<SchemaState, StoreError> {
-    match target {
-        None => sqlite::schema(file),
-        #[cfg(feature = "postgres")]
-        Some(target) => postgres::state_of_schema(target),
-        #[cfg(not(feature = "postgres"))]
-        Some(target) => Err(absent(target)),
-    }
-}
-
-/// Brings the schema of a store up to date; answers how far it was.
-///
-/// # Errors
-/// When it cannot be changed.
-pub(crate) fn migrate(file: &Path, target: Option<&Target>) -> Result<SchemaState, StoreError> {
-    match target {
-        None => {
-            let found = sqlite::schema(file)?;
-            SqliteStore::open(file)?;
-            Ok(found)
-        }
-        #[cfg(feature = "postgres")]
-        Some(target) => postgres::migrate(target),
-        #[cfg(not(feature = "postgres"))]
-        Some(target) => Err(absent(target)),
-    }
-}
-
-#[cfg(feature = "postgres")]
-fn open_remote(file: &Path, target: &Target) -> Result<Box<dyn Store>, StoreError> {
-    let host = host::of(file, target)?;
-    // On a thread without an async runtime: that of the caller may have one, and the first job may
-    // be sent from a future.
-    let opened = std::thread::scope(|scope| {
-        let opening = scope.spawn(|| postgres::PostgresStore::open(target, host));
-        opening.join()
-    });
-    let opened = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    Ok(Box::new(opened?))
-}
-
-#[cfg(not(feature = "postgres"))]
-fn open_remote(_: &Path, target: &Target) -> Result<Box<dyn Store>, StoreError> {
-    Err(absent(target))
-}
-
-#[cfg(not(feature = "postgres"))]
-fn absent(target: &Target) -> StoreError {
-    StoreError::Database {
-        path: target.place(),
-        detail: "a PostgreSQL store is not in this build".to_owned(),
-    }
 }
 
 /// Row id of a supervisor; never reused.

@@ -97,7 +97,7 @@ enum Place {
     Memory(MemoryStore),
     File(tempfile::TempDir),
     #[cfg(feature = "postgres")]
-    Schema(postgres::tests::Schema),
+    Schema(postgres::Schema),
 }
 
 impl Fixture {
@@ -119,7 +119,7 @@ impl Fixture {
     #[cfg(feature = "postgres")]
     pub(super) fn postgres() -> Self {
         Self {
-            place: Place::Schema(postgres::tests::Schema::empty()),
+            place: Place::Schema(postgres::Schema::empty()),
             now: Arc::new(AtomicI64::new(START)),
         }
     }

@@ -17,7 +17,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::errors::{Failure, Remedy};
 use super::tls;
-use super::transaction::{Tx, transact};
+use super::transaction::{Terms, Tx, transact};
 use crate::store::StoreError;
 use crate::store::clock::Clock;
 use crate::target::{Target, Tls};
@@ -238,15 +238,13 @@ impl Link {
         };
         self.was_there = true;
         let begin = begin(self, &live);
-        let committing = Cell::new(false);
-        let transaction = transact(
-            &live.client,
-            &begin,
-            &self.channel,
+        let terms = Terms {
+            begin: &begin,
+            channel: &self.channel,
             again,
-            &committing,
-            work,
-        );
+        };
+        let committing = Cell::new(false);
+        let transaction = transact(&live.client, &terms, &committing, work);
         let done = self
             .runtime
             .block_on(async { timeout(ATTEMPT_MAX, transaction).await });

@@ -43,9 +43,12 @@ mod schedule;
 mod submit;
 mod supervise;
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;
 mod tls;
 mod transaction;
+
+#[cfg(test)]
+pub(super) use self::tests::Schema;
 
 use std::time::Duration;
 

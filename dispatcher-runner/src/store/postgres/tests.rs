@@ -17,6 +17,24 @@ const GIVEN_CLOCK: &str = "CREATE OR REPLACE FUNCTION clock() RETURNS bigint
     LANGUAGE sql VOLATILE PARALLEL SAFE
     AS $$ SELECT pg_catalog.current_setting('dispatcher.given')::bigint $$";
 
+/// Empties a schema; faster than TRUNCATE where there is next to nothing.
+const EMPTY: &str = "DELETE FROM dispatchers;
+    DELETE FROM lanes;
+    DELETE FROM jobs;
+    DELETE FROM requests;
+    DELETE FROM finished;
+    DELETE FROM outputs;
+    DELETE FROM attempts;
+    DELETE FROM captures;
+    DELETE FROM tallies;
+    DELETE FROM differences;
+    DELETE FROM unsettled;
+    DELETE FROM schedules;
+    DELETE FROM supervisors;
+    ALTER SEQUENCE numbers RESTART;
+    ALTER SEQUENCE claims RESTART;
+    ALTER TABLE supervisors ALTER COLUMN id RESTART;";
+
 /// The database of this test process. It stays until the cluster ends with its last test.
 fn database() -> &'static (Postgres, String) {
     static DATABASE: OnceLock<(Postgres, String)> = OnceLock::new();
@@ -75,7 +93,7 @@ impl Drop for Schema {
         let mut store = PostgresStore::open(&self.target(), "here".to_owned()).unwrap();
         store
             .link
-            .migrate(async |tx| tx.script(include_str!("tests/empty.sql")).await)
+            .migrate(async |tx| tx.script(EMPTY).await)
             .unwrap();
         let mut unused = UNUSED.lock().unwrap_or_else(PoisonError::into_inner);
         unused.push(std::mem::take(&mut self.name));

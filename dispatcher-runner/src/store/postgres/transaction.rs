@@ -69,23 +69,30 @@ impl Tx<'_> {
     }
 }
 
+/// How a transaction is run.
+pub(super) struct Terms<'t> {
+    /// Statements that begin it.
+    pub(super) begin: &'t str,
+    pub(super) channel: &'t str,
+    /// See [`Tx::again`].
+    pub(super) again: bool,
+}
+
 /// Runs one transaction to its end. `committing` says whether the end was asked for: from then on
 /// a dead connection leaves open which one it was.
 pub(super) async fn transact<R>(
     client: &Client,
-    begin: &str,
-    channel: &str,
-    again: bool,
+    terms: &Terms<'_>,
     committing: &Cell<bool>,
     work: &mut impl AsyncFnMut(&Tx<'_>) -> Result<R, Failure>,
 ) -> Result<R, Failure> {
     let tx = Tx {
         client,
-        again,
+        again: terms.again,
         wake: Cell::new(false),
-        channel,
+        channel: terms.channel,
     };
-    let (begun, done) = join(client.batch_execute(begin), work(&tx)).await;
+    let (begun, done) = join(client.batch_execute(terms.begin), work(&tx)).await;
     match begun.map_err(Failure::from).and(done) {
         Ok(value) => {
             committing.set(true);

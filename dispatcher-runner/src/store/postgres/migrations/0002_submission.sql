@@ -49,9 +49,7 @@ BEGIN
         ORDER BY j.name COLLATE "C"
     LOOP
         new_dispatcher := dispatcher_named(one.name);
-        SELECT * INTO STRICT known
-        FROM dispatchers AS d
-        WHERE d.id = new_dispatcher;
+        known := (SELECT d FROM dispatchers AS d WHERE d.id = new_dispatcher);
         CONTINUE WHEN known.max_queue = 0 AND known.on_duplicate = 'parallel' AND NOT one.any_keyed;
         IF current_setting('transaction_isolation') <> 'read committed' THEN
             RAISE EXCEPTION 'jobs of % cannot be sent at isolation level %', one.name,
@@ -61,7 +59,7 @@ BEGIN
         END IF;
         PERFORM pg_advisory_xact_lock(lock_class(), known.id);
         IF known.max_queue > 0 THEN
-            SELECT t.* INTO counted
+            SELECT t.waiting, t.running, t.mean_run_us, t.pieces INTO counted
             FROM tally(known.id) AS t;
             IF counted.pieces > 256 THEN
                 PERFORM fold(known.id);
@@ -73,7 +71,8 @@ BEGIN
         END IF;
     END LOOP;
     FOR one IN
-        SELECT j.*
+        SELECT j.id, j.name, j.payload, j.identity, j.keyed, j.queue, j.rank, j.delay, j.expires,
+            j.options, j.origin, j.build, j.build_id, j.retry_of
         FROM unnest(ids, names, payloads, identities, keyed, queues, ranks, delays, expiries,
             all_options, origins, builds, build_ids, retries_of)
             AS j (id, name, payload, identity, keyed, queue, rank, delay, expires, options, origin,
@@ -87,9 +86,7 @@ BEGIN
             CONTINUE;
         END IF;
         IF one.name IS DISTINCT FROM last_name THEN
-            SELECT * INTO STRICT known
-            FROM dispatchers AS d
-            WHERE d.name = one.name;
+            known := (SELECT d FROM dispatchers AS d WHERE d.name = one.name);
             last_name := one.name;
         END IF;
         policy := CASE
@@ -191,14 +188,10 @@ DECLARE
     stored dispatchers;
     new_id integer;
 BEGIN
-    SELECT * INTO stored
-    FROM dispatchers
-    WHERE name = new_name;
+    stored := (SELECT d FROM dispatchers AS d WHERE d.name = new_name);
     IF stored.id IS NULL THEN
         new_id := dispatcher_named(new_name);
-        SELECT * INTO STRICT stored
-        FROM dispatchers
-        WHERE id = new_id;
+        stored := (SELECT d FROM dispatchers AS d WHERE d.id = new_id);
     END IF;
     IF (new_build, new_build_id COLLATE "C") < (stored.build_modified_ns, stored.build_id)
         OR (new_build, new_build_id, new_options, new_about)

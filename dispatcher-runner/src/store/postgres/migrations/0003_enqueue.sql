@@ -91,15 +91,15 @@ BEGIN
     IF many = 0 THEN
         RETURN;
     END IF;
-    SELECT d.* INTO known
-    FROM dispatchers AS d
-    WHERE d.name = enqueue_many.dispatcher;
+    known := (SELECT d FROM dispatchers AS d WHERE d.name = enqueue_many.dispatcher);
     IF known.id IS NULL THEN
-        SELECT d.* INTO known
-        FROM dispatchers AS d
-        WHERE d.about LIKE '{%'
-            AND d.about::jsonb -> 'aliases' ? enqueue_many.dispatcher
-        LIMIT 1;
+        known := (
+            SELECT d
+            FROM dispatchers AS d
+            WHERE d.about LIKE '{%'
+                AND d.about::jsonb -> 'aliases' ? enqueue_many.dispatcher
+            LIMIT 1
+        );
     END IF;
     IF known.id IS NULL THEN
         RAISE EXCEPTION 'no dispatcher is called %', enqueue_many.dispatcher

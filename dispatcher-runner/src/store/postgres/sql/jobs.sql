@@ -20,8 +20,8 @@ JOIN dispatchers AS d ON d.id = j.dispatcher
 JOIN lanes AS l ON l.id = j.lane
 JOIN requests AS r ON r.job = j.key
 WHERE j.key < $4
-    AND ($1::smallint IS NULL OR j.state = $1)
-    AND ($2::text IS NULL OR d.name = $2)
-    AND ($3::text IS NULL OR l.queue = $3)
+    AND (CAST($1 AS smallint) IS NULL OR j.state = $1)
+    AND (CAST($2 AS text) IS NULL OR d.name = $2)
+    AND (CAST($3 AS text) IS NULL OR l.queue = $3)
 ORDER BY j.key DESC
 LIMIT $5

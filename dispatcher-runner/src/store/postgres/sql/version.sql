@@ -1,3 +1,3 @@
 -- No parameters. Steps that were made.
-SELECT COALESCE(MAX(number), 0)::bigint
+SELECT CAST(COALESCE(MAX(number), 0) AS bigint)
 FROM migrations
