@@ -5,6 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use dispatcher_core::{Registry, RegistryBuilder, RegistryError, RegistryProblem};
 use rustix::stdio::dup2_stdin;
@@ -13,7 +14,7 @@ use crate::client::SpawnError;
 use crate::config::{Config, StoreLocation};
 use crate::pinned::Pinned;
 use crate::process;
-use crate::store::{Build, SqliteStore, StoreClient, StoreError, StoreThread};
+use crate::store::{self, Build, StoreClient, StoreError, StoreThread};
 use crate::supervisor;
 use crate::testing;
 
@@ -143,20 +144,40 @@ pub(crate) fn store() -> Result<StoreClient, SpawnError> {
     // Never opened, or deleted since: a long-lived program goes on with a fresh state.
     let location = location()?;
     let file = location.file();
-    let store = open(file)?;
+    let store = open(location)?;
     let pinned = Pinned::of(file)
         .map_err(|source| StoreError::unusable(file, location.directory(), source))?;
     *opened = Some((pinned, store.clone()));
     Ok(store)
 }
 
-/// Opens the state file, with a thread of its own.
-pub(crate) fn open(file: &Path) -> Result<StoreClient, StoreError> {
-    let store = SqliteStore::open(file)?;
-    StoreThread::spawn(Box::new(store)).map_err(|error| StoreError::Database {
-        path: file.to_owned(),
+/// Opens the store, with a thread of its own.
+pub(crate) fn open(location: &StoreLocation) -> Result<StoreClient, StoreError> {
+    let store = store::open(location.file(), location.target())?;
+    StoreThread::spawn(store).map_err(|error| StoreError::Database {
+        path: location.place(),
         detail: format!("no thread for it: {error}"),
     })
+}
+
+/// Time between two looks for the server of a store.
+const SERVER_EVERY: Duration = Duration::from_secs(1);
+
+/// As [`open`], for who stays until it is told to end: waits for a server that is not there yet.
+pub(crate) fn open_patiently(location: &StoreLocation) -> Result<StoreClient, StoreError> {
+    let mut said = false;
+    loop {
+        match open(location) {
+            Err(error @ StoreError::Unreachable { .. }) => {
+                if !said {
+                    tracing::error!(%error, "waiting for the store");
+                    said = true;
+                }
+                std::thread::sleep(SERVER_EVERY);
+            }
+            other => return other,
+        }
+    }
 }
 
 /// The name under which the program was built.

@@ -15,7 +15,7 @@ use crate::config::{Config, StoreLocation, Surroundings};
 use crate::control::{self, Answer, ControlError, Request as ControlRequest};
 use crate::process::{self, KillingUnit};
 use crate::service::{Service, ServiceError};
-use crate::store::{SqliteStore, Store, StoreClient, StoreError, SupervisorRow};
+use crate::store::{self, Store, StoreClient, StoreError, SupervisorRow};
 use crate::supervisor;
 
 /// A whole program: [`init`](crate::init), then the command that the arguments ask for.
@@ -93,7 +93,7 @@ impl ThisProgram {
     fn sender<'a>(&mut self, state: &State<'a>) -> Result<Sender<'a>, SpawnError> {
         let store = match &self.store {
             Some(store) => store.clone(),
-            None => self.store.insert(app::open(state.location.file())?).clone(),
+            None => self.store.insert(app::open(state.location)?).clone(),
         };
         Ok(Sender {
             config: state.config,
@@ -140,10 +140,13 @@ fn prepare(sender: &Sender<'_>, job: &JobRequest) -> Result<Request, SpawnError>
 
 impl Host for ThisProgram {
     fn open_store(&mut self, location: &StoreLocation) -> Result<Box<dyn Store>, StoreError> {
-        Ok(Box::new(SqliteStore::open(location.file())?))
+        store::open(location.file(), location.target())
     }
 
     fn has_state(&self, location: &StoreLocation) -> bool {
+        if location.target().is_some() {
+            return true;
+        }
         let found = location.file().metadata();
         !found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
@@ -162,7 +165,7 @@ impl Host for ThisProgram {
     }
 
     fn is_alive(&mut self, supervisor: &SupervisorRow) -> bool {
-        supervisor::is_alive(&supervisor.directory)
+        supervisor::is_alive(supervisor)
     }
 
     fn is_service(&mut self, supervisor: &SupervisorRow) -> bool {

@@ -50,6 +50,7 @@ pub mod simulator;
 mod sources;
 mod store;
 mod supervisor;
+mod target;
 pub mod testing;
 mod timer;
 #[cfg(feature = "pg_notify")]

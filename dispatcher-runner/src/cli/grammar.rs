@@ -32,6 +32,7 @@ pub(crate) enum CommandName {
     Stop,
     Control,
     Status,
+    Store,
     Config,
     Doctor,
     GenerateSecret,
@@ -505,6 +506,16 @@ pub(crate) const COMMANDS: &[Command] = &[
             switch("metrics", None, "write a service's metrics instead"),
             SERVICE,
         ],
+    },
+    Command {
+        id: CommandName::Store,
+        name: "store",
+        arguments: "<status | migrate>",
+        summary: "show how far the store's schema is, or bring it up to date",
+        details: "A store is brought up to date by whoever opens it; `migrate` is for a database\n\
+            whose schema other programs may not change.",
+        positional: between(1, 1, Words::These(&["status", "migrate"])),
+        flags: &[],
     },
     Command {
         id: CommandName::Config,

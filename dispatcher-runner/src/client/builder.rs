@@ -164,13 +164,38 @@ impl<T: Dispatcher> JobBuilder<T> {
     /// # Errors
     /// When it was refused; nothing was written then.
     pub fn spawn(self) -> Result<JobHandle<T>, SpawnError> {
+        let sent = submit(vec![self.request()?])?;
+        let sent = sent.first().expect("invariant: one request has one answer");
+        Ok(JobHandle::new(*sent))
+    }
+
+    /// Stores the job within a transaction of the program's own, in the database of the store: it
+    /// exists when that commits, and never existed when it rolls back. A refusal leaves the
+    /// transaction as it was.
+    ///
+    /// Nobody is woken, since nobody knows whether there will be a job: a service comes for it
+    /// within a second or so. The transaction must be at READ COMMITTED where the queue of the
+    /// dispatcher has a limit or looks for duplicates, and should be short: until it ends, everybody
+    /// else who sends to that dispatcher waits.
+    ///
+    /// # Errors
+    /// When it was refused; nothing was written then.
+    #[cfg(feature = "postgres")]
+    pub async fn spawn_in(
+        self,
+        transaction: &tokio_postgres::Transaction<'_>,
+    ) -> Result<JobHandle<T>, SpawnError> {
+        let request = self.request()?;
+        let sent = submit::submit_in(transaction, request).await?;
+        Ok(JobHandle::new(sent))
+    }
+
+    fn request(self) -> Result<Request, SpawnError> {
         let mut request = Request::of(&self.job)?;
         for change in self.changes {
             change(&mut request.options);
         }
-        let sent = submit(vec![request])?;
-        let sent = sent.first().expect("invariant: one request has one answer");
-        Ok(JobHandle::new(*sent))
+        Ok(request)
     }
 
     /// Stores the job and waits for its end.

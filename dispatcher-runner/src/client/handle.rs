@@ -330,7 +330,7 @@ fn gone(id: JobId) -> StoreError {
 
 fn database(detail: String) -> StoreError {
     let path = app::location()
-        .map(|location| location.file().to_owned())
+        .map(|location| location.place())
         .unwrap_or_default();
     StoreError::Database { path, detail }
 }

@@ -71,6 +71,21 @@ pub trait Dispatch: Dispatcher {
         self.dispatch().run()
     }
 
+    /// Stores the job within a transaction of the program's own; see [`JobBuilder::spawn_in`].
+    ///
+    /// # Errors
+    /// When it was refused; nothing was written then.
+    #[cfg(feature = "postgres")]
+    fn spawn_in(
+        self,
+        transaction: &tokio_postgres::Transaction<'_>,
+    ) -> impl Future<Output = Result<JobHandle<Self>, SpawnError>>
+    where
+        Self: Sized,
+    {
+        self.dispatch().spawn_in(transaction)
+    }
+
     /// A job with options of its own.
     fn dispatch(self) -> JobBuilder<Self>
     where

@@ -21,6 +21,10 @@ use crate::{app, ids, requirements, testing};
 /// Idle time after which a supervisor without a service leaves.
 const LINGER_MS: u64 = 5_000;
 
+/// How long a supervisor may be out of touch with a database that other hosts use, too: longer than
+/// a way that swallows everything takes to be noticed.
+const LEASE_MS: u64 = 60_000;
+
 /// A job about to be stored.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
@@ -132,6 +136,16 @@ pub(crate) fn submit(requests: Vec<Request>) -> Result<Vec<Sent>, SpawnError> {
         return recording.submit(requests);
     }
     Sender::of_this_process()?.submit(requests)
+}
+
+/// Stores a job within a transaction of the program's own.
+#[cfg(feature = "postgres")]
+pub(crate) async fn submit_in(
+    transaction: &tokio_postgres::Transaction<'_>,
+    request: Request,
+) -> Result<Sent, SpawnError> {
+    let sender = Sender::of_this_process()?;
+    sender.submit_in(transaction, request).await
 }
 
 /// Makes sure that somebody runs what is waited for: its supervisor may have been killed, and the
@@ -270,6 +284,29 @@ impl Sender<'_> {
         })
     }
 
+    /// Stores a job within a transaction of the program's own. Nobody is started for it: nobody
+    /// knows whether it will be there.
+    #[cfg(feature = "postgres")]
+    async fn submit_in(
+        &self,
+        transaction: &tokio_postgres::Transaction<'_>,
+        request: Request,
+    ) -> Result<Sent, SpawnError> {
+        check_requirements(&request)?;
+        let Some(target) = self.location.target() else {
+            return Err(SpawnError::from(StoreError::Database {
+                path: self.location.place(),
+                detail: "jobs are in no PostgreSQL database, so none can be sent within a \
+                         transaction of one"
+                    .to_owned(),
+            }));
+        };
+        let group = self.group(vec![request])?;
+        let sent = crate::store::submit_in(transaction, target, &group).await?;
+        let sent = sent.into_iter().next().map(Sent::from);
+        Ok(sent.expect("invariant: one request has one answer"))
+    }
+
     /// A job that is stored later, when others have ended, with the row of its dispatcher.
     #[cfg(feature = "http")]
     pub(super) fn follower(&self, request: Request) -> Result<(NewJob, DispatcherRow), SpawnError> {
@@ -342,9 +379,10 @@ impl Sender<'_> {
     /// What a supervisor that this process starts will be told.
     pub(crate) fn orders(&self) -> Orders {
         Orders {
-            lease_ms: None,
+            lease_ms: self.location.target().map(|_| LEASE_MS),
             program: self.config.app().to_owned(),
             state_file: self.location.file().to_owned(),
+            target: self.location.target().cloned(),
             slots: self.config.workers().unwrap_or_else(slots_by_default),
             stay: Stay::WhileBusy {
                 linger_ms: LINGER_MS,

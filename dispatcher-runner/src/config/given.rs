@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::location::parse_url;
 use super::{Config, ConfigError, Configured, OptionValue, Origin, SourceSection, StoreLocation};
 use crate::pool::PoolConfig;
 
@@ -16,6 +17,21 @@ impl Config {
     pub fn with_store(mut self, file: impl Into<PathBuf>) -> Self {
         self.store = Some(StoreLocation::new(file.into(), Origin::Code));
         self.by_code(&["store", "url"])
+    }
+
+    /// Remembers jobs where the URL says: `sqlite:/path/state.db` or, with the feature `postgres`,
+    /// `postgres://user:password@host/database`.
+    ///
+    /// # Errors
+    /// When it names no store.
+    pub fn with_store_url(mut self, url: &str) -> Result<Self, ConfigError> {
+        let base = std::path::absolute(".").unwrap_or_default();
+        let named = parse_url(url, &base).map_err(|problem| ConfigError::Problems {
+            path: None,
+            problems: vec![problem],
+        })?;
+        self.store = Some(StoreLocation::named(named, Origin::Code));
+        Ok(self.by_code(&["store", "url"]))
     }
 
     /// Makes `alias` another exact name of the dispatcher `target`.

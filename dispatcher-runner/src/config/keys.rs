@@ -166,16 +166,17 @@ pub(super) static STORE: &[Key<Config>] = &[Key {
         name: "DISPATCHER_DATABASE_URL",
         holds: Holds::One,
     }),
-    meaning: "where jobs are remembered; a relative path begins at the folder of the file",
+    meaning: "where jobs are remembered: `sqlite:` and a path, which begins at the folder of the file if it is \
+              relative, or `postgres://` and a database",
     set: |config, value, site| {
-        let file = location::parse_url(&value.quoted_text()?, site.folder)
+        let named = location::parse_url(&value.quoted_text()?, site.folder)
             .map_err(|problem| Mistake::whole(problem.what, problem.todo))?;
-        config.store = Some(StoreLocation::new(file, site.origin.clone()));
+        config.store = Some(StoreLocation::named(named, site.origin.clone()));
         Ok(())
     },
     show: |config| {
         let location = config.store.as_ref();
-        json!(location.map(|it| it.url().unwrap_or_else(|| it.file().display().to_string())))
+        json!(location.map(|it| it.url().unwrap_or_else(|| it.place().display().to_string())))
     },
 }];
 

@@ -199,6 +199,10 @@ impl Config {
         surroundings: &Surroundings,
     ) -> Result<StoreLocation, ConfigError> {
         match &self.store {
+            Some(location) if location.target().is_some() => {
+                let states = surroundings.default_store(&self.app)?;
+                Ok(location.clone().in_folder(states.directory()))
+            }
             Some(location) => Ok(location.clone()),
             None => surroundings.default_store(&self.app),
         }

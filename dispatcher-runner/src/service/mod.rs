@@ -207,7 +207,7 @@ impl Prepared {
         let registry = registry.map_err(SpawnError::config)?;
         let location = config.store().map_err(SpawnError::config)?;
         let build = app::build()?;
-        let store = app::open(location.file()).map_err(SpawnError::from)?;
+        let store = app::open_patiently(&location).map_err(SpawnError::from)?;
         let sender = Sender {
             config: &config,
             location: &location,

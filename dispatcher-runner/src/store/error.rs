@@ -38,6 +38,9 @@ pub(crate) enum StoreError {
     /// Nobody let go of the write lock for the whole bounded wait.
     #[error("{} was locked by another process for {waited:?}", path.display())]
     Busy { path: PathBuf, waited: Duration },
+    /// The server of the store, or the way to it, is gone. It may be back at any moment.
+    #[error("{} cannot be reached: {detail}", path.display())]
+    Unreachable { path: PathBuf, detail: String },
     /// Anything else the database said.
     #[error("{} failed: {detail}", path.display())]
     Database { path: PathBuf, detail: String },
@@ -53,6 +56,43 @@ impl StoreError {
             _ => Self::Directory {
                 path: directory.to_owned(),
                 source,
+            },
+        }
+    }
+
+    /// The same error once more, for the others of a failed commit.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::Directory { path, source } => Self::Directory {
+                path: path.clone(),
+                source: io::Error::new(source.kind(), source.to_string()),
+            },
+            Self::NetworkFileSystem { path, kind } => Self::NetworkFileSystem {
+                path: path.clone(),
+                kind: kind.clone(),
+            },
+            Self::NewerSchema { path, found, known } => Self::NewerSchema {
+                path: path.clone(),
+                found: *found,
+                known: *known,
+            },
+            Self::Corrupt { path, detail } => Self::Corrupt {
+                path: path.clone(),
+                detail: detail.clone(),
+            },
+            Self::Gone { path } => Self::Gone { path: path.clone() },
+            Self::Full { path } => Self::Full { path: path.clone() },
+            Self::Busy { path, waited } => Self::Busy {
+                path: path.clone(),
+                waited: *waited,
+            },
+            Self::Unreachable { path, detail } => Self::Unreachable {
+                path: path.clone(),
+                detail: detail.clone(),
+            },
+            Self::Database { path, detail } => Self::Database {
+                path: path.clone(),
+                detail: detail.clone(),
             },
         }
     }
@@ -76,6 +116,7 @@ impl StoreError {
             Self::Gone { .. } => "start the program again; what stood in the old file is on record there only".into(),
             Self::Full { .. } => "free some space and try again; everything acknowledged is kept".into(),
             Self::Busy { .. } => "find the process that holds it (fuser on the file) and try again".into(),
+            Self::Unreachable { .. } => "see that the server runs and can be reached from here; everything acknowledged is kept".into(),
             Self::Database { .. } => "see the message; `doctor` checks the file and its surroundings".into(),
         }
     }

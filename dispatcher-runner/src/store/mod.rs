@@ -12,9 +12,14 @@ mod clock;
 mod conformance;
 mod error;
 mod group;
+#[cfg(feature = "postgres")]
+mod host;
 mod listing;
 mod memory;
 mod pick;
+mod place;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod receipt;
 mod rules;
 mod schedule;
@@ -30,6 +35,9 @@ pub(crate) use listing::{AttemptRecord, DispatcherStatus, JobFilter, JobRecord, 
 pub(crate) use memory::MemoryStore;
 #[cfg(feature = "simulator")]
 pub(crate) use memory::{Glance, Waits};
+pub(crate) use place::{SchemaState, migrate, open, schema};
+#[cfg(feature = "postgres")]
+pub(crate) use postgres::{Ear, submit_in};
 pub(crate) use receipt::{NewReceipt, Receipt, ReceiptError};
 pub(crate) use rules::payload_matches;
 pub(crate) use schedule::{KnownSchedules, ScheduledJobs, TickRequest, Ticked};
@@ -520,6 +528,19 @@ pub(crate) struct SupervisorRow {
     pub(crate) queues: Vec<String>,
     pub(crate) started_at: UnixMs,
     pub(crate) open: bool,
+    pub(crate) seat: Seat,
+}
+
+/// Where a supervisor sits, seen from who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seat {
+    /// On this host, in this state: kernel locks say whether it lives.
+    Here,
+    /// On another: its lease says so, and nothing else may.
+    Elsewhere {
+        /// The lease has run out by the store's clock.
+        lapsed: bool,
+    },
 }
 
 /// A job held by a supervisor.

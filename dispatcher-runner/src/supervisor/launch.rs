@@ -144,7 +144,7 @@ impl Wanted<'_> {
             row.open
                 && (row.build == *self.build || self.is_newer(row))
                 && self.work.iter().any(|work| work.is_served_by(row))
-                && is_alive(&row.directory)
+                && is_alive(row)
         };
         let fit: Vec<&SupervisorRow> = rows.iter().filter(fit).collect();
         let mut work = self.work.iter();

@@ -28,7 +28,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::pool::PoolConfig;
 use crate::process;
-use crate::store::{Build, StoreError};
+use crate::store::{Build, Seat, StoreError, SupervisorRow};
+use crate::target::Target;
 
 use announce::Announcer;
 pub(crate) use announce::Turn;
@@ -50,6 +51,9 @@ pub(crate) struct Orders {
     pub(crate) program: String,
     /// The state file.
     pub(crate) state_file: PathBuf,
+    /// The database, if the jobs are in one; the file stands for it on this host.
+    #[serde(default)]
+    pub(crate) target: Option<Target>,
     /// Workers alive at once.
     pub(crate) slots: u32,
     /// How long it stays.
@@ -178,8 +182,15 @@ pub(crate) enum SupervisorError {
     Poll(#[source] io::Error),
 }
 
-/// Whether the supervisor with this directory is alive.
-pub(crate) fn is_alive(directory: &Path) -> bool {
+/// Whether the supervisor is alive: on this host its lock says so, elsewhere its lease.
+pub(crate) fn is_alive(row: &SupervisorRow) -> bool {
+    match row.seat {
+        Seat::Here => is_locked(&row.directory),
+        Seat::Elsewhere { lapsed } => row.open && !lapsed,
+    }
+}
+
+fn is_locked(directory: &Path) -> bool {
     match File::open(directory.join(LIFE_LOCK)) {
         Ok(life) => matches!(life.try_lock(), Err(std::fs::TryLockError::WouldBlock)),
         Err(_) => false,
@@ -221,7 +232,9 @@ fn serve(
         store,
         state,
         row,
+        ear,
     } = opened;
+    let _ear = ear;
     let newer = upkeep::Newer::default();
     let _upkeep = upkeep::start(upkeep::Upkeep {
         store: store.clone(),

@@ -15,7 +15,7 @@ use super::{LIFE_LOCK, Orders, SupervisorError};
 use crate::pinned::Pinned;
 use crate::process;
 use crate::store::{
-    Build, NewSupervisor, SqliteStore, StoreClient, StoreError, StoreThread, SupervisorId,
+    self, Build, NewSupervisor, StoreClient, StoreError, StoreThread, SupervisorId,
 };
 
 /// Time between two attempts.
@@ -33,6 +33,7 @@ pub(super) struct Opened {
     pub(super) store: StoreClient,
     pub(super) state: Pinned,
     pub(super) row: OwnRow,
+    pub(super) ear: Option<Ear>,
 }
 
 /// The supervisor's row: what it says, and which one it is now.
@@ -113,7 +114,7 @@ impl Opened {
         let slots = lock_slots(&home, orders.slots + pools)?;
         let live = orders.directory().join("live");
         std::fs::create_dir_all(&live).map_err(unusable(&live))?;
-        let store = StoreThread::spawn(Box::new(SqliteStore::open(&orders.state_file)?))
+        let store = StoreThread::spawn(store::open(&orders.state_file, orders.target.as_ref())?)
             .map_err(SupervisorError::Poll)?;
         let row = NewSupervisor {
             program: orders.program.clone(),
@@ -132,7 +133,9 @@ impl Opened {
             id: Arc::new(AtomicI64::new(id.0)),
         };
         let state = Pinned::of(&orders.state_file).map_err(unusable(&orders.state_file))?;
+        let ear = Ear::of(orders, &home).map_err(SupervisorError::Poll)?;
         Ok(Self {
+            ear,
             state,
             home,
             slots,
@@ -166,6 +169,31 @@ impl Home {
     }
 }
 
+/// Hears of jobs that other hosts have sent, and wakes this supervisor.
+pub(super) struct Ear {
+    #[cfg(feature = "postgres")]
+    _listening: store::Ear,
+}
+
+impl Ear {
+    #[cfg(feature = "postgres")]
+    fn of(orders: &Orders, home: &Home) -> io::Result<Option<Self>> {
+        let Some(target) = &orders.target else {
+            return Ok(None);
+        };
+        let directory = home.directory.clone();
+        let listening = store::Ear::listen(target, move || super::wake(&directory))?;
+        Ok(Some(Self {
+            _listening: listening,
+        }))
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    fn of(_: &Orders, _: &Home) -> io::Result<Option<Self>> {
+        Ok(None)
+    }
+}
+
 /// The locks that prove a worker dead.
 pub(super) fn lock_slots(home: &Home, slots: u32) -> Result<Vec<File>, SupervisorError> {
     (0..slots)
@@ -176,7 +204,7 @@ pub(super) fn lock_slots(home: &Home, slots: u32) -> Result<Vec<File>, Superviso
 
 /// What may make it work the next time.
 enum Hope {
-    /// Somebody makes room, sooner or later.
+    /// Somebody makes room, or starts the server of the store, sooner or later.
     Space,
     /// It may have been a matter of the moment.
     Mishap,
@@ -187,7 +215,7 @@ enum Hope {
 impl SupervisorError {
     fn hope(&self) -> Hope {
         match self {
-            Self::Store(StoreError::Full { .. }) => Hope::Space,
+            Self::Store(StoreError::Full { .. } | StoreError::Unreachable { .. }) => Hope::Space,
             Self::Directory { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Hope::Space,
                 _ => Hope::None,

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::process::{self, Carriers, Tag};
 use crate::store::{
-    Build, Held, Rescued, Retention, StoreClient, StoreError, SupervisorId, SupervisorRow,
+    Build, Held, Rescued, Retention, Seat, StoreClient, StoreError, SupervisorId, SupervisorRow,
 };
 
 use super::open::OwnRow;
@@ -103,7 +103,8 @@ impl Upkeep {
         self.rescue_expired()?;
         let rows = self.store.call(|store| store.supervisors())?;
         for row in &rows {
-            if row.id != self.row.id() && row.directory != self.home {
+            let others = row.id != self.row.id() && row.directory != self.home;
+            if others && row.seat == Seat::Here {
                 self.rescue_if_dead(row)?;
             }
         }
@@ -113,7 +114,7 @@ impl Upkeep {
                 && row.queues.is_empty()
                 && row.program == self.program
                 && row.build.modified_ns > self.build.modified_ns
-                && super::is_alive(&row.directory)
+                && super::is_alive(row)
         });
         match (newer, self.stay) {
             (None, _) => {}

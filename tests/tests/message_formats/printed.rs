@@ -71,6 +71,8 @@ fn every_answer_has_the_documented_keys_and_no_others() {
     asked.asks("list", &[]);
     asked.asks("status", &[]);
     asked.asks("doctor", &[]);
+    asked.asks("store status", &[]);
+    asked.asks("store migrate", &[]);
     asked.asks("--version", &[]);
     asked.asks("config check", &[]);
     let file = asked.home.file("dispatcher.toml");

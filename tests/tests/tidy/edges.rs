@@ -11,10 +11,11 @@ use crate::code::line;
 use crate::source::{Finding, Realm, Source, is_for_tests};
 
 /// Modules of the runner, and what each of them may use.
-const RUNNER: [(&str, &[&str]); 27] = [
+const RUNNER: [(&str, &[&str]); 28] = [
     ("about", &[]),
     ("pool", &[]),
-    ("config", &["pool"]),
+    ("config", &["pool", "target"]),
+    ("target", &[]),
     ("ids", &[]),
     ("log", &[]),
     ("metrics", &[]),
@@ -30,7 +31,7 @@ const RUNNER: [(&str, &[&str]); 27] = [
     ("dispatcherd", &[]),
     ("pinned", &[]),
     // Knows no processes.
-    ("store", &["pinned"]),
+    ("store", &["ids", "pinned", "target"]),
     ("process", &["app", "requirements", "store"]),
     ("requirements", &["process"]),
     // The host's own timer; what it calls is the caller's business.
@@ -38,7 +39,7 @@ const RUNNER: [(&str, &[&str]); 27] = [
     (
         "supervisor",
         &[
-            "app", "ids", "log", "metrics", "pinned", "pool", "process", "store",
+            "app", "ids", "log", "metrics", "pinned", "pool", "process", "store", "target",
         ],
     ),
     (
@@ -183,6 +184,7 @@ const RESERVED: [(&[&str], &[&str], &str); 9] = [
         &["tokio"],
         &[
             "dispatcher-runner/src/process/runtime.rs",
+            "dispatcher-runner/src/store/postgres/",
             "dispatcher-runner/src/sources/",
             "dispatcher-runner/src/admin/",
             "dispatcher-runner/src/http/",

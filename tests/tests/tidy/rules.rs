@@ -335,7 +335,7 @@ pub(crate) const RULES: &[Rule] = &[
                 "fn f() {\n    super::super::process::f();\n}\n",
                 &[2],
             ),
-            (STORE, "use crate::{ids, store};\n", &[1]),
+            (STORE, "use crate::{log, store};\n", &[1]),
             (STORE, "fn f(a: crate::client::Request) {}\n", &[1]),
             ("dispatcher-runner/src/newcomer.rs", "//! Hello.\n", &[1]),
             (

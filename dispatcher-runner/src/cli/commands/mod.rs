@@ -19,6 +19,7 @@ mod serve;
 mod service;
 mod show;
 mod status;
+mod store;
 mod timer;
 
 use dispatcher_core::suggest;
@@ -58,6 +59,7 @@ pub(crate) fn run(name: CommandName, session: &mut Session<'_, '_>) -> Done {
         CommandName::Stop => service::stop(session),
         CommandName::Control => ask::control(session),
         CommandName::Status => status::status(session),
+        CommandName::Store => store::store(session),
         CommandName::Config => config::config(session),
         CommandName::Doctor => doctor::doctor(session),
         CommandName::Completions => script(session),

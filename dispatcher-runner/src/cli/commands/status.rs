@@ -416,7 +416,7 @@ fn to_json(session: &Session<'_, '_>, status: &Status) -> Value {
     });
     json!({
         "app": session.config.app(),
-        "state_file": session.location.file(),
+        "state_file": session.location.place(),
         "state_origin": session.location.origin().to_string(),
         "state_bytes": status.bytes,
         "oldest_waiting_since": oldest,

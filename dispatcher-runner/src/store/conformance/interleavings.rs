@@ -20,7 +20,12 @@ fn every_order_is_there_once() {
 }
 
 type Kind = fn() -> Fixture;
-const STORES: [Kind; 2] = [Fixture::memory, Fixture::sqlite];
+const STORES: &[Kind] = &[
+    Fixture::memory,
+    Fixture::sqlite,
+    #[cfg(feature = "postgres")]
+    Fixture::postgres,
+];
 
 /// All orders of steps, each named by its party, that keep the order within every party.
 fn orders(steps: &[usize]) -> Vec<Vec<usize>> {
@@ -231,7 +236,7 @@ fn every_order(parties: &[&[Step]], concurrency: u32, jobs: impl Fn() -> Vec<New
     for kind in STORES {
         for order in orders(&lengths) {
             in_memory(|| {
-                let mut stage = Stage::new(kind, parties.len(), jobs(), concurrency);
+                let mut stage = Stage::new(*kind, parties.len(), jobs(), concurrency);
                 let mut done = vec![0; parties.len()];
                 for party in order {
                     stage.play(party, parties[party][done[party]]);

@@ -11,6 +11,13 @@ macro_rules! where_claims_end {
                 super::$test(&crate::store::conformance::Fixture::memory());
             })+
         }
+        #[cfg(feature = "postgres")]
+        mod postgres {
+            $(#[test]
+            fn $test() {
+                super::$test(&crate::store::conformance::Fixture::postgres());
+            })+
+        }
     };
 }
 

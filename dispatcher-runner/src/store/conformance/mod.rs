@@ -18,6 +18,31 @@ macro_rules! on_every_store {
                 super::$test(&crate::store::conformance::Fixture::sqlite());
             })+
         }
+        #[cfg(feature = "postgres")]
+        mod postgres {
+            $(#[test]
+            fn $test() {
+                super::$test(&crate::store::conformance::Fixture::postgres());
+            })+
+        }
+    };
+}
+
+/// The same without PostgreSQL, which does not keep everything that comes in over HTTP yet.
+macro_rules! on_embedded_stores {
+    ($($test:ident,)+) => {
+        mod memory {
+            $(#[test]
+            fn $test() {
+                super::$test(&crate::store::conformance::Fixture::memory());
+            })+
+        }
+        mod sqlite {
+            $(#[test]
+            fn $test() {
+                super::$test(&crate::store::conformance::Fixture::sqlite());
+            })+
+        }
     };
 }
 
@@ -71,6 +96,8 @@ pub(super) struct Fixture {
 enum Place {
     Memory(MemoryStore),
     File(tempfile::TempDir),
+    #[cfg(feature = "postgres")]
+    Schema(postgres::Schema),
 }
 
 impl Fixture {
@@ -89,6 +116,14 @@ impl Fixture {
         }
     }
 
+    #[cfg(feature = "postgres")]
+    pub(super) fn postgres() -> Self {
+        Self {
+            place: Place::Schema(postgres::Schema::empty()),
+            now: Arc::new(AtomicI64::new(START)),
+        }
+    }
+
     /// Another value that works on the same jobs, as another process would have.
     pub(super) fn store(&self) -> Box<dyn Store> {
         match &self.place {
@@ -97,6 +132,11 @@ impl Fixture {
                 let clock = Clock::Given(Arc::clone(&self.now));
                 let path = directory.path().join("state.db");
                 Box::new(SqliteStore::open_with_clock(&path, clock).unwrap())
+            }
+            #[cfg(feature = "postgres")]
+            Place::Schema(schema) => {
+                let clock = Clock::Given(Arc::clone(&self.now));
+                Box::new(schema.store("here", clock))
             }
         }
     }

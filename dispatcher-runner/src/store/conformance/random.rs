@@ -1,6 +1,6 @@
-//! The same random steps on both stores, which must give the same answers throughout.
+//! The same random steps on two stores, which must give the same answers throughout.
 //!
-//! The memory store counts what SQLite keeps, so a counter that drifts shows here.
+//! The memory store counts what the others keep, so a counter that drifts shows here.
 
 use dispatcher_core::OnDuplicate;
 
@@ -68,8 +68,8 @@ struct Pair {
 }
 
 impl Pair {
-    fn new() -> Self {
-        let fixtures = [Fixture::memory(), Fixture::sqlite()];
+    fn new(other: Fixture) -> Self {
+        let fixtures = [Fixture::memory(), other];
         let stores = [fixtures[0].store(), fixtures[1].store()];
         Self { fixtures, stores }
     }
@@ -173,10 +173,10 @@ impl Walk {
     }
 }
 
-fn walk(seed: u64) {
+fn walk(seed: u64, other: Fixture) {
     let mut walk = Walk {
         numbers: Numbers::new(seed),
-        pair: Pair::new(),
+        pair: Pair::new(other),
         supervisors: Vec::new(),
         sent: Vec::new(),
         claimed: Vec::new(),
@@ -239,6 +239,14 @@ fn running(store: &mut dyn Store, supervisors: &[SupervisorId]) -> Vec<Claimed> 
 #[test]
 fn both_stores_agree() {
     for seed in 1..=8 {
-        walk(seed);
+        walk(seed, Fixture::sqlite());
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn postgres_agrees() {
+    for seed in 1..=8 {
+        walk(seed, Fixture::postgres());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-on_every_store! {
+on_embedded_stores! {
     a_message_is_acted_on_once,
     another_message_of_the_same_id_is_refused,
     senders_do_not_share_ids,

@@ -19,7 +19,7 @@ use crate::store::pick::{self, Contender, Fetch, Head};
 use crate::store::rules::{self, DUE_PER_CLAIM_MAX, Verdict};
 use crate::store::{
     Accepted, AttemptRecord, Build, Capture, Claim, ClaimRequest, Claimed, DispatcherRow, NewJob,
-    NewSupervisor, Serves, StoreError, Submission, SubmitError, Submitted, SupervisorId,
+    NewSupervisor, Seat, Serves, StoreError, Submission, SubmitError, Submitted, SupervisorId,
     SupervisorRow, UnixMs,
 };
 
@@ -403,6 +403,7 @@ impl State {
             queues: new.queues.clone(),
             started_at: now,
             open: true,
+            seat: Seat::Here,
         };
         self.supervisors.insert(id, row);
         if let Some(lease) = new.lease {

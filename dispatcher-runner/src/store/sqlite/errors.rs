@@ -52,39 +52,6 @@ pub(super) fn explain(path: &Path, waited: Duration, error: &rusqlite::Error) ->
     }
 }
 
-/// The same error once more, for the other groups of a failed commit.
-pub(super) fn again(error: &StoreError) -> StoreError {
-    match error {
-        StoreError::Directory { path, source } => StoreError::Directory {
-            path: path.clone(),
-            source: io::Error::new(source.kind(), source.to_string()),
-        },
-        StoreError::NetworkFileSystem { path, kind } => StoreError::NetworkFileSystem {
-            path: path.clone(),
-            kind: kind.clone(),
-        },
-        StoreError::NewerSchema { path, found, known } => StoreError::NewerSchema {
-            path: path.clone(),
-            found: *found,
-            known: *known,
-        },
-        StoreError::Corrupt { path, detail } => StoreError::Corrupt {
-            path: path.clone(),
-            detail: detail.clone(),
-        },
-        StoreError::Gone { path } => StoreError::Gone { path: path.clone() },
-        StoreError::Full { path } => StoreError::Full { path: path.clone() },
-        StoreError::Busy { path, waited } => StoreError::Busy {
-            path: path.clone(),
-            waited: *waited,
-        },
-        StoreError::Database { path, detail } => StoreError::Database {
-            path: path.clone(),
-            detail: detail.clone(),
-        },
-    }
-}
-
 fn extended(error: &rusqlite::Error) -> Option<i32> {
     error.sqlite_error().map(|error| error.extended_code)
 }

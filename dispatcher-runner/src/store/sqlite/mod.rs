@@ -34,6 +34,7 @@ mod schedule;
 mod submit;
 mod supervise;
 mod sync;
+pub(super) use open::schema;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use rustix::fs::{CWD, FileType, Mode};
 
 use super::busy::{self, Courtesy};
 use super::errors;
-use crate::store::StoreError;
+use crate::store::{SchemaState, StoreError};
 
 /// "Dspt": marks a state file in its header.
 const APPLICATION_ID: i64 = 0x4473_7074;
@@ -73,6 +73,21 @@ pub(super) fn open(
     checkpoint_on_close(&connection, CloseCheckpoint::Yes).map_err(explain)?;
     migrate(&connection, path, wait_max)?;
     Ok(connection)
+}
+
+/// How far the schema of a state file is, which is not touched.
+pub(in crate::store) fn schema(path: &Path) -> Result<SchemaState, StoreError> {
+    let known = MIGRATIONS.len() as i64;
+    let found = if path.exists() {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Connection::open_with_flags(path, flags)
+            .and_then(|connection| version(&connection))
+            .map_err(|error| errors::explain(path, Duration::ZERO, &error))?
+            .schema
+    } else {
+        0
+    };
+    Ok(SchemaState { found, known })
 }
 
 /// Where a state file lies; the current directory for a bare name.

@@ -54,9 +54,7 @@ pub(super) fn submit(
 
 /// Nothing was committed, so nobody may be told otherwise, whatever its own group had come to.
 fn refuse_all(groups: usize, error: StoreError) -> Vec<Result<Submitted, SubmitError>> {
-    let mut answers: Vec<_> = (1..groups)
-        .map(|_| Err(errors::again(&error).into()))
-        .collect();
+    let mut answers: Vec<_> = (1..groups).map(|_| Err(error.again().into())).collect();
     if groups > 0 {
         answers.push(Err(error.into()));
     }

@@ -15,7 +15,8 @@ use super::record::{self, Attempt, Subject};
 use super::{Unit, read, rows};
 use crate::store::rules;
 use crate::store::{
-    Claimed, HandOver, Held, NewSupervisor, Pause, Rescued, Serves, SupervisorId, SupervisorRow,
+    Claimed, HandOver, Held, NewSupervisor, Pause, Rescued, Seat, Serves, SupervisorId,
+    SupervisorRow,
 };
 
 pub(super) fn open(unit: &Unit<'_>, new: &NewSupervisor) -> rusqlite::Result<SupervisorId> {
@@ -115,6 +116,7 @@ fn supervisor(row: &Row<'_>) -> rusqlite::Result<SupervisorRow> {
         queues: rows::json(row, 8)?,
         started_at: row.get(9)?,
         open: row.get(10)?,
+        seat: Seat::Here,
     })
 }
 

@@ -1,0 +1,38 @@
+-- $1: names. $2: queue labels, none for all. Whether a claim could find a job, and the time until
+-- the next is due or expires; locks nothing.
+SELECT
+    EXISTS (SELECT 1 FROM unsettled)
+    OR EXISTS (
+        SELECT 1
+        FROM dispatchers AS d
+        JOIN lanes AS l ON l.dispatcher = d.id
+        CROSS JOIN LATERAL (
+            SELECT 1
+            FROM jobs AS j
+            WHERE j.lane = l.id
+                AND j.state = 0
+                AND j.waits_for = 0
+            LIMIT 1
+        ) AS one
+        WHERE d.name = ANY ($1)
+            AND NOT d.paused
+            AND (cardinality($2) = 0 OR l.queue = ANY ($2))
+    ),
+    LEAST(
+        (
+            SELECT due.run_at
+            FROM jobs AS due
+            WHERE due.state = 0
+                AND due.waits_for = 1
+            ORDER BY due.run_at
+            LIMIT 1
+        ),
+        (
+            SELECT expiring.expires_at
+            FROM jobs AS expiring
+            WHERE expiring.state = 0
+                AND expiring.expires_at IS NOT NULL
+            ORDER BY expiring.expires_at
+            LIMIT 1
+        )
+    ) - clock()

@@ -1,0 +1,3 @@
+-- $1: the number of a step.
+INSERT INTO migrations (number)
+VALUES ($1)

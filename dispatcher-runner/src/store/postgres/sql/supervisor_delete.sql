@@ -1,0 +1,3 @@
+-- $1: id.
+DELETE FROM supervisors
+WHERE id = $1

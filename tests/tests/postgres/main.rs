@@ -1,0 +1,36 @@
+//! Jobs in PostgreSQL, from outside: several hosts, any client, and everything that goes wrong with
+//! a server and the way to it.
+
+mod enqueue;
+mod faults;
+mod hosts;
+
+use std::process::Command;
+
+use dispatcher_tests::{Database, Home};
+
+const FIXTURE: &str = env!("CARGO_BIN_EXE_fixture");
+
+/// The program on one host of several: with a folder of its own, on the same database.
+fn on_host(home: &Home, host: &str, url: &str, arguments: &[&str]) -> Command {
+    let mut command = home.command(arguments);
+    command
+        .env("DISPATCHER_DATABASE_URL", url)
+        .env("XDG_STATE_HOME", home.file(host));
+    command
+}
+
+/// What the program prints on a host.
+fn answer(home: &Home, host: &str, url: &str, arguments: &[&str]) -> String {
+    let output = on_host(home, host, url, arguments).output();
+    let output = output.expect("the program starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Jobs in a state, of all dispatchers.
+fn count(database: &Database<'_>, state: u8) -> u32 {
+    let statement = format!("SELECT count(*) FROM dispatcher.everything WHERE state = {state}");
+    database.psql(&statement).parse().expect("a number")
+}
