@@ -99,16 +99,28 @@ impl Target {
     }
 
     /// For the client library.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(dead_code, reason = "only a store of many hosts asks")
+    )]
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// The schema.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(dead_code, reason = "only a store of many hosts asks")
+    )]
     pub(crate) fn schema(&self) -> &str {
         &self.schema
     }
 
     /// How the line is protected.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(dead_code, reason = "only a store of many hosts asks")
+    )]
     pub(crate) fn tls(&self) -> &Tls {
         &self.tls
     }

@@ -537,6 +537,10 @@ pub(crate) enum Seat {
     /// On this host, in this state: kernel locks say whether it lives.
     Here,
     /// On another: its lease says so, and nothing else may.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(dead_code, reason = "only a store of many hosts has others")
+    )]
     Elsewhere {
         /// The lease has run out by the store's clock.
         lapsed: bool,
