@@ -34,6 +34,21 @@ pub(crate) fn random_uuid() -> String {
     )
 }
 
+/// So many letters and digits, each as likely as any other.
+pub(crate) fn random_letters(count: usize) -> String {
+    const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut letters = String::with_capacity(count);
+    while letters.len() < count {
+        for byte in random::<64>() {
+            // What is left over of 256 would favour the first letters.
+            if byte < 248 && letters.len() < count {
+                letters.push(char::from(LETTERS[usize::from(byte % 62)]));
+            }
+        }
+    }
+    letters
+}
+
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     // `getrandom(2)`: reads of up to 256 bytes are never cut short once the pool is initialised.

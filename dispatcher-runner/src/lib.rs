@@ -27,6 +27,8 @@ mod dispatcherd;
 #[path = "../../tests/tests/fuzz/driver.rs"]
 mod fuzzing;
 mod host;
+#[cfg(feature = "remote")]
+pub mod http;
 mod ids;
 mod log;
 mod metrics;

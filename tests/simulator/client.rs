@@ -176,6 +176,7 @@ impl World {
         let group = Submission {
             dispatchers: vec![self.client.row(&name, build)],
             jobs,
+            ..Submission::default()
         };
         let answers = self.store().submit(std::slice::from_ref(&group));
         self.client
@@ -233,7 +234,7 @@ impl World {
         if self.has_leases
             && self.phase == Phase::Safety
             && machines < MACHINES
-            && self.dice.one_in(6)
+            && self.dice.one_in(3)
         {
             self.launch(build);
         }

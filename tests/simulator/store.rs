@@ -9,11 +9,11 @@ use std::time::Duration;
 use dispatcher_core::{JobId, JobState};
 
 use crate::store::{
-    CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
-    DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules,
-    MemoryStore, NewSupervisor, Pause, ProgressNote, Record, Recorded, Renewal, Rescued, Retention,
-    Serves, Store, StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow,
-    TickRequest, Ticked, UnixMs,
+    BatchRecord, CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
+    DispatcherStatus, DueCallback, HandOver, Held, JobFilter, JobRecord, JobSummary,
+    KnownSchedules, MemoryStore, NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded,
+    Renewal, Rescued, Retention, Serves, Settled, Store, StoreError, Submission, SubmitError,
+    Submitted, SupervisorId, SupervisorRow, TickRequest, Ticked, UnixMs,
 };
 
 use super::coverage::Coverage;
@@ -288,6 +288,26 @@ impl Store for FaultyStore<'_> {
         let known = self.inner.set_paused(dispatcher, pause)?;
         self.look(&Operation::Other);
         Ok(known)
+    }
+
+    fn receipt(&mut self, sender: &str, id: &str) -> Result<Option<Receipt>, StoreError> {
+        self.inner.receipt(sender, id)
+    }
+
+    fn batch(&mut self, id: &str) -> Result<Option<BatchRecord>, StoreError> {
+        self.inner.batch(id)
+    }
+
+    fn take_callbacks(
+        &mut self,
+        limit: usize,
+        hold: Duration,
+    ) -> Result<Vec<DueCallback>, StoreError> {
+        self.inner.take_callbacks(limit, hold)
+    }
+
+    fn settle_callback(&mut self, key: i64, settled: Settled) -> Result<(), StoreError> {
+        self.inner.settle_callback(key, settled)
     }
 
     fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError> {

@@ -136,7 +136,7 @@ impl World {
         let mut dice = Dice::new(seed);
         let faults = Faults::of_seed(&mut dice);
         let has_pools = !dice.one_in(3);
-        let has_leases = dice.one_in(3);
+        let has_leases = dice.one_in(2);
         let clock = Arc::new(AtomicI64::new(BEGINNING_MS));
         let client = Client::new(&mut dice);
         let ledger = Ledger {

@@ -8,6 +8,7 @@ mod crates;
 mod disk;
 mod group;
 mod home;
+pub mod http;
 mod network;
 mod postgres;
 mod probe;

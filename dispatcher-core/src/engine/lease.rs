@@ -42,7 +42,7 @@ pub(super) struct Lease {
     asked: Option<Duration>,
     /// When the next one is.
     next: Duration,
-    /// Renewals that failed in a row.
+    /// What failed in a row: renewals, or openings of another row.
     failures: u32,
     /// Jobs may run before; `None` while none may.
     until: Option<Duration>,
@@ -59,9 +59,8 @@ enum Row {
     Lost,
     /// Another one is being opened.
     Opening,
-    /// It could not be opened, so many times; it is tried again at this time.
+    /// It could not be opened; it is tried again at this time.
     Missing {
-        failures: u32,
         at: Duration,
     },
 }
@@ -118,7 +117,7 @@ impl Engine {
         let lease = self.lease.as_ref()?;
         let next = match lease.row {
             Row::Ours if lease.asked.is_none() && self.needs_lease() => Some(lease.next),
-            Row::Missing { at, .. } if self.phase == Phase::Serving => Some(at),
+            Row::Missing { at } if self.phase == Phase::Serving => Some(at),
             Row::Ours | Row::Lost | Row::Opening | Row::Missing { .. } => None,
         };
         lease.until.into_iter().chain(next).min()
@@ -173,21 +172,26 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn reopened(&mut self, now: Now, opened: bool) -> Result<(), Unfit> {
-        let Some(lease) = self.lease.as_mut().filter(|it| it.row == Row::Opening) else {
-            return Err(UNASKED);
-        };
-        lease.row = if opened {
-            lease.next = now.monotonic;
-            Row::Ours
-        } else {
-            let failures = lease.failures;
-            lease.failures = failures.saturating_add(1);
-            let at = now.monotonic + store_retry(failures);
-            Row::Missing { failures, at }
-        };
-        self.row_opened(opened);
+    pub(super) fn reopened(&mut self, now: Now) -> Result<(), Unfit> {
+        let lease = self.opening().ok_or(UNASKED)?;
+        lease.next = now.monotonic;
+        lease.row = Row::Ours;
+        self.close_late_row();
         Ok(())
+    }
+
+    pub(super) fn not_reopened(&mut self, now: Now) -> Result<(), Unfit> {
+        let lease = self.opening().ok_or(UNASKED)?;
+        let failures = lease.failures;
+        lease.failures = failures.saturating_add(1);
+        let at = now.monotonic + store_retry(failures);
+        lease.row = Row::Missing { at };
+        self.close_no_row();
+        Ok(())
+    }
+
+    fn opening(&mut self) -> Option<&mut Lease> {
+        self.lease.as_mut().filter(|it| it.row == Row::Opening)
     }
 
     /// What happens from now on happens without it, if its time is over.
@@ -219,7 +223,7 @@ impl Engine {
                 lease.row = Row::Opening;
                 self.effects.push_back(Effect::Reopen);
             }
-            Row::Missing { at, .. } if serving && at <= now.monotonic => {
+            Row::Missing { at } if serving && at <= now.monotonic => {
                 lease.row = Row::Opening;
                 self.effects.push_back(Effect::Reopen);
             }

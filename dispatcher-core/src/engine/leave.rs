@@ -181,19 +181,27 @@ impl Engine {
     }
 
     /// Whoever is about to end closes the row that it has got late.
-    pub(super) fn row_opened(&mut self, opened: bool) {
-        if let Phase::Stopping {
-            closing: Closing::Opening,
-            ..
-        } = self.phase
-        {
-            if opened {
-                self.set_closing(Closing::Asked { failures: 0 });
-                self.effects.push_back(Effect::Close);
-            } else {
-                self.set_closing(Closing::Over);
-            }
+    pub(super) fn close_late_row(&mut self) {
+        if self.closes_late() {
+            self.set_closing(Closing::Asked { failures: 0 });
+            self.effects.push_back(Effect::Close);
         }
+    }
+
+    pub(super) fn close_no_row(&mut self) {
+        if self.closes_late() {
+            self.set_closing(Closing::Over);
+        }
+    }
+
+    fn closes_late(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Stopping {
+                closing: Closing::Opening,
+                ..
+            }
+        )
     }
 
     fn set_closing(&mut self, to: Closing) {

@@ -139,7 +139,8 @@ impl Engine {
             Event::Recorded { attempt } => fits = self.recorded(now, attempt),
             Event::RecordFailed { attempt } => fits = self.about_attempt(now, attempt, event),
             Event::Renewed(renewal) => fits = self.renewed(now, renewal),
-            Event::Reopened { opened } => fits = self.reopened(now, opened),
+            Event::Reopened { opened: true } => fits = self.reopened(now),
+            Event::Reopened { opened: false } => fits = self.not_reopened(now),
             Event::Requested { request, pool } => self.requested(now, request, pool),
             Event::ResetRequested { pool } => self.reset(now, pool),
             Event::Spawned { worker }

@@ -34,6 +34,7 @@ pub(crate) enum CommandName {
     Status,
     Config,
     Doctor,
+    GenerateSecret,
     Completions,
     Bench,
 }
@@ -533,6 +534,31 @@ pub(crate) const COMMANDS: &[Command] = &[
         details: "The exit code is 1 when a check fails.",
         positional: none(),
         flags: &[],
+    },
+    Command {
+        id: CommandName::GenerateSecret,
+        name: "generate-secret",
+        arguments: "",
+        summary: "make a secret for jobs over HTTP, and save it in an env file",
+        details: "Sets DISPATCHER_BACKEND_SECRET in --env-file (.env), and nothing else there. Where\n\
+            APP_ENV or DISPATCHER_ENV is `production` it exits with 1, unless --force is given.",
+        positional: none(),
+        flags: &[
+            valued(
+                "length",
+                "COUNT",
+                Words::Nothing,
+                "characters of base64: 32 to 128, a multiple of 4 (64)",
+            ),
+            switch("show", None, "print the secret as well"),
+            switch(
+                "no-replace",
+                None,
+                "add it where there is none, and leave one that is there",
+            ),
+            switch("create", None, "make the file if there is none (mode 0600)"),
+            switch("force", None, "also in production"),
+        ],
     },
     Command {
         id: CommandName::Completions,

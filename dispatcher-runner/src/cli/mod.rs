@@ -207,6 +207,13 @@ fn dispatch(arguments: Vec<OsString>, environment: &mut Environment<'_>) -> Done
     if is_bench && parsed.path("app").is_none() {
         return commands::bench(environment, &parsed);
     }
+    // Makes what a configuration may be missing.
+    let is_secret = parsed
+        .command
+        .is_some_and(|it| it.id == CommandName::GenerateSecret);
+    if is_secret && parsed.path("app").is_none() {
+        return commands::generate_secret(environment, &parsed);
+    }
     let is_config = parsed
         .command
         .is_some_and(|it| it.id == CommandName::Config);

@@ -311,6 +311,7 @@ impl Host for TestHost {
         let group = Submission {
             jobs: vec![job],
             dispatchers: vec![row],
+            ..Submission::default()
         };
         let answer = self
             .store
@@ -319,6 +320,9 @@ impl Host for TestHost {
             .map_err(|error| match error {
                 SubmitError::QueueFull { .. } => {
                     CliError::new(exit::QUEUE_FULL, error.to_string(), "full", "wait")
+                }
+                error @ (SubmitError::Receipt(_) | SubmitError::BatchExists { .. }) => {
+                    panic!("{error}")
                 }
                 SubmitError::Store(error) => CliError::store(&error, state.location),
             })?;

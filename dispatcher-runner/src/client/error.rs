@@ -148,6 +148,14 @@ impl From<SubmitError> for SpawnError {
                 }
             }
             SubmitError::Store(error) => error.into(),
+            // Only who asks for a receipt or a batch is told this, and that is seen to before.
+            error @ (SubmitError::Receipt(_) | SubmitError::BatchExists { .. }) => {
+                StoreError::Database {
+                    path: std::path::PathBuf::new(),
+                    detail: error.to_string(),
+                }
+                .into()
+            }
         }
     }
 }

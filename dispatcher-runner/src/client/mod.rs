@@ -3,7 +3,11 @@
 mod attempts;
 mod builder;
 mod error;
+#[cfg(feature = "http")]
+mod gate;
 mod handle;
+#[cfg(feature = "http")]
+mod live;
 mod schedule;
 mod staff;
 mod submit;
@@ -13,6 +17,11 @@ use dispatcher_core::Dispatcher;
 pub use attempts::{Attempt, Captured};
 pub use builder::{JobBuilder, Mode, Started};
 pub use error::{SpawnError, StoreFailure};
+#[cfg(feature = "http")]
+pub(crate) use gate::{
+    BatchRecord, BatchRequest, CancelReply, DueCallback, Gate, Group, JobRecord, NewCallback,
+    NewReceipt, Refused, Settled, Stream,
+};
 pub(crate) use handle::SERVED_EVERY;
 #[cfg(feature = "service")]
 pub(crate) use handle::cancel_all;

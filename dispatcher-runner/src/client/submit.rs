@@ -39,6 +39,15 @@ pub(crate) struct Sent {
     pub(crate) duplicate: bool,
 }
 
+impl From<Accepted> for Sent {
+    fn from(job: Accepted) -> Self {
+        Self {
+            id: job.id,
+            duplicate: job.duplicate,
+        }
+    }
+}
+
 impl Request {
     /// From a value.
     pub(crate) fn of<T: Dispatcher>(job: &T) -> Result<Self, SpawnError> {
@@ -150,7 +159,15 @@ impl Sender<'_> {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
-        for request in &requests {
+        let work = self.prepare(&requests)?;
+        let (sent, supervisors) = self.write(requests)?;
+        self.ensure(&work, &supervisors);
+        Ok(sent)
+    }
+
+    /// Sees to it that what the requests need is there, and says who must be served.
+    pub(super) fn prepare(&self, requests: &[Request]) -> Result<Vec<Work>, SpawnError> {
+        for request in requests {
             check_requirements(request)?;
         }
         let file = self.location.file();
@@ -162,9 +179,7 @@ impl Sender<'_> {
         });
         let mut work: Vec<Work> = work.collect();
         work.dedup();
-        let (sent, supervisors) = self.write(requests)?;
-        self.ensure(&work, &supervisors);
-        Ok(sent)
+        Ok(work)
     }
 
     /// Stores each of the requests that can be stored, in their order and in one commit, and makes
@@ -218,9 +233,7 @@ impl Sender<'_> {
             dispatcher: request.definition.name,
             queue: request.options.queue.clone(),
         };
-        let dispatchers = vec![self.row(request.definition)];
-        let jobs = vec![new_job(request, self.build)?];
-        let future = self.store.submit_async(Submission { jobs, dispatchers });
+        let future = self.store.submit_async(self.group(vec![request])?);
         Ok((future, work))
     }
 
@@ -229,6 +242,13 @@ impl Sender<'_> {
         &self,
         requests: Vec<Request>,
     ) -> Result<(Vec<Sent>, Vec<SupervisorRow>), SpawnError> {
+        let submitted = self.store.submit(self.group(requests)?)?;
+        let sent = submitted.jobs.into_iter().map(Sent::from).collect();
+        Ok((sent, submitted.supervisors))
+    }
+
+    /// The requests as a group of jobs.
+    pub(super) fn group(&self, requests: Vec<Request>) -> Result<Submission, SpawnError> {
         let mut dispatchers: Vec<DispatcherRow> = Vec::new();
         let mut jobs = Vec::with_capacity(requests.len());
         for request in requests {
@@ -243,13 +263,19 @@ impl Sender<'_> {
         for job in &jobs {
             tracing::debug!(job = %job.id, name = job.dispatcher, "job submitted");
         }
-        let submitted = self.store.submit(Submission { jobs, dispatchers })?;
-        let sent = |job: &Accepted| Sent {
-            id: job.id,
-            duplicate: job.duplicate,
-        };
-        let sent = submitted.jobs.iter().map(sent).collect();
-        Ok((sent, submitted.supervisors))
+        Ok(Submission {
+            jobs,
+            dispatchers,
+            ..Submission::default()
+        })
+    }
+
+    /// A job that is stored later, when others have ended, with the row of its dispatcher.
+    #[cfg(feature = "http")]
+    pub(super) fn follower(&self, request: Request) -> Result<(NewJob, DispatcherRow), SpawnError> {
+        check_requirements(&request)?;
+        let row = self.row(request.definition);
+        Ok((new_job(request, self.build)?, row))
     }
 
     /// Wakes every open supervisor, and makes sure that there is one for what is unfinished.

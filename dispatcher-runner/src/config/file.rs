@@ -14,6 +14,7 @@ use super::error::one_line;
 use super::keys::{APP, Key, LOG, Mistake, RETENTION, SERVICE, STORE, Site};
 use super::origin::{Origin, Origins, key_path};
 use super::pools::{POOL, PoolDraft, pool_name_mistake};
+use super::remote::REMOTE;
 use super::sources::{SourceSection, Written, line_of, line_starts};
 use super::work::{WORK, WorkDraft};
 use super::{
@@ -113,6 +114,7 @@ impl Reader<'_> {
                 "aliases" => self.aliases(value, config),
                 "service" => self.plain(value, &["service"], SERVICE, &[], config),
                 "log" => self.plain(value, &["log"], LOG, &[], config),
+                "remote" => self.plain(value, &["remote"], REMOTE, &[], config),
                 "pools" => self.pools(value, config),
                 "dispatchers" => self.dispatchers(value, config),
                 "sources" => self.sources(value, config),

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::location::{self, StoreLocation};
 use super::options::labels;
 use super::origin::Origin;
+use super::remote::REMOTE;
 use super::{Config, LogFormat, LogLevel, OptionValue};
 
 /// One key, set on a `T` and shown from an `S`.
@@ -328,6 +329,7 @@ pub(super) static PLAIN: &[(&[&str], &[Key<Config>])] = &[
     (&["store", "retention"], RETENTION),
     (&["service"], SERVICE),
     (&["log"], LOG),
+    (&["remote"], REMOTE),
 ];
 
 const POSITIVE: &str = "a whole number from 1 on";

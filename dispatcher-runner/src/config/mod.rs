@@ -25,6 +25,7 @@ mod options;
 mod origin;
 mod pools;
 mod reference;
+mod remote;
 mod resolve;
 mod shown;
 mod sources;
@@ -51,6 +52,11 @@ pub(crate) use options::Overrides;
 pub(crate) use reference::{default_file, page};
 pub(crate) use shown::Shown;
 pub(crate) use surroundings::{CONFIG_VARIABLE, STORE_VARIABLE, Surroundings};
+
+#[cfg(feature = "remote")]
+pub(crate) use remote::RemoteConfig;
+#[cfg(not(feature = "remote"))]
+use remote::RemoteConfig;
 
 use origin::Origins;
 
@@ -90,6 +96,7 @@ pub struct Config {
     admin: Option<SocketAddr>,
     log_level: LogLevel,
     log_format: LogFormat,
+    remote: RemoteConfig,
     origins: Origins,
 }
 
@@ -137,6 +144,7 @@ impl Config {
             admin: None,
             log_level: LogLevel::default(),
             log_format: LogFormat::default(),
+            remote: RemoteConfig::default(),
             origins: Origins::default(),
         }
     }
@@ -255,6 +263,12 @@ impl Config {
     #[must_use]
     pub fn source(&self, name: &str) -> Option<&SourceSection> {
         self.sources.get(name)
+    }
+
+    /// The other side of jobs over HTTP.
+    #[cfg(feature = "remote")]
+    pub(crate) fn remote(&self) -> &RemoteConfig {
+        &self.remote
     }
 
     /// The sections of sources, by name.

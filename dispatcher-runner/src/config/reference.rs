@@ -6,6 +6,7 @@
 use super::keys::{APP, Key, LOG, PLAIN, Preset, RETENTION, SERVICE, STORE};
 use super::options::OPTIONS;
 use super::pools::POOL;
+use super::remote::REMOTE;
 use super::surroundings::CONFIG_VARIABLE;
 use super::work::WORK;
 
@@ -23,6 +24,7 @@ pub(super) const ROOT: &[&str] = &[
     "aliases",
     "service",
     "log",
+    "remote",
     "pools",
     "dispatchers",
     "sources",
@@ -142,6 +144,11 @@ fn single_sections() -> Vec<Chapter> {
             "[log]",
             "What a service writes to standard error.",
             Row::all(LOG),
+        ),
+        chapter(
+            "[remote]",
+            "The application that jobs are sent to over HTTP.",
+            Row::all(REMOTE),
         ),
     ]
 }

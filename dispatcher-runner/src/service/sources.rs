@@ -173,6 +173,11 @@ fn ways(means: Means, desk: &Desk, view: Arc<Viewing>) -> Ways {
     let desk = desk.clone();
     let (listed, cancelled) = (means.store.clone(), means.store.clone());
     Ways {
+        #[cfg(feature = "http")]
+        gate: Some(crate::client::Gate::new(
+            &means.sender(),
+            means.registry.clone(),
+        )),
         registry: means.registry.clone(),
         send: Arc::new(move |jobs| means.send(jobs)),
         unfinished: Arc::new(move || lists::unfinished(&listed)),
@@ -187,15 +192,18 @@ fn ways(means: Means, desk: &Desk, view: Arc<Viewing>) -> Ways {
 }
 
 impl Means {
-    fn send(&self, jobs: Vec<Job>) -> Vec<Result<Dispatched, SpawnError>> {
-        let requests = jobs.into_iter().map(|job| self.request(job)).collect();
-        let sender = Sender {
+    fn sender(&self) -> Sender<'_> {
+        Sender {
             config: &self.config,
             location: &self.location,
             build: &self.build,
             store: self.store.clone(),
-        };
-        let sent = sender.submit_each(requests).into_iter();
+        }
+    }
+
+    fn send(&self, jobs: Vec<Job>) -> Vec<Result<Dispatched, SpawnError>> {
+        let requests = jobs.into_iter().map(|job| self.request(job)).collect();
+        let sent = self.sender().submit_each(requests).into_iter();
         let dispatched = sent.map(|sent| {
             sent.map(|sent| Dispatched {
                 id: sent.id,

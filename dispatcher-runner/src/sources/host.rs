@@ -14,6 +14,8 @@ use serde::Serialize;
 use super::board::Seat;
 use super::section::OwnPool;
 use super::view::{ServiceView, UnfinishedJob};
+#[cfg(feature = "http")]
+use crate::client::Gate;
 use crate::client::SpawnError;
 use crate::pool::PoolRequest;
 
@@ -45,6 +47,9 @@ pub(crate) struct Ways {
     pub(crate) exec: Arc<dyn Fn(PoolRequest) + Send + Sync>,
     /// The wall clock, in milliseconds since 1970.
     pub(crate) now: Arc<dyn Fn() -> i64 + Send + Sync>,
+    /// Everything that may be done with jobs; only a service has one.
+    #[cfg(feature = "http")]
+    pub(crate) gate: Option<Gate>,
 }
 
 /// Cancels jobs; the text says who wants it.
@@ -316,6 +321,12 @@ impl Host {
         let (told, answer) = tokio::sync::oneshot::channel();
         (self.0.ways.look)(Box::new(move |view| drop(told.send(view))));
         answer.await.ok()
+    }
+
+    /// Everything that may be done with jobs.
+    #[cfg(feature = "http")]
+    pub(crate) fn gate(&self) -> Option<&Gate> {
+        self.0.ways.gate.as_ref()
     }
 
     pub(super) fn hand_in(&self, request: PoolRequest) {

@@ -38,7 +38,7 @@ pub(crate) struct StoreClient {
 }
 
 enum Request {
-    Submit(Submission, Answer<Submitting>),
+    Submit(Box<Submission>, Answer<Submitting>),
     Call(Step),
 }
 
@@ -91,7 +91,8 @@ impl StoreClient {
     pub(crate) fn submit_async(&self, submission: Submission) -> SubmitFuture {
         let (answer, answered) = oneshot();
         // A refused request drops its answer, and that is an answer too.
-        drop(self.requests.send(Request::Submit(submission, answer)));
+        let request = Request::Submit(Box::new(submission), answer);
+        drop(self.requests.send(request));
         SubmitFuture(answered)
     }
 }
@@ -139,7 +140,7 @@ fn serve(mut store: Box<dyn Store>, requests: &Receiver<Request>) {
             match request {
                 Request::Call(step) => run(store.as_mut(), step),
                 Request::Submit(submission, answer) => {
-                    submissions.push(submission);
+                    submissions.push(*submission);
                     answers.push(answer);
                 }
             }

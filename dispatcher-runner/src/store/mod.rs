@@ -5,24 +5,32 @@
 //! claim; when the token is no longer valid nothing changes, and that is no error.
 //! The store knows no processes: proof of death is the caller's business.
 
+mod batch;
+mod callback;
 mod clock;
 #[cfg(test)]
 mod conformance;
 mod error;
 mod group;
+mod listing;
 mod memory;
 mod pick;
+mod receipt;
 mod rules;
 mod schedule;
 mod sqlite;
 
+pub(crate) use batch::{BatchCounts, BatchRecord, NewBatch};
+pub(crate) use callback::{DueCallback, NewCallback, Settled};
 pub(crate) use error::StoreError;
 #[cfg(feature = "service")]
 pub(crate) use group::SubmitFuture;
 pub(crate) use group::{StoreClient, StoreThread};
+pub(crate) use listing::{AttemptRecord, DispatcherStatus, JobFilter, JobRecord, JobSummary};
 pub(crate) use memory::MemoryStore;
 #[cfg(feature = "simulator")]
 pub(crate) use memory::{Glance, Waits};
+pub(crate) use receipt::{NewReceipt, Receipt, ReceiptError};
 pub(crate) use rules::payload_matches;
 pub(crate) use schedule::{KnownSchedules, ScheduledJobs, TickRequest, Ticked};
 pub(crate) use sqlite::SqliteStore;
@@ -159,6 +167,39 @@ pub(crate) trait Store: Send {
     /// Pauses or resumes a dispatcher; `false` when there is no such row.
     fn set_paused(&mut self, dispatcher: &str, pause: Pause) -> Result<bool, StoreError>;
 
+    /// What is on record about a message from outside.
+    #[cfg_attr(
+        not(any(test, feature = "http", feature = "simulator")),
+        expect(dead_code, reason = "only what comes over HTTP has receipts")
+    )]
+    fn receipt(&mut self, sender: &str, id: &str) -> Result<Option<Receipt>, StoreError>;
+
+    /// A batch, by its id.
+    #[cfg_attr(
+        not(any(test, feature = "http", feature = "simulator")),
+        expect(dead_code, reason = "only what comes over HTTP makes batches")
+    )]
+    fn batch(&mut self, id: &str) -> Result<Option<BatchRecord>, StoreError>;
+
+    /// Takes callbacks that are due, the earliest first; each is due again after `hold`, unless it
+    /// was settled. Need not be durable.
+    #[cfg_attr(
+        not(any(test, feature = "http", feature = "simulator")),
+        expect(dead_code, reason = "only what comes over HTTP asks for callbacks")
+    )]
+    fn take_callbacks(
+        &mut self,
+        limit: usize,
+        hold: Duration,
+    ) -> Result<Vec<DueCallback>, StoreError>;
+
+    /// Forgets a callback, or puts it off. Need not be durable: it may be told once more.
+    #[cfg_attr(
+        not(any(test, feature = "http", feature = "simulator")),
+        expect(dead_code, reason = "only what comes over HTTP asks for callbacks")
+    )]
+    fn settle_callback(&mut self, key: i64, settled: Settled) -> Result<(), StoreError>;
+
     /// The state of one job; cheap, for waiters.
     fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError>;
 
@@ -196,15 +237,22 @@ pub(crate) struct Build {
 }
 
 /// A group of jobs submitted together.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Submission {
     pub(crate) jobs: Vec<NewJob>,
     /// Rows of the dispatchers named by `jobs`, refreshed in the same transaction when newer.
     pub(crate) dispatchers: Vec<DispatcherRow>,
+    /// Of the message that they came with. If there is one already, nothing is written, and the
+    /// answer is that of the first time.
+    pub(crate) receipt: Option<NewReceipt>,
+    /// Makes a batch of the jobs.
+    pub(crate) batch: Option<NewBatch>,
+    /// Who is told of the ends of its jobs.
+    pub(crate) callbacks: Vec<NewCallback>,
 }
 
 /// A job to be stored.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct NewJob {
     pub(crate) id: JobId,
     pub(crate) dispatcher: String,
@@ -238,6 +286,12 @@ pub(crate) struct Submitted {
     pub(crate) jobs: Vec<Accepted>,
     /// Open supervisors, read in the same transaction.
     pub(crate) supervisors: Vec<SupervisorRow>,
+    /// The note of the receipt, if the group had been accepted before.
+    #[cfg_attr(
+        not(any(test, feature = "http")),
+        expect(dead_code, reason = "only what comes over HTTP has receipts")
+    )]
+    pub(crate) replay_of: Option<String>,
 }
 
 /// What became of a submitted job.
@@ -262,6 +316,12 @@ pub(crate) enum SubmitError {
         /// Mean run time of recent attempts; `None` before the first.
         mean_run: Option<Duration>,
     },
+    /// There is a batch of this id.
+    #[error("there is a batch {id} already")]
+    BatchExists { id: String },
+    /// Its receipt says so.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -484,80 +544,6 @@ pub(crate) struct Rescued {
 pub(crate) enum Pause {
     Paused,
     Running,
-}
-
-/// A dispatcher with its counters.
-#[derive(Debug, Clone)]
-pub(crate) struct DispatcherStatus {
-    pub(crate) row: DispatcherRow,
-    pub(crate) paused: bool,
-    /// Queued, delayed and held ones included.
-    pub(crate) waiting: u32,
-    pub(crate) running: u32,
-    pub(crate) mean_run: Option<Duration>,
-}
-
-/// Which jobs to list.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct JobFilter {
-    pub(crate) state: Option<JobState>,
-    pub(crate) dispatcher: Option<String>,
-    pub(crate) queue: Option<String>,
-    /// Path into the payload (`a.b.0`) and the text or JSON value it must have.
-    pub(crate) search: Option<(String, String)>,
-    pub(crate) limit: usize,
-}
-
-/// A job in a listing.
-#[derive(Debug, Clone)]
-pub(crate) struct JobSummary {
-    pub(crate) id: JobId,
-    pub(crate) dispatcher: String,
-    pub(crate) queue: String,
-    pub(crate) priority: i32,
-    pub(crate) state: JobState,
-    pub(crate) counters: Counters,
-    pub(crate) payload: String,
-    pub(crate) origin: String,
-    pub(crate) submitted_at: UnixMs,
-    /// When it may start; `None` for one held by a duplicate.
-    pub(crate) run_at: Option<UnixMs>,
-    pub(crate) started_at: Option<UnixMs>,
-    pub(crate) ended_at: Option<UnixMs>,
-    pub(crate) outcome: Option<Outcome>,
-    pub(crate) progress: Option<(f64, String)>,
-}
-
-/// A job with everything on record.
-#[derive(Debug, Clone)]
-pub(crate) struct JobRecord {
-    pub(crate) summary: JobSummary,
-    pub(crate) options: Options,
-    pub(crate) identity: String,
-    pub(crate) build: Build,
-    pub(crate) retry_of: Option<JobId>,
-    pub(crate) snoozes: u32,
-    pub(crate) lost: u32,
-    pub(crate) cancel_requested_by: Option<String>,
-    /// Who runs it now, in which slot.
-    pub(crate) supervisor: Option<(SupervisorId, u32)>,
-    pub(crate) output: Option<String>,
-    /// Oldest first.
-    pub(crate) attempts: Vec<AttemptRecord>,
-}
-
-/// One attempt on record.
-#[derive(Debug, Clone)]
-pub(crate) struct AttemptRecord {
-    pub(crate) attempt: u32,
-    pub(crate) started_at: Option<UnixMs>,
-    pub(crate) ended_at: UnixMs,
-    pub(crate) run_time: Duration,
-    pub(crate) pid: Option<u32>,
-    pub(crate) build: String,
-    pub(crate) outcome: Outcome,
-    /// Last bytes of stderr, at most 2 KiB.
-    pub(crate) stderr_end: Vec<u8>,
 }
 
 /// How long finished jobs are kept.

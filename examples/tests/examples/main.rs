@@ -12,6 +12,7 @@ mod my_custom_dispatcher;
 mod peers;
 mod push_peers;
 mod quickstart;
+mod reports;
 mod service_reload;
 mod support;
 mod upgrade;

@@ -19,12 +19,23 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Program {
     path: &'static str,
     folder: TempDir,
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Program {
     pub(crate) fn new(path: &'static str) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the state");
-        Self { path, folder }
+        Self {
+            path,
+            folder,
+            variables: Vec::new(),
+        }
+    }
+
+    /// With a variable in its environment.
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.variables.push((name, value.to_owned()));
+        self
     }
 
     /// A folder for whatever the example writes.
@@ -49,6 +60,7 @@ impl Program {
             .args(arguments)
             .env("DISPATCHER_DATABASE_URL", url)
             .env("TMPDIR", self.folder.path())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .env_remove("DISPATCHER_CONFIG")
             .env_remove("RUST_BACKTRACE");
         command

@@ -78,6 +78,8 @@ fn every_answer_has_the_documented_keys_and_no_others() {
     let file = file.to_str().expect("a path in UTF-8").to_owned();
     asked.asks("config show", &["--config", &file]);
     asked.asks("prune", &[]);
+    asked.asks("generate-secret", &["--create"]);
+    asked.asks("generate-secret", &["--show"]);
     services(&mut asked.shapes);
     outcomes(&mut asked.shapes);
     progress(&mut asked.shapes);

@@ -49,6 +49,7 @@ const RUNNER: [(&str, &[&str]); 27] = [
             "config",
             "ids",
             "pool",
+            "process",
             "requirements",
             "store",
             "supervisor",
@@ -78,7 +79,8 @@ const RUNNER: [(&str, &[&str]); 27] = [
     (
         "cli",
         &[
-            "about", "client", "config", "control", "log", "process", "publish", "store", "timer",
+            "about", "client", "config", "control", "ids", "log", "process", "publish", "store",
+            "timer",
         ],
     ),
     (
@@ -100,7 +102,10 @@ const RUNNER: [(&str, &[&str]); 27] = [
     // A worker of a foreign host knows nothing of our own supervisors.
     ("worker", &["log", "process"]),
     // What brings work in sees the client handle only.
-    ("http", &["client", "config"]),
+    (
+        "http",
+        &["app", "client", "config", "ids", "log", "sources"],
+    ),
     (
         "sources",
         &["client", "config", "dispatcherd", "log", "notify", "pool"],
@@ -182,6 +187,7 @@ const RESERVED: [(&[&str], &[&str], &str); 9] = [
             "dispatcher-runner/src/admin/",
             "dispatcher-runner/src/notify/",
             "dispatcher-runner/src/publish/",
+            "dispatcher-runner/src/http/",
         ],
         "the embedded mode needs no async runtime; only a job that is a future and sources have one",
     ),

@@ -14,6 +14,7 @@ mod list;
 mod notify;
 mod output;
 mod schedule;
+mod secret;
 mod serve;
 mod service;
 mod show;
@@ -34,6 +35,7 @@ pub use bench::{Bench, BenchForm, BenchOptions};
 
 pub(crate) use bench::bench;
 pub(crate) use config::{asks_for_defaults, config_default};
+pub(crate) use secret::generate_secret;
 
 /// Runs a command.
 pub(crate) fn run(name: CommandName, session: &mut Session<'_, '_>) -> Done {
@@ -59,6 +61,7 @@ pub(crate) fn run(name: CommandName, session: &mut Session<'_, '_>) -> Done {
         CommandName::Config => config::config(session),
         CommandName::Doctor => doctor::doctor(session),
         CommandName::Completions => script(session),
+        CommandName::GenerateSecret => generate_secret(session.environment, &session.arguments),
         CommandName::Bench => bench(session.environment, &session.arguments),
     }
 }

@@ -122,6 +122,8 @@ impl Service {
             cancel: Arc::new(|jobs, _| Ok(jobs)),
             look: Arc::new(drop),
             exec: Arc::new(move |request| asking.ask(request)),
+            #[cfg(feature = "http")]
+            gate: None,
             now: Arc::new(move || {
                 let passed = Instant::now().duration_since(began).as_millis();
                 EPOCH * 1000 + i64::try_from(passed).unwrap()

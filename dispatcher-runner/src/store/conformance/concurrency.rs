@@ -47,7 +47,7 @@ fn the_limit_is_atomic(fixture: &Fixture) {
             .filter(|answer| match answer {
                 Ok(_) => true,
                 Err(SubmitError::QueueFull { .. }) => false,
-                Err(SubmitError::Store(error)) => panic!("{error}"),
+                Err(error) => panic!("{error}"),
             })
             .count()
     });

@@ -21,6 +21,8 @@ macro_rules! on_every_store {
     };
 }
 
+mod batches;
+mod callbacks;
 mod cancel;
 mod claim;
 mod concurrency;
@@ -33,6 +35,7 @@ mod order;
 mod prune;
 mod races;
 mod random;
+mod receipts;
 mod record;
 mod register;
 mod rescue;
@@ -179,7 +182,7 @@ pub(super) fn register(store: &mut dyn Store, name: &str) {
 pub(super) fn group(jobs: Vec<NewJob>) -> Submission {
     Submission {
         jobs,
-        dispatchers: Vec::new(),
+        ..Submission::default()
     }
 }
 

@@ -43,6 +43,7 @@ fn submission_refreshes_in_the_same_step(fixture: &Fixture) {
         let submission = Submission {
             jobs: vec![job("A")],
             dispatchers: vec![row],
+            ..Submission::default()
         };
         store.submit(&[submission]).remove(0)
     };

@@ -33,7 +33,7 @@ fn is_full(store: &mut dyn Store) -> bool {
     match submit(store, job("A")) {
         Ok(_) => false,
         Err(SubmitError::QueueFull { .. }) => true,
-        Err(SubmitError::Store(error)) => panic!("{error}"),
+        Err(error) => panic!("{error}"),
     }
 }
 

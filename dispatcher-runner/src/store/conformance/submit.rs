@@ -60,6 +60,7 @@ fn refuses_beyond_the_limit_and_leaves_nothing(fixture: &Fixture) {
     let refused = Submission {
         jobs: vec![job("A"), job("B"), job("A")],
         dispatchers: vec![newer],
+        ..Submission::default()
     };
     let answers = store.submit(std::slice::from_ref(&refused));
     match &answers[..] {

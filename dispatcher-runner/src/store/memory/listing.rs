@@ -113,6 +113,7 @@ impl State {
                 .filter(|(index, (ended, _))| *index < excess || *ended < before);
             doomed.extend(prunable.map(|(_, (_, key))| key));
         }
+        self.prune_batches(before);
         doomed.truncate(batch);
         for key in &doomed {
             if let Some(job) = self.jobs.remove(key) {
@@ -155,6 +156,7 @@ pub(super) fn record(job: &Job) -> JobRecord {
         cancel_requested_by: job.cancel_by.clone(),
         supervisor: job.supervisor,
         output: job.output.clone(),
+        batch: job.batch.clone(),
         attempts: job.attempts.iter().map(|one| one.record.clone()).collect(),
     }
 }

@@ -5,9 +5,12 @@
 //! this store the yardstick for those that keep them.
 
 mod attempts;
+mod batches;
+mod callbacks;
 #[cfg(feature = "simulator")]
 mod glance;
 mod listing;
+mod receipts;
 mod schedule;
 mod state;
 
@@ -22,11 +25,11 @@ pub(crate) use self::glance::{Glance, Waits};
 use self::state::State;
 use super::clock::Clock;
 use super::{
-    CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
-    DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules,
-    NewSupervisor, Pause, ProgressNote, Record, Recorded, Renewal, Rescued, Retention, Serves,
-    Store, StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow,
-    TickRequest, Ticked, UnixMs,
+    BatchRecord, CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
+    DispatcherStatus, DueCallback, HandOver, Held, JobFilter, JobRecord, JobSummary,
+    KnownSchedules, NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Renewal,
+    Rescued, Retention, Serves, Settled, Store, StoreError, Submission, SubmitError, Submitted,
+    SupervisorId, SupervisorRow, TickRequest, Ticked, UnixMs,
 };
 
 /// Jobs in memory.
@@ -189,6 +192,30 @@ impl Store for MemoryStore {
 
     fn set_paused(&mut self, dispatcher: &str, pause: Pause) -> Result<bool, StoreError> {
         Ok(self.lock().set_paused(dispatcher, pause))
+    }
+
+    fn receipt(&mut self, sender: &str, id: &str) -> Result<Option<Receipt>, StoreError> {
+        Ok(self.lock().receipts.get(sender, id).cloned())
+    }
+
+    fn batch(&mut self, id: &str) -> Result<Option<BatchRecord>, StoreError> {
+        let state = self.lock();
+        Ok(state.batches.get(id).map(|batch| batch.record.clone()))
+    }
+
+    fn take_callbacks(
+        &mut self,
+        limit: usize,
+        hold: Duration,
+    ) -> Result<Vec<DueCallback>, StoreError> {
+        let now = self.clock.now();
+        Ok(self.lock().take_callbacks(limit, hold, now))
+    }
+
+    fn settle_callback(&mut self, key: i64, settled: Settled) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.lock().settle_callback(key, settled, now);
+        Ok(())
     }
 
     fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError> {

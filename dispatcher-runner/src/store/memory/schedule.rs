@@ -8,7 +8,7 @@ use dispatcher_core::{JobId, JobState, TickFate};
 
 use super::state::State;
 use crate::store::schedule::{self, ScheduleRow, Submits, TickRequest, Ticked};
-use crate::store::{NewJob, StoreError, SubmitError, UnixMs};
+use crate::store::{NewJob, SubmitError, UnixMs};
 
 impl State {
     pub(super) fn tick(&mut self, requests: &[TickRequest], now: UnixMs) -> Ticked {
@@ -57,11 +57,14 @@ impl Submits for Submitter<'_> {
             Ok(accepted) => (TickFate::Submitted, Some(accepted.id)),
             Err(SubmitError::QueueFull { .. }) => (TickFate::QueueFull, None),
             Err(SubmitError::Store(error)) => refused(&error),
+            Err(error @ (SubmitError::Receipt(_) | SubmitError::BatchExists { .. })) => {
+                refused(&error)
+            }
         })
     }
 }
 
 /// The only error of this store is an id that was given twice.
-fn refused(error: &StoreError) -> (TickFate, Option<JobId>) {
+fn refused(error: &impl std::fmt::Display) -> (TickFate, Option<JobId>) {
     (TickFate::Refused(error.to_string()), None)
 }

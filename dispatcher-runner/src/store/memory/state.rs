@@ -12,6 +12,9 @@ use dispatcher_core::{
     Transition,
 };
 
+use super::batches::Batch;
+use super::callbacks::Callback;
+use super::receipts::Receipts;
 use crate::store::pick::{self, Contender, Fetch, Head};
 use crate::store::rules::{self, DUE_PER_CLAIM_MAX, Verdict};
 use crate::store::{
@@ -29,6 +32,9 @@ pub(super) struct State {
     /// When each lease ends.
     pub(super) leases: BTreeMap<SupervisorId, UnixMs>,
     pub(super) schedules: BTreeMap<String, ScheduleRecord>,
+    pub(super) receipts: Receipts,
+    pub(super) batches: BTreeMap<String, Batch>,
+    pub(super) callbacks: BTreeMap<i64, Callback>,
     pub(super) sequence: i64,
     opened: i64,
 }
@@ -62,6 +68,7 @@ pub(super) struct Job {
     pub(super) outcome: Option<Outcome>,
     pub(super) progress: Option<(f64, String)>,
     pub(super) output: Option<String>,
+    pub(super) batch: Option<String>,
     pub(super) attempts: Vec<Attempt>,
 }
 
@@ -173,6 +180,17 @@ impl State {
         group: &Submission,
         now: UnixMs,
     ) -> Result<Submitted, SubmitError> {
+        let wanted = group.receipt.as_ref();
+        let before = wanted.map_or(Ok(None), |wanted| self.receipts.before(wanted, now))?;
+        if let Some(before) = before {
+            return Ok(self.submitted(before.jobs, Some(before.note)));
+        }
+        if let Some(batch) = &group.batch
+            && self.batches.contains_key(&batch.id)
+        {
+            let id = batch.id.clone();
+            return Err(SubmitError::BatchExists { id });
+        }
         let dispatchers = self.dispatchers.clone();
         let before = self.sequence;
         for row in &group.dispatchers {
@@ -194,11 +212,23 @@ impl State {
                 return Err(refusal);
             }
         };
+        if let Some(batch) = &group.batch {
+            self.add_batch(batch, &jobs, now);
+        }
+        self.add_callbacks(&group.callbacks, &jobs);
+        if let Some(wanted) = wanted {
+            self.receipts.write(wanted, &jobs, now);
+        }
+        Ok(self.submitted(jobs, None))
+    }
+
+    fn submitted(&self, jobs: Vec<Accepted>, replay_of: Option<String>) -> Submitted {
         let open = self.supervisors.values().filter(|row| row.open);
-        Ok(Submitted {
+        Submitted {
             jobs,
             supervisors: open.cloned().collect(),
-        })
+            replay_of,
+        }
     }
 
     pub(super) fn submit_one(
@@ -277,10 +307,17 @@ impl State {
             outcome: None,
             progress: None,
             output: None,
+            batch: None,
             attempts: Vec::new(),
         };
         self.keys.insert(job.new.id, key);
         self.jobs.insert(key, job);
+    }
+
+    /// Stores a job that nothing refuses and that no duplicate holds.
+    pub(super) fn insert_whatever_the_queue(&mut self, job: &NewJob, now: UnixMs) {
+        self.dispatcher(&job.dispatcher);
+        self.insert(job, OnDuplicate::Parallel, Verdict::Accept, now);
     }
 
     /// Unfinished jobs of the same identity, the one that would survive first.
@@ -295,8 +332,13 @@ impl State {
         twins.into_iter().rev().map(|(_, _, id)| id).collect()
     }
 
-    /// Lets the first held duplicate of an ended job go, once nothing is ahead of it.
+    /// What the end of a job sets off: it is counted in its batch, and the first duplicate that it
+    /// held goes on, once nothing is ahead of that.
     pub(super) fn release(&mut self, ended: i64, now: UnixMs) {
+        self.count_in_batch(ended, now);
+        if let Some(id) = self.jobs.get(&ended).map(|job| job.new.id) {
+            self.callbacks_due(id, now);
+        }
         let Some(ended) = self.jobs.get(&ended).filter(|ended| ended.watched) else {
             return;
         };

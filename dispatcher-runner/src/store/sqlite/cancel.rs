@@ -22,6 +22,8 @@ pub(super) fn cancel(unit: &mut Unit<'_>, job: JobId, by: &str) -> rusqlite::Res
                 queue: row.get(3)?,
                 identity: row.get(4)?,
                 watched: row.get(5)?,
+                batch: row.get(8)?,
+                called: row.get(9)?,
                 spot: Spot::queued(row.get(6)?),
             };
             let supervisor: Option<i64> = row.get(7)?;

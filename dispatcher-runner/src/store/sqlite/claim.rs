@@ -72,6 +72,8 @@ fn expire(unit: &mut Unit<'_>) -> rusqlite::Result<()> {
                     queue: row.get(2)?,
                     identity: row.get(3)?,
                     watched: row.get(4)?,
+                    batch: row.get(6)?,
+                    called: row.get(7)?,
                     spot: Spot::queued(row.get(5)?),
                 })
             },

@@ -17,7 +17,9 @@ macro_rules! sql {
     };
 }
 
+mod batches;
 mod busy;
+mod callbacks;
 mod cancel;
 mod claim;
 mod errors;
@@ -25,6 +27,7 @@ mod ledger;
 mod open;
 mod prune;
 mod read;
+mod receipts;
 mod record;
 mod rows;
 mod schedule;
@@ -48,11 +51,11 @@ use self::ledger::Ledger;
 use self::rows::OptionTexts;
 use super::clock::Clock;
 use super::{
-    CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
-    DispatcherStatus, HandOver, Held, JobFilter, JobRecord, JobSummary, KnownSchedules,
-    NewSupervisor, Pause, ProgressNote, Record, Recorded, Rescued, Retention, Serves, Store,
-    StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow, TickRequest,
-    Ticked, UnixMs,
+    BatchRecord, CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
+    DispatcherStatus, DueCallback, HandOver, Held, JobFilter, JobRecord, JobSummary,
+    KnownSchedules, NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Rescued,
+    Retention, Serves, Settled, Store, StoreError, Submission, SubmitError, Submitted,
+    SupervisorId, SupervisorRow, TickRequest, Ticked, UnixMs,
 };
 use crate::pinned::Pinned;
 
@@ -339,6 +342,33 @@ impl Store for SqliteStore {
     fn set_paused(&mut self, dispatcher: &str, pause: Pause) -> Result<bool, StoreError> {
         self.write(Durability::Synced, |unit| {
             supervise::set_paused(unit, dispatcher, pause)
+        })
+    }
+
+    fn receipt(&mut self, sender: &str, id: &str) -> Result<Option<Receipt>, StoreError> {
+        self.read(|connection| receipts::receipt(connection, sender, id))
+    }
+
+    fn batch(&mut self, id: &str) -> Result<Option<BatchRecord>, StoreError> {
+        self.read(|connection| batches::batch(connection, id))
+    }
+
+    fn take_callbacks(
+        &mut self,
+        limit: usize,
+        hold: Duration,
+    ) -> Result<Vec<DueCallback>, StoreError> {
+        let now = self.clock.now();
+        // Mostly there is nothing, and a look takes no lock.
+        if !self.read(|connection| callbacks::is_due(connection, now))? {
+            return Ok(Vec::new());
+        }
+        self.write(Durability::Later, |unit| callbacks::take(unit, limit, hold))
+    }
+
+    fn settle_callback(&mut self, key: i64, settled: Settled) -> Result<(), StoreError> {
+        self.write(Durability::Later, |unit| {
+            callbacks::settle(unit, key, settled)
         })
     }
 

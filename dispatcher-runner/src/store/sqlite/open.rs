@@ -19,10 +19,13 @@ use crate::store::StoreError;
 
 /// "Dspt": marks a state file in its header.
 const APPLICATION_ID: i64 = 0x4473_7074;
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_schedules.sql"),
     include_str!("migrations/0003_queues_of_supervisors.sql"),
+    include_str!("migrations/0004_receipts.sql"),
+    include_str!("migrations/0005_batches.sql"),
+    include_str!("migrations/0006_callbacks.sql"),
 ];
 /// 3.51.3 mends a race between a checkpoint and a reset of the log that could lose commits.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;

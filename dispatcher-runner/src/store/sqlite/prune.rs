@@ -4,8 +4,8 @@
 
 use rusqlite::{Connection, ToSql, named_params};
 
-use super::Unit;
 use super::ledger::Spot;
+use super::{Unit, batches};
 use crate::store::{Retention, rules};
 
 pub(super) fn prune(
@@ -42,6 +42,7 @@ pub(super) fn prune(
             break;
         }
     }
+    batches::prune(unit, before, i64::try_from(batch).unwrap_or(i64::MAX))?;
     unit.connection
         .prepare_cached(sql!("lanes_prune"))?
         .execute([])?;

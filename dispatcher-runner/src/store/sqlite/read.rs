@@ -137,6 +137,7 @@ pub(super) fn job(connection: &Connection, job: JobId) -> rusqlite::Result<Optio
                 cancel_requested_by: row.get(25)?,
                 supervisor: supervisor.map(SupervisorId).zip(slot),
                 output: row.get(28)?,
+                batch: row.get(30)?,
                 attempts: Vec::new(),
             };
             Ok((row.get::<_, i64>(29)?, record))

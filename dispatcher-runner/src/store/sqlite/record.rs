@@ -7,7 +7,7 @@ use dispatcher_core::{JobState, Outcome, Transition};
 use rusqlite::{OptionalExtension as _, Row, named_params};
 
 use super::ledger::Spot;
-use super::{Unit, rows};
+use super::{Unit, batches, callbacks, rows};
 use crate::store::rules::{self, Again, Place, Step};
 use crate::store::{Capture, ProgressNote, Record, Recorded};
 
@@ -19,6 +19,10 @@ pub(super) struct Subject {
     pub(super) identity: String,
     /// Whether duplicates of it may be held.
     pub(super) watched: bool,
+    /// The batch that it belongs to.
+    pub(super) batch: Option<i64>,
+    /// Somebody is told of its end.
+    pub(super) called: bool,
     /// Where it is now.
     pub(super) spot: Spot,
 }
@@ -91,6 +95,8 @@ fn fenced(
             queue: row.get(2)?,
             identity: row.get(3)?,
             watched: row.get(4)?,
+            batch: row.get(7)?,
+            called: row.get(8)?,
             spot: Spot::Running,
         };
         Ok((subject, row.get(5)?, row.get(6)?))
@@ -160,6 +166,7 @@ fn end_running(
         job.spot,
         Spot::Finished,
     )?;
+    tell(unit, job, state)?;
     Ok(state)
 }
 
@@ -217,7 +224,19 @@ pub(super) fn end_queued(
         &job.queue,
         job.spot,
         Spot::Finished,
-    )
+    )?;
+    tell(unit, job, state)
+}
+
+/// Who must know of the end of a job: its batch, and whoever asked for a callback.
+fn tell(unit: &mut Unit<'_>, job: &Subject, state: JobState) -> rusqlite::Result<()> {
+    if job.called {
+        callbacks::due(unit, job.key)?;
+    }
+    match job.batch {
+        Some(batch) => batches::count(unit, batch, state),
+        None => Ok(()),
+    }
 }
 
 /// Lets the first held duplicate of an ended job go.

@@ -72,7 +72,7 @@ impl Submits for Submitter<'_, '_> {
 
     fn submit(&mut self, job: &NewJob) -> rusqlite::Result<(TickFate, Option<JobId>)> {
         // What is refused is refused before anything is written.
-        match submit::one(self.unit, job, self.dispatcher) {
+        match submit::one(self.unit, job, self.dispatcher, None) {
             Ok(accepted) if accepted.duplicate => Ok((TickFate::Duplicate, Some(accepted.id))),
             Ok(accepted) => Ok((TickFate::Submitted, Some(accepted.id))),
             Err(Refusal::Full(_)) => Ok((TickFate::QueueFull, None)),

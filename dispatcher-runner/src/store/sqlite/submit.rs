@@ -10,7 +10,7 @@ use dispatcher_core::{DispatcherOptions, OnDuplicate};
 use rusqlite::{OptionalExtension as _, named_params};
 
 use super::ledger::Spot;
-use super::{Durability, SqliteStore, Unit, errors, rows, supervise};
+use super::{Durability, SqliteStore, Unit, batches, callbacks, errors, receipts, rows, supervise};
 use crate::store::rules::{self, Verdict};
 use crate::store::{
     Accepted, Build, DispatcherRow, NewJob, StoreError, Submission, SubmitError, Submitted,
@@ -102,6 +102,17 @@ fn is_of_one_group(error: &rusqlite::Error) -> bool {
 }
 
 fn group(unit: &mut Unit<'_>, submission: &Submission) -> Result<Submitted, Refusal> {
+    let wanted = submission.receipt.as_ref();
+    let before = wanted.map_or(Ok(None), |wanted| receipts::before(unit, wanted))?;
+    if let Some(before) = before {
+        return Ok(Submitted {
+            jobs: before.jobs,
+            supervisors: supervise::rows(unit.connection, sql!("supervisors_open"))?,
+            replay_of: Some(before.note),
+        });
+    }
+    let batch = submission.batch.as_ref();
+    let batch_key = batch.map(|batch| batches::begin(unit, batch)).transpose()?;
     let mut known = Vec::with_capacity(submission.dispatchers.len());
     for row in &submission.dispatchers {
         known.push((row.name.as_str(), upsert(unit, row)?));
@@ -113,11 +124,20 @@ fn group(unit: &mut Unit<'_>, submission: &Submission) -> Result<Submitted, Refu
             Some((_, dispatcher)) => dispatcher.clone(),
             None => unregistered(unit, &job.dispatcher)?,
         };
-        jobs.push(one(unit, job, &dispatcher)?);
+        jobs.push(one(unit, job, &dispatcher, batch_key)?);
+    }
+    if let (Some(batch), Some(key)) = (batch, batch_key) {
+        let own = jobs.iter().filter(|job| !job.duplicate).map(|job| job.id);
+        batches::write(unit, key, batch, &own.collect::<Vec<_>>())?;
+    }
+    callbacks::write(unit, &submission.callbacks, &jobs)?;
+    if let Some(wanted) = wanted {
+        receipts::write(unit, wanted, &jobs)?;
     }
     Ok(Submitted {
         jobs,
         supervisors: supervise::rows(unit.connection, sql!("supervisors_open"))?,
+        replay_of: None,
     })
 }
 
@@ -126,6 +146,7 @@ pub(super) fn one(
     unit: &mut Unit<'_>,
     job: &NewJob,
     dispatcher: &Registered,
+    batch: Option<i64>,
 ) -> Result<Accepted, Refusal> {
     let policy = rules::policy(dispatcher.options.on_duplicate, &job.options);
     let verdict = verdict(unit, job, dispatcher.id, policy)?;
@@ -140,27 +161,28 @@ pub(super) fn one(
         Verdict::Hold => true,
     };
     check_room(unit, job, dispatcher)?;
-    let delay = job.options.delay.map_or(0, rules::millis);
-    let waits_for = match (held, delay) {
-        (true, _) => 2,
-        (false, 0) => 0,
-        (false, _) => 1,
-    };
-    let place = Place {
-        dispatcher: dispatcher.id,
-        watched: rules::is_watched(policy, &job.options),
-        waits_for,
-        run_at: unit.now + delay,
-    };
-    insert(unit, job, &place)?;
-    let queue = &job.options.queue;
-    let spot = Spot::queued(waits_for);
-    unit.ledger
-        .shift(unit.connection, dispatcher.id, queue, Spot::Nowhere, spot)?;
+    let place = Place::of(job, dispatcher.id, held, unit.now);
+    let watched = rules::is_watched(policy, &job.options);
+    insert(
+        unit,
+        job,
+        &Place {
+            watched,
+            batch,
+            ..place
+        },
+    )?;
     Ok(Accepted {
         id: job.id,
         duplicate: false,
     })
+}
+
+/// Stores a job that nothing refuses and that no duplicate holds.
+pub(super) fn whatever_the_queue(unit: &mut Unit<'_>, job: &NewJob) -> rusqlite::Result<()> {
+    let dispatcher = unregistered(unit, &job.dispatcher)?;
+    let place = Place::of(job, dispatcher.id, false, unit.now);
+    insert(unit, job, &place)
 }
 
 fn verdict(
@@ -210,6 +232,24 @@ struct Place {
     watched: bool,
     waits_for: i64,
     run_at: i64,
+    batch: Option<i64>,
+}
+
+impl Place {
+    fn of(job: &NewJob, dispatcher: i64, held: bool, now: i64) -> Self {
+        let delay = job.options.delay.map_or(0, rules::millis);
+        Self {
+            dispatcher,
+            watched: false,
+            waits_for: match (held, delay) {
+                (true, _) => 2,
+                (false, 0) => 0,
+                (false, _) => 1,
+            },
+            run_at: now + delay,
+            batch: None,
+        }
+    }
 }
 
 fn insert(unit: &mut Unit<'_>, job: &NewJob, place: &Place) -> rusqlite::Result<()> {
@@ -230,6 +270,7 @@ fn insert(unit: &mut Unit<'_>, job: &NewJob, place: &Place) -> rusqlite::Result<
             ":run_at": place.run_at,
             ":expires_ms": expires_ms,
             ":expires_at": expires_ms.map(|expires| place.run_at.saturating_add(expires)),
+            ":batch": place.batch,
         })?;
     let options = unit.texts.text(&job.options)?;
     unit.connection
@@ -242,8 +283,15 @@ fn insert(unit: &mut Unit<'_>, job: &NewJob, place: &Place) -> rusqlite::Result<
             ":build_modified_ns": job.build.modified_ns,
             ":build_id": job.build.id,
             ":retry_of": job.retry_of.as_ref().map(|id| id.as_str()),
-        })
-        .map(drop)
+        })?;
+    let spot = Spot::queued(place.waits_for);
+    unit.ledger.shift(
+        unit.connection,
+        place.dispatcher,
+        &job.options.queue,
+        Spot::Nowhere,
+        spot,
+    )
 }
 
 /// A dispatcher's row, as far as submissions need it.

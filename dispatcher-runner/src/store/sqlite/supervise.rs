@@ -201,6 +201,8 @@ fn lost(row: &Row<'_>) -> rusqlite::Result<Lost> {
             queue: row.get(3)?,
             identity: row.get(4)?,
             watched: row.get(5)?,
+            batch: row.get(13)?,
+            called: row.get(14)?,
             spot: Spot::Running,
         },
         token: row.get::<_, i64>(6)?.unsigned_abs(),

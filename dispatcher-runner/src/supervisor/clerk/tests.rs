@@ -39,6 +39,7 @@ fn submit(store: &mut MemoryStore) -> JobId {
     let group = Submission {
         dispatchers: vec![row],
         jobs: vec![job],
+        ..Submission::default()
     };
     assert!(store.submit(&[group]).iter().all(Result::is_ok));
     id

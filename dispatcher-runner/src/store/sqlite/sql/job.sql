@@ -14,9 +14,10 @@ SELECT j.id, d.name, j.queue, j.rank, j.state, j.attempt, j.failures, j.token, r
         )
     END,
     r.origin, r.options, j.identity, r.build_modified_ns, r.build_id, r.retry_of, j.snoozes,
-    j.lost, j.cancel_by, j.supervisor, j.slot, o.output, j.key
+    j.lost, j.cancel_by, j.supervisor, j.slot, o.output, j.key, b.id
 FROM jobs AS j
 JOIN dispatchers AS d ON d.id = j.dispatcher
 JOIN requests AS r ON r.job = j.key
 LEFT JOIN outputs AS o ON o.job = j.key
+LEFT JOIN batches AS b ON b.key = j.batch
 WHERE j.id = :id

@@ -47,14 +47,14 @@ fn a_file_of_the_first_schema_is_brought_up_to_date() {
     let (_directory, path) = place();
     let id = accept(&mut SqliteStore::open(&path).unwrap(), job("A"));
     plain(&path)
-        .execute_batch("DROP TABLE schedules; ALTER TABLE supervisors DROP COLUMN queues; PRAGMA user_version=1")
+        .execute_batch("DROP TABLE schedules; DROP TABLE receipts; DROP TABLE batches; DROP TABLE batch_requests; ALTER TABLE jobs DROP COLUMN batch; DROP TABLE callbacks; ALTER TABLE jobs DROP COLUMN called; ALTER TABLE supervisors DROP COLUMN queues; PRAGMA user_version=1")
         .unwrap();
     let mut store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.state(id).unwrap(), Some(JobState::Queued));
     assert_eq!(store.schedules().unwrap().rows.len(), 0);
     drop(store);
     let version = plain(&path).query_row("PRAGMA user_version", [], |row| row.get(0));
-    assert_eq!(version, Ok(3));
+    assert_eq!(version, Ok(6));
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     match refusal(&path) {
         StoreError::NewerSchema {
             found: 99,
-            known: 3,
+            known: 6,
             path: named,
         } => assert_eq!(named, path),
         other => panic!("{other}"),

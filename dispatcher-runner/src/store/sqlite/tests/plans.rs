@@ -9,8 +9,15 @@ macro_rules! statements {
     ($($name:literal,)+) => { [$(($name, sql!($name))),+] };
 }
 
-const HOT: [(&str, &str); 33] = statements![
+const HOT: [(&str, &str); 43] = statements![
     "attempt_insert",
+    "batch",
+    "batch_count",
+    "batch_request",
+    "batches_old",
+    "callbacks_end",
+    "callbacks_is_due",
+    "callbacks_take",
     "cancel_look",
     "cancel_running",
     "cancellations",
@@ -34,6 +41,9 @@ const HOT: [(&str, &str); 33] = statements![
     "next_due",
     "progress",
     "promote_due",
+    "receipt",
+    "receipts_count",
+    "receipts_prune",
     "release_held",
     "request",
     "requeue",

@@ -1,0 +1,189 @@
+//! Standard Webhooks v1: what a sender signs, and whether somebody who has the secret did.
+//!
+//! Pure: clock, tolerance and bytes are given. Nothing of a request is looked at but what is
+//! signed, and signatures are compared in constant time.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::digest::{CtOutput, KeyInit as _};
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
+
+/// Longest id of a message, in bytes.
+pub(crate) const ID_BYTES_MAX: usize = 128;
+/// Signatures of one message, at most; those of other versions count.
+pub(crate) const SIGNATURES_MAX: usize = 16;
+/// Bytes of a secret, at least and at most.
+pub(crate) const SECRET_BYTES: (usize, usize) = (24, 96);
+
+const PREFIX: &str = "whsec_";
+const VERSION: &str = "v1,";
+
+type Mac = CtOutput<Hmac<Sha256>>;
+
+/// A secret that two applications share.
+///
+/// ```
+/// use dispatcher_runner::http::Secret;
+/// assert!(Secret::parse("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD").is_ok());
+/// assert!(Secret::parse("secret").is_err());
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Vec<u8>);
+
+/// Why a text is no secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// There is none.
+    #[error("it is empty")]
+    Empty,
+    /// Not base64.
+    #[error("it is not base64: letters, digits, `+` and `/`, their number a multiple of 4")]
+    Base64,
+    /// Too short or too long.
+    #[error("it stands for {bytes} bytes, and must be 24 to 96 (32 to 128 characters)")]
+    Length {
+        /// How many it stands for.
+        bytes: usize,
+    },
+}
+
+impl SecretError {
+    /// One line of what to do about it.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        "`generate-secret --show` makes one"
+    }
+}
+
+impl Secret {
+    /// Reads base64 of 24 to 96 bytes, with or without `whsec_` in front.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn parse(text: &str) -> Result<Self, SecretError> {
+        let text = text.strip_prefix(PREFIX).unwrap_or(text);
+        if text.is_empty() {
+            return Err(SecretError::Empty);
+        }
+        let bytes = STANDARD.decode(text).map_err(|_| SecretError::Base64)?;
+        let (min, max) = SECRET_BYTES;
+        if bytes.len() < min || bytes.len() > max {
+            return Err(SecretError::Length { bytes: bytes.len() });
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The header `webhook-signature` of a message. `timestamp` counts seconds since 1970.
+    ///
+    /// ```
+    /// use dispatcher_runner::http::Secret;
+    /// let secret = Secret::parse("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")?;
+    /// assert_eq!(
+    ///     secret.sign("m1", 1_700_000_000, b""),
+    ///     "v1,MGGBRRYCSWS5yz066a7mzWvT8XMLun+2EOEEvYFYHLo=",
+    /// );
+    /// # Ok::<(), dispatcher_runner::http::SecretError>(())
+    /// ```
+    #[must_use]
+    pub fn sign(&self, id: &str, timestamp: u64, body: &[u8]) -> String {
+        let mac = self.mac(id, timestamp, body).into_bytes();
+        format!("{VERSION}{}", STANDARD.encode(mac))
+    }
+
+    fn mac(&self, id: &str, timestamp: u64, body: &[u8]) -> Mac {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0)
+            .expect("invariant: HMAC takes a key of any length");
+        mac.update(id.as_bytes());
+        mac.update(b".");
+        mac.update(timestamp.to_string().as_bytes());
+        mac.update(b".");
+        mac.update(body);
+        mac.finalize()
+    }
+}
+
+/// A secret is never printed.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+/// The three headers of a message, well-formed. Nothing is known to be true of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Stamp {
+    pub(crate) id: String,
+    /// Seconds since 1970.
+    pub(crate) timestamp: u64,
+    signatures: Vec<[u8; 32]>,
+}
+
+impl Stamp {
+    /// Reads the headers `webhook-id`, `webhook-timestamp` and `webhook-signature`; `None` when
+    /// one of them is malformed.
+    pub(crate) fn read(id: &[u8], timestamp: &[u8], signature: &[u8]) -> Option<Self> {
+        Some(Self {
+            id: read_id(id)?,
+            timestamp: read_timestamp(timestamp)?,
+            signatures: read_signatures(signature)?,
+        })
+    }
+
+    /// Whether it was made at most `tolerance` seconds ago, or will be.
+    pub(crate) fn is_fresh(&self, now: u64, tolerance: u64) -> bool {
+        now.abs_diff(self.timestamp) <= tolerance
+    }
+
+    /// Whether one of the signatures was made with the secret.
+    pub(crate) fn is_signed_with(&self, secret: &Secret, body: &[u8]) -> bool {
+        let mac = secret.mac(&self.id, self.timestamp, body);
+        let mut holds = false;
+        // All of them, so that the time says nothing about which one it was.
+        for signature in &self.signatures {
+            holds |= mac == Mac::from(hmac::digest::Output::<Hmac<Sha256>>::from(*signature));
+        }
+        holds
+    }
+}
+
+/// Whether it can be the id of a message: 1 to 128 visible ASCII characters but `.` and `,`.
+pub(crate) fn is_id(text: &[u8]) -> bool {
+    let visible = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'.' | b',');
+    (1..=ID_BYTES_MAX).contains(&text.len()) && text.iter().all(visible)
+}
+
+fn read_id(text: &[u8]) -> Option<String> {
+    if !is_id(text) {
+        return None;
+    }
+    String::from_utf8(text.to_vec()).ok()
+}
+
+/// Decimal as it would be written: no sign, no space, no zero in front. One text for one time,
+/// because the text is what is signed.
+fn read_timestamp(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let number: u64 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
+}
+
+/// Signatures of version 1; other versions are skipped, and so is what is no signature at all.
+fn read_signatures(text: &[u8]) -> Option<Vec<[u8; 32]>> {
+    let text = std::str::from_utf8(text).ok()?;
+    let words = || text.split(' ').filter(|word| !word.is_empty());
+    if words().count() > SIGNATURES_MAX {
+        return None;
+    }
+    let signatures = words().filter_map(|word| {
+        let bytes = STANDARD.decode(word.strip_prefix(VERSION)?).ok()?;
+        bytes.try_into().ok()
+    });
+    let signatures: Vec<_> = signatures.collect();
+    (!signatures.is_empty()).then_some(signatures)
+}

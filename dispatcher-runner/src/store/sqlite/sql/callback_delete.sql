@@ -1,0 +1,3 @@
+-- :key. It was told.
+DELETE FROM callbacks
+WHERE key = :key

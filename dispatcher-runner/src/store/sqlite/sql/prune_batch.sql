@@ -1,0 +1,3 @@
+-- :key. A batch that is forgotten.
+DELETE FROM batches
+WHERE key = :key

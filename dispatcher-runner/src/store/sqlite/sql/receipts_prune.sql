@@ -1,0 +1,3 @@
+-- :last. Everything up to this one.
+DELETE FROM receipts
+WHERE key <= :last
