@@ -7,7 +7,7 @@ mod dispatcherd;
 #[cfg(test)]
 mod tests;
 
-use dispatcherd::{CONTROL_DETAILS, CONTROL_WORDS};
+use dispatcherd::{CONTROL_DETAILS, CONTROL_FLAGS, CONTROL_WORDS};
 
 pub(crate) use dispatcherd::CONTROL_SOURCES;
 
@@ -478,21 +478,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         summary: "send a control command of dispatcherd, and show the replies",
         details: CONTROL_DETAILS,
         positional: between(1, 2, Words::These(CONTROL_WORDS)),
-        flags: &[
-            valued(
-                "source",
-                "NAME",
-                Words::These(CONTROL_SOURCES),
-                "go the way of this source: socket or pg_notify",
-            ),
-            valued(
-                "expected-replies",
-                "N",
-                Words::Nothing,
-                "wait for so many (1); 0 asks nobody to answer",
-            ),
-            valued("within", "TIME", Words::Nothing, "wait no longer (1s)"),
-        ],
+        flags: CONTROL_FLAGS,
     },
     Command {
         id: CommandName::Status,
