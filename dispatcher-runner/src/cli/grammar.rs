@@ -9,6 +9,7 @@ mod tests;
 
 use dispatcherd::{CONTROL_DETAILS, CONTROL_FLAGS, CONTROL_WORDS};
 
+#[cfg(any(feature = "socket", feature = "pg_notify"))]
 pub(crate) use dispatcherd::CONTROL_SOURCES;
 
 /// A command, for the one place that runs it.
