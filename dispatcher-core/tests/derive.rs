@@ -97,6 +97,7 @@ fn every_option_is_recorded() {
             queue: "slow".to_owned(),
             expires: Some(Duration::from_secs(172_800)),
             unique_key: None,
+            on_duplicate: None,
             retries: 5,
             backoff: Backoff::Linear {
                 step: Duration::from_secs(5),
