@@ -92,12 +92,12 @@ fn every_option_is_recorded() {
     assert_eq!(
         (definition.options)(),
         Options {
+            on_duplicate: None,
             timeout: Some(Duration::from_secs(5400)),
             grace: Duration::from_secs(3),
             queue: "slow".to_owned(),
             expires: Some(Duration::from_secs(172_800)),
             unique_key: None,
-            on_duplicate: None,
             retries: 5,
             backoff: Backoff::Linear {
                 step: Duration::from_secs(5),

@@ -18,6 +18,21 @@ pub(crate) fn random_hex() -> String {
     format!("{:016x}", random_u64())
 }
 
+/// So many letters and digits, each as likely as any other.
+pub(crate) fn random_letters(count: usize) -> String {
+    const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut letters = String::with_capacity(count);
+    while letters.len() < count {
+        for byte in random::<64>() {
+            // What is left over of 256 would favour the first letters.
+            if byte < 248 && letters.len() < count {
+                letters.push(char::from(LETTERS[usize::from(byte % 62)]));
+            }
+        }
+    }
+    letters
+}
+
 /// A random UUID (version 4).
 #[cfg(any(feature = "socket", feature = "pg_notify"))]
 pub(crate) fn random_uuid() -> String {
@@ -32,21 +47,6 @@ pub(crate) fn random_uuid() -> String {
         &rest[8..12],
         &rest[12..]
     )
-}
-
-/// So many letters and digits, each as likely as any other.
-pub(crate) fn random_letters(count: usize) -> String {
-    const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let mut letters = String::with_capacity(count);
-    while letters.len() < count {
-        for byte in random::<64>() {
-            // What is left over of 256 would favour the first letters.
-            if byte < 248 && letters.len() < count {
-                letters.push(char::from(LETTERS[usize::from(byte % 62)]));
-            }
-        }
-    }
-    letters
 }
 
 fn random<const N: usize>() -> [u8; N] {

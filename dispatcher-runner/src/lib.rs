@@ -5,8 +5,9 @@
 //!
 //! Features: `bundled` (default) compiles SQLite from source; `tokio` runs jobs that are futures
 //! (`dispatcher_core::AsyncProcess`, which it brings along) on tokio, in the worker's one thread;
-//! `service` has sources, plug-ins that bring work to a service, and `ticker` is one of them;
-//! `socket` and `pg_notify` speak with the Python package `dispatcherd`.
+//! `service` has sources, plug-ins that bring work to a service, and `ticker` is one of them; `http`
+//! receives jobs of other applications, and `remote` sends them; `socket` and `pg_notify` speak with
+//! the Python package `dispatcherd`.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!(

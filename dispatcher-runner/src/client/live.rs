@@ -36,6 +36,13 @@ struct Side {
     cut: Vec<u8>,
 }
 
+/// Whether an attempt still writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Running,
+    Over,
+}
+
 /// A piece of a stream, with the name of that.
 pub(crate) type Piece = (&'static str, String);
 
@@ -55,11 +62,11 @@ impl LiveLog {
         }
     }
 
-    /// What was written since the last call; with `is_over` everything that is kept.
+    /// What was written since the last call; of an attempt that is over, everything that is kept.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(crate) fn read(&mut self, gate: &Gate, is_over: bool) -> Result<Vec<Piece>, SpawnError> {
+    pub(crate) fn read(&mut self, gate: &Gate, stage: Stage) -> Result<Vec<Piece>, SpawnError> {
         if self.is_over {
             return Ok(Vec::new());
         }
@@ -67,7 +74,7 @@ impl LiveLog {
         for side in &mut self.sides {
             side.read_file(&mut pieces);
         }
-        if is_over {
+        if stage == Stage::Over {
             self.is_over = true;
             let capture = gate.capture(self.job, self.attempt)?;
             let [out, err] = &mut self.sides;

@@ -26,6 +26,8 @@ pub(crate) use handle::SERVED_EVERY;
 #[cfg(feature = "service")]
 pub(crate) use handle::cancel_all;
 pub use handle::{Ended, JobHandle, JobStatus, latest_job, latest_output};
+#[cfg(feature = "http")]
+pub(crate) use live::Stage;
 pub(crate) use schedule::{ScheduleProblem, Scheduled, TickReport};
 pub(crate) use submit::{Request, Sender, Sent, keep_served, submit};
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use dispatcher_core::{Definition, JobId, JobState};
 use serde_json::json;
 
-use super::answers::{Note, Told};
+use super::answers::{Note, Times, Told};
 use super::config::{Key, Limits};
 use super::intake::Letter;
 use super::laravel;
@@ -38,7 +38,7 @@ pub(super) enum Act {
 pub(super) struct Done {
     pub(super) note: Note,
     pub(super) jobs: Vec<Sent>,
-    pub(super) replayed: bool,
+    pub(super) times: Times,
 }
 
 impl Act {
@@ -259,8 +259,8 @@ impl Acting<'_> {
     }
 
     fn cancel(&self, id: &str) -> Result<Done, Problem> {
-        check_action(&self.letter.body, self.limits.json_depth, "cancel", id)?;
         let job = self.own(id)?.summary.id;
+        check_action(&self.letter.body, self.limits.json_depth, "cancel", id)?;
         let reply = self.gate.cancel(job, self.origin());
         let reply = reply.map_err(|error| Problem::of(&error, ""))?;
         let status = match reply {
@@ -282,8 +282,8 @@ impl Acting<'_> {
     }
 
     fn cancel_batch(&self, id: &str) -> Result<Done, Problem> {
-        check_action(&self.letter.body, self.limits.json_depth, "cancel", id)?;
         let batch = batch_record(self.gate, id)?;
+        check_action(&self.letter.body, self.limits.json_depth, "cancel", id)?;
         let mut jobs = Vec::with_capacity(batch.jobs.len());
         for job in batch.jobs {
             let record = self.gate.job(job);
@@ -306,8 +306,8 @@ impl Acting<'_> {
     }
 
     fn retry(&self, id: &str) -> Result<Done, Problem> {
-        check_action(&self.letter.body, self.limits.json_depth, "retry", id)?;
         let record = self.own(id)?;
+        check_action(&self.letter.body, self.limits.json_depth, "retry", id)?;
         let state = record.summary.state;
         if !state.is_terminal() {
             let detail = format!("the job is still {state}: cancel it first, or wait");
@@ -360,7 +360,7 @@ impl Acting<'_> {
             return Ok(Done {
                 note,
                 jobs: passed.jobs,
-                replayed: false,
+                times: Times::First,
             });
         };
         // Another process was faster.
@@ -368,7 +368,7 @@ impl Acting<'_> {
         Ok(Done {
             note,
             jobs: passed.jobs,
-            replayed: true,
+            times: Times::Again,
         })
     }
 }
@@ -391,21 +391,19 @@ fn is_batch_id(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(fits)
 }
 
-/// A job at its end; who waits for it sees to it that somebody runs it.
-pub(super) fn end_of(
-    gate: &Gate,
-    job: JobId,
-    looks_after_it: bool,
-) -> Result<Option<JobRecord>, Problem> {
+/// A job, if it has ended.
+pub(super) fn end_of(gate: &Gate, job: JobId) -> Result<Option<JobRecord>, Problem> {
     let state = gate.state(job).map_err(|error| Problem::of(&error, ""))?;
     match state {
         Some(state) if state.is_terminal() => job_record(gate, job).map(Some),
-        Some(_) if looks_after_it => {
-            let job = job_record(gate, job)?.summary;
-            gate.keep_served(&job.dispatcher, &job.queue);
-            Ok(None)
-        }
         Some(_) => Ok(None),
         None => Err(Problem::not_found("the job was pruned")),
     }
+}
+
+/// Who waits for a job sees to it that somebody runs it.
+pub(super) fn look_after(gate: &Gate, job: JobId) -> Result<(), Problem> {
+    let job = job_record(gate, job)?.summary;
+    gate.keep_served(&job.dispatcher, &job.queue);
+    Ok(())
 }

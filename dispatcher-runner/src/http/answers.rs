@@ -39,6 +39,13 @@ pub(super) struct Told {
     pub(super) waits: bool,
 }
 
+/// Whether a message is acted on, or was before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Times {
+    First,
+    Again,
+}
+
 /// A success.
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
@@ -122,7 +129,9 @@ impl Answer {
         }
     }
 
-    pub(super) fn replayed(self, replayed: bool) -> Self {
+    /// Says whether it was said before.
+    pub(super) fn said(self, times: Times) -> Self {
+        let replayed = times == Times::Again;
         Self { replayed, ..self }
     }
 }

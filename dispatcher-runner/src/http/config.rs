@@ -231,10 +231,10 @@ impl HttpConfig {
         self
     }
 
-    /// Whether the routes are there.
+    /// Nothing is received: there are no routes, unless `DISPATCHER_IS_BACKEND` says so.
     #[must_use]
-    pub fn with_is_backend(mut self, is_backend: bool) -> Self {
-        self.is_backend = Some(is_backend);
+    pub fn switched_off(mut self) -> Self {
+        self.is_backend = Some(false);
         self
     }
 

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::acts::{self, Act, Acting, Done};
-use super::answers::{Answer, Note, batch_json, job_json, output_of};
+use super::answers::{Answer, Note, Times, batch_json, job_json, output_of};
 use super::config::Settings;
 use super::follow::follow;
 use super::intake::{Intake, Letter};
@@ -85,11 +85,7 @@ impl Desk {
         };
         let is_json = is_json(&parts.headers);
         let (gate, settings) = (self.0.gate.clone(), self.0.intake.settings().clone());
-        let Done {
-            note,
-            jobs,
-            replayed,
-        } = blocking(move || {
+        let Done { note, jobs, times } = blocking(move || {
             if let Some(done) = before(&gate, &letter)? {
                 return Ok(done);
             }
@@ -112,9 +108,9 @@ impl Desk {
             && let Some(ended) = self.end_of(job.id).await?
         {
             let answer = Answer::ok(job_json(&ended, prefix));
-            return Ok(answer.replayed(replayed).into_response());
+            return Ok(answer.said(times).into_response());
         }
-        let answer = Answer::of(&note, &jobs, prefix).replayed(replayed);
+        let answer = Answer::of(&note, &jobs, prefix).said(times);
         Ok(answer.into_response())
     }
 
@@ -125,13 +121,12 @@ impl Desk {
         prefix: &str,
         parts: &Parts,
     ) -> Result<Response<Body>, Problem> {
-        match route {
-            Route::Alive => return Ok(Answer::ok(json!({ "status": "alive" })).into_response()),
-            Route::Ready => return self.ready().await,
-            _ => {}
+        if !matches!(route, Route::Alive | Route::Ready) {
+            self.0.intake.may_read(&parts.headers)?;
         }
-        self.0.intake.may_read(&parts.headers)?;
         let answer = match route {
+            Route::Alive => Answer::ok(json!({ "status": "alive" })),
+            Route::Ready => return self.ready().await,
             Route::Job(id) => Answer::ok(job_json(&self.job(id).await?, prefix)),
             Route::Output(id) => {
                 let record = self.job(id).await?;
@@ -151,7 +146,13 @@ impl Desk {
                 return self.follow(id, parts).await;
             }
             Route::Log(id) => self.log(id, parts).await?,
-            _ => return Err(Problem::not_found("there is nothing here")),
+            Route::Jobs
+            | Route::Batches
+            | Route::Dispatch
+            | Route::DispatchBatch
+            | Route::Cancel(_)
+            | Route::Retry(_)
+            | Route::CancelBatch(_) => return Err(Problem::not_found("there is nothing here")),
         };
         Ok(answer.into_response())
     }
@@ -232,17 +233,30 @@ impl Desk {
         let (mut pause, mut served) = (LOOK_AGAIN.0, begun);
         loop {
             let gate = self.0.gate.clone();
-            let looks_after_it = served.elapsed() >= SERVED_EVERY;
-            let ended = blocking(move || acts::end_of(&gate, job, looks_after_it)).await?;
+            let ended = blocking(move || acts::end_of(&gate, job)).await?;
             if ended.is_some() || Instant::now() >= deadline || self.is_draining() {
                 return Ok(ended);
             }
-            if looks_after_it {
+            if served.elapsed() >= SERVED_EVERY {
+                let gate = self.0.gate.clone();
+                blocking(move || acts::look_after(&gate, job)).await?;
                 served = Instant::now();
             }
             sleep(pause.min(deadline - Instant::now())).await;
             pause = (pause * 3 / 2).min(LOOK_AGAIN.1);
         }
+    }
+}
+
+/// Runs what waits for the store on a thread that may wait.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(answer) => answer,
+        Err(error) if error.is_panic() => Err(Problem::failed()),
+        // The runtime ends, and drops whoever waits here.
+        Err(_) => pending().await,
     }
 }
 
@@ -275,20 +289,8 @@ fn before(gate: &Gate, letter: &Letter) -> Result<Option<Done>, Problem> {
     Ok(Some(Done {
         note,
         jobs: receipt.jobs.into_iter().map(Into::into).collect(),
-        replayed: true,
+        times: Times::Again,
     }))
-}
-
-/// Runs what waits for the store on a thread that may wait.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(answer) => answer,
-        Err(error) if error.is_panic() => Err(Problem::failed()),
-        // The runtime ends, and drops whoever waits here.
-        Err(_) => pending().await,
-    }
 }
 
 fn job_id(text: &str) -> Result<JobId, Problem> {

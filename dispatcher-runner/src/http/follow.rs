@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 
 use super::desk::blocking;
 use super::problem::Problem;
-use crate::client::Gate;
+use crate::client::{Gate, Stage};
 
 /// Time between two looks at what was written.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -80,7 +80,8 @@ impl Following {
                 let is_recorded = record.attempts.iter().any(|it| it.attempt == attempt);
                 let newest = record.summary.counters.attempt;
                 let is_past = is_recorded || record.summary.state.is_terminal() || newest > attempt;
-                let pieces = log.read(&gate, is_past);
+                let stage = if is_past { Stage::Over } else { Stage::Running };
+                let pieces = log.read(&gate, stage);
                 let pieces = pieces.map_err(|error| Problem::of(&error, ""))?;
                 Ok((log, pieces, record.summary.state, newest, is_past))
             });

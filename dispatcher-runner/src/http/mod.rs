@@ -37,7 +37,7 @@ mod twins;
 pub use config::{Hidden, HttpConfig, HttpConfigError, KeyConfig, Limits, Tls};
 pub use remote::{
     BlockingRemote, DispatchResult, RemoteConfigError, RemoteDispatcher, RemoteError, RemoteJob,
-    RemoteResponse, RemoteStatus,
+    RemoteResponse, RemoteStatus, ShouldBatch,
 };
 pub use signature::{Secret, SecretError};
 #[cfg(feature = "http")]

@@ -9,6 +9,10 @@ use dispatcher_core::{Definition, Registry};
 use serde_json::{Map, Value, json};
 
 use super::config::Limits;
+use super::orders::{SECONDS_MAX, TEXT_CHARS_MAX};
+
+/// What names a batch.
+const BATCH_ID: &str = "^[A-Za-z0-9._:-]{1,128}$";
 
 /// What the document is made of.
 pub(super) struct Facts<'a> {
@@ -39,7 +43,12 @@ impl Facts<'_> {
                 "parameters": parameters(),
                 "responses": responses(),
                 "securitySchemes": {
-                    "signature": { "type": "apiKey", "in": "header", "name": "webhook-signature" },
+                    "signature": {
+                        "type": "http",
+                        "scheme": "StandardWebhooks",
+                        "description": "Headers webhook-id, webhook-timestamp and \
+                                        webhook-signature, as Standard Webhooks v1 has them.",
+                    },
                     "token": { "type": "http", "scheme": "bearer" },
                 },
             },
@@ -100,61 +109,89 @@ impl Facts<'_> {
 
     fn schemas(&self) -> Value {
         let mut all = fixed_schemas();
-        let mut jobs = Vec::new();
+        let (mut alone, mut together) = (Vec::new(), Vec::new());
+        let link = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
         for (at, definition) in self.registry.iter().enumerate() {
             let name = format!("Payload{at}");
-            if let Some(schema) = definition.schema {
-                all.insert(name.clone(), rooted(schema(), &name));
-            }
             let payload = match definition.schema {
-                Some(_) => json!({ "$ref": format!("#/components/schemas/{name}") }),
+                Some(schema) => {
+                    all.insert(name.clone(), rooted(schema(), &name));
+                    link(&name)
+                }
                 None => json!({}),
             };
-            let order = format!("JobOrder{at}");
-            all.insert(order.clone(), self.job_order(definition, &payload));
-            jobs.push(json!({ "$ref": format!("#/components/schemas/{order}") }));
+            let (one, many) = (format!("Job{at}"), format!("BatchJob{at}"));
+            let choice = or_null(json!({ "type": "boolean" }));
+            all.insert(one.clone(), self.job_order(definition, &payload, &choice));
+            let never = or_null(json!({ "const": true }));
+            all.insert(many.clone(), self.job_order(definition, &payload, &never));
+            alone.push(link(&one));
+            together.push(link(&many));
         }
-        let any_job = match jobs.is_empty() {
+        let any = |of: Vec<Value>| match of.is_empty() {
             true => json!(false),
-            false => json!({ "oneOf": jobs }),
+            false => json!({ "oneOf": of }),
         };
-        all.insert("JobOrder".to_owned(), any_job.clone());
-        let batched = json!({
-            "allOf": [
-                { "$ref": "#/components/schemas/JobOrder" },
-                { "properties": { "async": { "const": true } } },
-            ],
-        });
-        let queues: Vec<_> = self.queues.iter().collect();
-        all.insert(
-            "BatchOrder".to_owned(),
-            json!({
-                "type": "object",
-                "required": ["jobs"],
-                "additionalProperties": false,
-                "properties": {
-                    "jobs": {
-                        "type": "array",
-                        "items": batched,
-                        "minItems": 1,
-                        "maxItems": self.limits.batch_jobs,
-                    },
-                    "queue": { "enum": queues },
-                    "should_batch": { "const": true },
-                    "on_finished": { "$ref": "#/components/schemas/JobOrder" },
-                },
-            }),
-        );
+        all.insert("JobOrder".to_owned(), any(alone));
+        all.insert("BatchJob".to_owned(), any(together));
+        all.insert("BatchOrder".to_owned(), self.batch_order());
         Value::Object(all)
     }
 
-    fn job_order(&self, definition: &'static Definition, payload: &Value) -> Value {
+    fn queue(&self) -> Value {
+        let queues = self.queues.iter().map(|queue| json!(queue));
+        json!({ "enum": queues.chain([Value::Null]).collect::<Vec<_>>() })
+    }
+
+    /// Jobs that are a batch, which may have one that follows; or jobs that only come together.
+    fn batch_order(&self) -> Value {
+        let jobs = json!({
+            "type": "array",
+            "items": { "$ref": "#/components/schemas/BatchJob" },
+            "minItems": 1,
+            "maxItems": self.limits.batch_jobs,
+        });
+        let id = or_null(json!({ "type": "string", "pattern": BATCH_ID }));
+        let order = |required: Value, own: Value| {
+            let mut properties = json!({ "jobs": jobs, "queue": self.queue(), "id": id });
+            if let (Value::Object(all), Value::Object(own)) = (&mut properties, own) {
+                all.extend(own);
+            }
+            json!({
+                "type": "object",
+                "required": required,
+                "additionalProperties": false,
+                "properties": properties,
+            })
+        };
+        let follower = json!({ "$ref": "#/components/schemas/JobOrder" });
+        let batch = json!({ "should_batch": { "const": true }, "on_finished": follower });
+        let loose = json!({ "should_batch": { "const": false } });
+        json!({
+            "oneOf": [
+                order(json!(["jobs"]), batch),
+                order(json!(["jobs", "should_batch"]), loose),
+            ],
+        })
+    }
+
+    fn job_order(
+        &self,
+        definition: &'static Definition,
+        payload: &Value,
+        is_async: &Value,
+    ) -> Value {
         let aliases = self.registry.aliases();
         let own = aliases.filter(|(_, it)| it.name == definition.name);
         let names = std::iter::once(definition.name).chain(own.map(|(alias, _)| alias));
         let names: Vec<_> = names.collect();
-        let queues: Vec<_> = self.queues.iter().collect();
-        let seconds = json!({ "type": "number", "minimum": 0, "maximum": 31_536_000 });
+        let seconds = json!({ "type": "number", "minimum": 0, "maximum": SECONDS_MAX });
+        let words = json!({ "type": "string", "pattern": "^[1-9][0-9]{0,2}(s|m|h)$" });
+        let time = json!({ "anyOf": [seconds, words, { "type": "null" }] });
+        let whole = |min: i64, max: i64| {
+            or_null(json!({ "type": "integer", "minimum": min, "maximum": max }))
+        };
+        let key = json!({ "type": "string", "minLength": 1, "maxLength": TEXT_CHARS_MAX });
         let is_required = !definition.fields.is_empty() && payload.get("$ref").is_some();
         let required = match is_required {
             true => json!(["job", "payload"]),
@@ -168,16 +205,20 @@ impl Facts<'_> {
             "properties": {
                 "job": { "enum": names },
                 "payload": payload,
-                "queue": { "enum": queues },
-                "delay": seconds,
-                "timeout": seconds,
-                "priority": { "type": "integer", "minimum": i32::MIN, "maximum": i32::MAX },
-                "retries": { "type": "integer", "minimum": 0, "maximum": u32::MAX },
-                "unique_key": { "type": "string", "minLength": 1, "maxLength": 200 },
-                "async": { "type": "boolean" },
+                "queue": self.queue(),
+                "delay": time,
+                "timeout": time,
+                "priority": whole(i32::MIN.into(), i32::MAX.into()),
+                "retries": whole(0, u32::MAX.into()),
+                "unique_key": or_null(key),
+                "async": is_async,
             },
         })
     }
+}
+
+fn or_null(schema: Value) -> Value {
+    json!({ "anyOf": [schema, { "type": "null" }] })
 }
 
 /// A schema that stands below `components` and no longer at the root of its document.
@@ -218,7 +259,10 @@ fn fixed_schemas() -> Map<String, Value> {
             "type": "object",
             "required": ["action", "id"],
             "additionalProperties": false,
-            "properties": { "action": { "const": action }, "id": id },
+            "properties": {
+                "action": { "const": action },
+                "id": { "type": "string", "minLength": 1, "maxLength": TEXT_CHARS_MAX },
+            },
         })
     };
     let listed = json!({ "type": "array", "items": { "type": "object" } });
@@ -261,16 +305,13 @@ fn fixed_schemas() -> Map<String, Value> {
 }
 
 fn parameters() -> Value {
-    let header = |name: &str, schema: Value| json!({ "name": name, "in": "header", "required": true, "schema": schema });
     let path = |name: &str, pattern: &str| {
         let schema = json!({ "type": "string", "pattern": pattern });
         json!({ "name": name, "in": "path", "required": true, "schema": schema })
     };
     json!({
         "job": path("job", "^[0-9a-hjkmnp-tv-z]{16}$"),
-        "batch": path("batch", "^[A-Za-z0-9._:-]{1,128}$"),
-        "id": header("webhook-id", json!({ "type": "string", "pattern": "^[!-+/-~-]{1,128}$" })),
-        "timestamp": header("webhook-timestamp", json!({ "type": "string", "pattern": "^[1-9][0-9]*$" })),
+        "batch": path("batch", BATCH_ID),
     })
 }
 
@@ -323,10 +364,6 @@ fn message(id: &str, summary: &str, body: &str, of: &[(&str, &str, &str)]) -> Va
         "operationId": id,
         "summary": summary,
         "security": [{ "signature": [] }],
-        "parameters": [
-            { "$ref": "#/components/parameters/id" },
-            { "$ref": "#/components/parameters/timestamp" },
-        ],
         "requestBody": { "required": true, "content": { "application/json": { "schema": schema } } },
         "responses": answers(of),
     })

@@ -14,9 +14,9 @@ use serde_json::value::RawValue;
 use super::problem::{Misfit, Problem};
 
 /// Longest time that can be asked for, in seconds: a hundred years.
-const SECONDS_MAX: f64 = 100.0 * 365.25 * 86_400.0;
-/// Longest text of a name, a label or a key, in bytes.
-const TEXT_MAX: usize = 1024;
+pub(super) const SECONDS_MAX: f64 = 3_155_760_000.0;
+/// Longest text of a name, a label or a key, in characters.
+pub(super) const TEXT_CHARS_MAX: usize = 255;
 
 /// One job, as somebody outside asks for it.
 #[derive(Debug, Clone, Default)]
@@ -104,9 +104,9 @@ impl JobOrder {
             wishes: Wishes {
                 queue: fields.text("queue"),
                 delay: fields.duration("delay"),
-                priority: fields.value("priority", "a whole number"),
+                priority: fields.whole("priority", "a whole number"),
                 timeout: fields.duration("timeout"),
-                retries: fields.value("retries", "a whole number from 0 on"),
+                retries: fields.whole("retries", "a whole number from 0 on"),
                 unique_key: fields.text("unique_key"),
             },
             is_async: fields.value("async", "true or false").unwrap_or(true),
@@ -272,11 +272,26 @@ impl Fields {
         }
     }
 
+    /// A whole number; `7.0` is one, as JSON Schema has it.
+    fn whole<T: TryFrom<i64>>(&mut self, name: &str, takes: &str) -> Option<T> {
+        let number = self.value::<f64>(name, takes)?;
+        let is_whole = number.fract() == 0.0 && number.abs() <= f64::from(u32::MAX);
+        let whole = is_whole.then_some(number as i64);
+        let whole = whole.and_then(|whole| T::try_from(whole).ok());
+        if whole.is_none() {
+            self.wrong(format!("{}/{name}", self.pointer), format!("takes {takes}"));
+        }
+        whole
+    }
+
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
         let text = self.value::<String>(name, "a text")?;
-        if text.is_empty() || text.len() > TEXT_MAX {
+        if text.is_empty() || text.chars().count() > TEXT_CHARS_MAX {
             let pointer = format!("{}/{name}", self.pointer);
-            self.wrong(pointer, format!("takes 1 to {TEXT_MAX} bytes of text"));
+            self.wrong(
+                pointer,
+                format!("takes 1 to {TEXT_CHARS_MAX} characters of text"),
+            );
             return None;
         }
         Some(text)

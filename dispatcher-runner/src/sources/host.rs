@@ -295,6 +295,12 @@ impl Host {
         (self.0.ways.now)().div_euclid(1000)
     }
 
+    /// Everything that may be done with jobs.
+    #[cfg(feature = "http")]
+    pub(crate) fn gate(&self) -> Option<&Gate> {
+        self.0.ways.gate.as_ref()
+    }
+
     /// Jobs of the state that have not ended, those that run first; at most 100,000 that run and
     /// as many that wait.
     ///
@@ -321,12 +327,6 @@ impl Host {
         let (told, answer) = tokio::sync::oneshot::channel();
         (self.0.ways.look)(Box::new(move |view| drop(told.send(view))));
         answer.await.ok()
-    }
-
-    /// Everything that may be done with jobs.
-    #[cfg(feature = "http")]
-    pub(crate) fn gate(&self) -> Option<&Gate> {
-        self.0.ways.gate.as_ref()
     }
 
     pub(super) fn hand_in(&self, request: PoolRequest) {

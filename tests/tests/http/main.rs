@@ -1,5 +1,6 @@
 //! Jobs over HTTP, from outside: a built service, bytes on a socket.
 
+mod documented;
 mod laravel;
 mod official;
 mod refused;

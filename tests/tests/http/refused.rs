@@ -1,6 +1,6 @@
 //! The negative list: what is refused, each with its status, and always as a problem.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 
 use dispatcher_tests::http::{Answer, Letter, SECRET, connect, fresh_id, now};
 use dispatcher_tests::{Home, PATIENCE, eventually};
@@ -25,15 +25,14 @@ fn problem(answer: &Answer) -> Value {
     problem
 }
 
-#[test]
-fn whoever_is_not_known_hears_one_answer() {
-    let (home, _service, address) = service("");
+/// Letters of people who are not known, and of those who were caught changing something.
+fn unknown_letters() -> Vec<(&'static str, Letter)> {
     let stranger = "Zm9vZm9vZm9vZm9vZm9vZm9vZm9vZm9v";
     let signature = fine().headers.pop().unwrap().1;
     let (id, time) = (fresh_id(), now());
     let mut changed_byte = fine();
     changed_byte.body[2] ^= 1;
-    let letters = [
+    vec![
         ("no headers", Letter::post("/v1/jobs", FINE)),
         ("a changed byte", changed_byte),
         ("a changed id", fine().with("webhook-id", "other")),
@@ -83,7 +82,13 @@ fn whoever_is_not_known_hears_one_answer() {
             letter.with("authorization", &format!("Bearer {SECRET}"))
         }),
         ("broken JSON", Letter::post("/v1/jobs", b"{{{{")),
-    ];
+    ]
+}
+
+#[test]
+fn whoever_is_not_known_hears_one_answer() {
+    let (home, _service, address) = service("");
+    let letters = unknown_letters();
     let mut said = Vec::new();
     for (what, letter) in letters {
         let answer = letter.send(&address);
@@ -231,6 +236,12 @@ fn what_does_not_fit_is_told_with_its_place() {
             "{body}: {problem}"
         );
     }
+    assert_eq!(home.output(["jobs", "--ids"], b"").stdout, b"");
+}
+
+#[test]
+fn a_batch_that_does_not_fit_is_refused_whole() {
+    let (home, _service, address) = service("");
     for (body, pointer) in [
         (json!({ "jobs": [] }), "/jobs"),
         (json!({}), "/jobs"),
@@ -441,4 +452,51 @@ fn the_secret_may_stand_in_the_environment() {
             .contains("nothing is received over HTTP")
             .then_some(())
     });
+}
+
+/// Strangers cost next to nothing: the service answers, and its memory stays as it was.
+#[test]
+fn a_hundred_thousand_strangers_change_nothing() {
+    let (home, service, address) = service("");
+    let resident = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", service.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.unwrap().trim().split(' ').next().unwrap();
+        kib.parse::<u64>().unwrap()
+    };
+    let count = dispatcher_tests::Size::get().pick(4_000, 100_000);
+    let letter = Letter::signed_with(
+        "Zm9vZm9vZm9vZm9vZm9vZm9vZm9vZm9v",
+        "/v1/jobs",
+        "m",
+        now(),
+        FINE,
+    );
+    let request = [letter.head(&address), FINE.to_vec()].concat();
+    let request = String::from_utf8(request)
+        .unwrap()
+        .replace("connection: close\r\n", "");
+    let knock = |count: u32| {
+        let mut stream = connect(&address);
+        let mut answer = [0; 4096];
+        for _ in 0..count {
+            stream.write_all(request.as_bytes()).unwrap();
+            let read = stream.read(&mut answer).unwrap();
+            assert!(answer[..read].starts_with(b"HTTP/1.1 401 "), "{read}");
+        }
+    };
+    knock(500);
+    let before = resident();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| knock(count / 8));
+        }
+    });
+    let after = resident();
+    assert!(after < before + 4096, "{before} KiB, then {after} KiB");
+    assert_eq!(fine().send(&address).status, 202);
+    assert!(
+        home.read("service.log").len() < 100_000,
+        "the log is not theirs to fill"
+    );
 }

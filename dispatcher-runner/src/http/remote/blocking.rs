@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{
     DispatchResult, RemoteDispatcher, RemoteError, RemoteJob, RemoteResponse, RemoteStatus,
+    ShouldBatch,
 };
 
 /// [`RemoteDispatcher`] for code that waits.
@@ -40,7 +41,7 @@ impl BlockingRemote {
         &self,
         jobs: impl IntoIterator<Item = RemoteJob>,
         queue: Option<&str>,
-        should_batch: bool,
+        should_batch: ShouldBatch,
     ) -> DispatchResult {
         let jobs: Vec<_> = jobs.into_iter().collect();
         self.or_failed(run(self.0.batch(jobs, queue, should_batch)))

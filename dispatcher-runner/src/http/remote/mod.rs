@@ -104,10 +104,19 @@ pub enum RemoteConfigError {
     },
     /// The secret cannot be used.
     #[error("the secret cannot be used: {0}")]
-    Secret(#[from] SecretError),
+    Secret(SecretError),
     /// The configuration cannot be read.
     #[error("{0}")]
     Config(String),
+}
+
+/// Whether jobs that are sent together are a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShouldBatch {
+    /// They are counted and cancelled as one.
+    Yes,
+    /// They are only stored together.
+    No,
 }
 
 /// A message that is on its way.
@@ -131,7 +140,7 @@ impl RemoteDispatcher {
                 url: url.to_owned(),
                 why,
             })?,
-            secret: Secret::parse(secret)?,
+            secret: Secret::parse(secret).map_err(RemoteConfigError::Secret)?,
             token: None,
             timeout: TIMEOUT,
             retries: RETRIES,
@@ -207,17 +216,18 @@ impl RemoteDispatcher {
         DispatchResult::of(self.clone(), sent)
     }
 
-    /// Sends jobs, all or nothing. With `should_batch` they are followed as one, by
+    /// Sends jobs, all or nothing. With [`ShouldBatch::Yes`] they are followed as one, by
     /// [`batch_status`](Self::batch_status).
     pub async fn batch(
         &self,
         jobs: impl IntoIterator<Item = RemoteJob>,
         queue: Option<&str>,
-        should_batch: bool,
+        should_batch: ShouldBatch,
     ) -> DispatchResult {
         let jobs: Result<Vec<Value>, _> = jobs.into_iter().map(|job| job.to_json()).collect();
         let sent = match jobs {
             Ok(jobs) => {
+                let should_batch = should_batch == ShouldBatch::Yes;
                 let body = json!({ "jobs": jobs, "queue": queue, "should_batch": should_batch });
                 self.post("/v1/batches", &body).await
             }

@@ -1,3 +1,5 @@
+//! Published vectors, everything that must not pass, and the official library beside ours.
+
 use super::*;
 
 const SECRET: &str = "C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
