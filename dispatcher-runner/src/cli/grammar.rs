@@ -8,8 +8,9 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
-use dispatcherd::{CONTROL_DETAILS, CONTROL_WORDS};
+use dispatcherd::{CONTROL_DETAILS, CONTROL_FLAGS, CONTROL_WORDS};
 
+#[cfg(any(feature = "socket", feature = "pg_notify"))]
 pub(crate) use dispatcherd::CONTROL_SOURCES;
 
 /// A command, for the one place that runs it.
@@ -480,21 +481,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         summary: "send a control command of dispatcherd, and show the replies",
         details: CONTROL_DETAILS,
         positional: between(1, 2, Words::These(CONTROL_WORDS)),
-        flags: &[
-            valued(
-                "source",
-                "NAME",
-                Words::These(CONTROL_SOURCES),
-                "go the way of this source: socket or pg_notify",
-            ),
-            valued(
-                "expected-replies",
-                "N",
-                Words::Nothing,
-                "wait for so many (1); 0 asks nobody to answer",
-            ),
-            valued("within", "TIME", Words::Nothing, "wait no longer (1s)"),
-        ],
+        flags: CONTROL_FLAGS,
     },
     Command {
         id: CommandName::Status,

@@ -232,6 +232,26 @@ impl<T> fmt::Debug for JobHandle<T> {
     }
 }
 
+/// Cancels all of them in one durable step, and wakes whoever runs some of them.
+#[cfg(feature = "service")]
+pub(crate) fn cancel_all(
+    store: &StoreClient,
+    jobs: Vec<JobId>,
+    by: String,
+) -> Result<Vec<CancelReply>, StoreError> {
+    let replies = store.call(move |store| store.cancel(&jobs, &by))?;
+    let concerned = |row: &SupervisorRow| {
+        let is = |reply: &CancelReply| match reply {
+            CancelReply::Stopping(runner) => row.id == *runner,
+            CancelReply::Cancelled => row.open,
+            CancelReply::Ended(_) | CancelReply::Unknown => false,
+        };
+        replies.iter().any(is)
+    };
+    wake(store, concerned)?;
+    Ok(replies)
+}
+
 /// Cancels durably, and wakes whoever runs the job.
 pub(crate) fn cancel(
     store: &StoreClient,
@@ -247,25 +267,6 @@ pub(crate) fn cancel(
         CancelReply::Ended(_) | CancelReply::Unknown => {}
     }
     Ok(reply)
-}
-
-/// Cancels jobs durably, in one commit, and wakes whoever is concerned.
-#[cfg(feature = "service")]
-pub(crate) fn cancel_all(
-    store: &StoreClient,
-    jobs: Vec<JobId>,
-    by: String,
-) -> Result<Vec<CancelReply>, StoreError> {
-    let replies = store.call(move |store| store.cancel(&jobs, &by))?;
-    let concerned = |row: &SupervisorRow| {
-        replies.iter().any(|reply| match reply {
-            CancelReply::Stopping(runner) => row.id == *runner,
-            CancelReply::Cancelled => row.open,
-            CancelReply::Ended(_) | CancelReply::Unknown => false,
-        })
-    };
-    wake(store, concerned)?;
-    Ok(replies)
 }
 
 fn wake(store: &StoreClient, concerned: impl Fn(&SupervisorRow) -> bool) -> Result<(), StoreError> {

@@ -43,8 +43,10 @@ pub(crate) struct Control {
 /// Why a message was dropped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Dropped {
+    #[cfg(feature = "socket")]
     #[error("the message is not UTF-8")]
     NoText,
+    #[cfg(feature = "socket")]
     #[error("the message has more than {0} bytes")]
     TooLong(usize),
     #[error("the message is {0}")]

@@ -14,9 +14,11 @@ mod tests;
 
 #[cfg(test)]
 pub(crate) use chunks::AGE_MAX;
+#[cfg(feature = "socket")]
+pub(crate) use chunks::MESSAGE_BYTES_MAX;
 #[cfg(feature = "pg_notify")]
 pub(crate) use chunks::NOTIFY_BYTES_MAX;
-pub(crate) use chunks::{Assembler, LINE_BYTES_MAX, MESSAGE_BYTES_MAX, Piece, split};
+pub(crate) use chunks::{Assembler, LINE_BYTES_MAX, Piece, split};
 pub(crate) use echo::{Filter, Fitting, masked, recall, remember};
 pub(crate) use json::Json;
 pub(crate) use message::{Control, Dropped, Message, Task, open};

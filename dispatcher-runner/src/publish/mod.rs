@@ -25,6 +25,7 @@ use crate::ids;
 pub use control::Control;
 
 /// Label of jobs that say nothing about their queue.
+#[cfg(feature = "pg_notify")]
 const ANY_QUEUE: &str = "default";
 
 /// Publishes tasks.
@@ -279,7 +280,11 @@ impl Way {
     /// The channel of a job with these options.
     fn channel(&self, options: &Options, dispatcher: &str) -> Result<Option<String>, PublishError> {
         match self {
-            Self::Socket(_) => Ok(None),
+            Self::Socket(_) => {
+                // The socket has no channels.
+                let _ = (options, dispatcher);
+                Ok(None)
+            }
             #[cfg(feature = "pg_notify")]
             Self::Postgres(_) if options.queue == ANY_QUEUE => self.default_channel(None),
             #[cfg(feature = "pg_notify")]
@@ -296,7 +301,10 @@ impl Way {
     /// The channel that is named, or the default one.
     fn default_channel(&self, named: Option<&str>) -> Result<Option<String>, PublishError> {
         match self {
-            Self::Socket(_) => Ok(None),
+            Self::Socket(_) => {
+                let _ = named;
+                Ok(None)
+            }
             #[cfg(feature = "pg_notify")]
             Self::Postgres(office) => office.channel(named).map(Some),
         }
@@ -304,7 +312,10 @@ impl Way {
 
     fn send(&self, channel: Option<&str>, text: &str) -> Result<(), PublishError> {
         match self {
-            Self::Socket(path) => socket::send(path, text),
+            Self::Socket(path) => {
+                let _ = channel;
+                socket::send(path, text)
+            }
             #[cfg(feature = "pg_notify")]
             Self::Postgres(office) => office.send(channel.unwrap_or_default(), text),
         }

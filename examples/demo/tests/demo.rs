@@ -96,17 +96,17 @@ fn bursts_are_run_listed_and_cancelled() {
         let running = String::from_utf8_lossy(&output.expect("it starts").stdout).into_owned();
         !running.contains("Work")
     });
-    all_long_ones_are_cancelled(program(env!("CARGO_BIN_EXE_demo-service")));
+    let listed = program(env!("CARGO_BIN_EXE_demo-service"))
+        .args(["jobs", "--state", "cancelled", "--limit", "1000", "--json"])
+        .output();
+    all_long_ones_are_cancelled(&listed.expect("it starts").stdout);
     service.end();
     postgres.end();
     fs::remove_dir_all(&folder).expect("nobody uses it");
 }
 
 /// Short ones that had no turn yet are cancelled, too; the duplicate was dropped.
-fn all_long_ones_are_cancelled(mut program: Command) {
-    let listed = program
-        .args(["jobs", "--state", "cancelled", "--limit", "1000", "--json"])
-        .output();
-    let cancelled = String::from_utf8_lossy(&listed.expect("it starts").stdout).into_owned();
+fn all_long_ones_are_cancelled(listed: &[u8]) {
+    let cancelled = String::from_utf8_lossy(listed);
     assert_eq!(cancelled.matches("600000").count(), 20, "{cancelled}");
 }

@@ -1,5 +1,7 @@
 //! The words of the command `control`, which are those of another system.
 
+use super::{Flag, Words, valued};
+
 /// Control commands of dispatcherd.
 pub(super) const CONTROL_WORDS: &[&str] = &[
     "alive",
@@ -25,3 +27,20 @@ pub(super) const CONTROL_DETAILS: &str = "It goes where [sources.socket] or [sou
             The JSON is the command's data, as in: control cancel '{\"task\": \"app.send\"}'.\n\
             Of both sources it is pg_notify, unless --source names the other.\n\
             Exit code 1: fewer replies came in time than were expected.";
+
+/// Its options.
+pub(super) const CONTROL_FLAGS: &[Flag] = &[
+    valued(
+        "source",
+        "NAME",
+        Words::These(CONTROL_SOURCES),
+        "go the way of this source: socket or pg_notify",
+    ),
+    valued(
+        "expected-replies",
+        "N",
+        Words::Nothing,
+        "wait for so many (1); 0 asks nobody to answer",
+    ),
+    valued("within", "TIME", Words::Nothing, "wait no longer (1s)"),
+];
