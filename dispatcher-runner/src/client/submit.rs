@@ -21,10 +21,6 @@ use crate::{app, ids, requirements, testing};
 /// Idle time after which a supervisor without a service leaves.
 const LINGER_MS: u64 = 5_000;
 
-/// How long a supervisor may be out of touch with a database that other hosts use, too: longer than
-/// a way that swallows everything takes to be noticed.
-const LEASE_MS: u64 = 60_000;
-
 /// A job about to be stored.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
@@ -379,7 +375,7 @@ impl Sender<'_> {
     /// What a supervisor that this process starts will be told.
     pub(crate) fn orders(&self) -> Orders {
         Orders {
-            lease_ms: self.location.target().map(|_| LEASE_MS),
+            lease_ms: self.location.target().map(|_| self.config.lease_ms()),
             program: self.config.app().to_owned(),
             state_file: self.location.file().to_owned(),
             target: self.location.target().cloned(),

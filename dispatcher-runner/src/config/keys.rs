@@ -13,7 +13,7 @@ use super::location::{self, StoreLocation};
 use super::options::labels;
 use super::origin::Origin;
 use super::remote::REMOTE;
-use super::{Config, LogFormat, LogLevel, OptionValue};
+use super::{Config, LEASE_MIN, LogFormat, LogLevel, OptionValue};
 
 /// One key, set on a `T` and shown from an `S`.
 pub(super) struct Key<T: 'static, S: 'static = T> {
@@ -155,30 +155,55 @@ pub(super) static APP: &[Key<Config>] = &[
 ];
 
 /// `[store]`.
-pub(super) static STORE: &[Key<Config>] = &[Key {
-    name: "url",
-    takes: "a URL",
-    preset: Preset::Words {
-        words: "`state.db` in the user's folder for states",
-        example: "\"sqlite:/var/lib/myapp/state.db\"",
+pub(super) static STORE: &[Key<Config>] = &[
+    Key {
+        name: "url",
+        takes: "a URL",
+        preset: Preset::Words {
+            words: "`state.db` in the user's folder for states",
+            example: "\"sqlite:/var/lib/myapp/state.db\"",
+        },
+        variable: Some(Variable {
+            name: "DISPATCHER_DATABASE_URL",
+            holds: Holds::One,
+        }),
+        meaning: "where jobs are remembered: `sqlite:` and a path, which begins at the folder of the file if it is \
+                  relative, or `postgres://` and a database",
+        set: |config, value, site| {
+            let named = location::parse_url(&value.quoted_text()?, site.folder)
+                .map_err(|problem| Mistake::whole(problem.what, problem.todo))?;
+            config.store = Some(StoreLocation::named(named, site.origin.clone()));
+            Ok(())
+        },
+        show: |config| {
+            let location = config.store.as_ref();
+            json!(location.map(|it| it.url().unwrap_or_else(|| it.place().display().to_string())))
+        },
     },
-    variable: Some(Variable {
-        name: "DISPATCHER_DATABASE_URL",
-        holds: Holds::One,
-    }),
-    meaning: "where jobs are remembered: `sqlite:` and a path, which begins at the folder of the file if it is \
-              relative, or `postgres://` and a database",
-    set: |config, value, site| {
-        let named = location::parse_url(&value.quoted_text()?, site.folder)
-            .map_err(|problem| Mistake::whole(problem.what, problem.todo))?;
-        config.store = Some(StoreLocation::named(named, site.origin.clone()));
-        Ok(())
+    Key {
+        name: "lease",
+        takes: "a duration",
+        preset: Preset::Is("\"1m\""),
+        variable: Some(Variable {
+            name: "DISPATCHER_STORE_LEASE",
+            holds: Holds::One,
+        }),
+        meaning: "how long a machine of a PostgreSQL store may be out of touch before others take over its jobs; \
+                  it has ended them by then",
+        set: |config, value, _| {
+            let lease = value.duration()?;
+            if lease < LEASE_MIN {
+                return Err(Mistake::whole(
+                    format!("a lease of {} is too short", format_duration(lease)),
+                    format!("give it at least {}", format_duration(LEASE_MIN)),
+                ));
+            }
+            config.lease = lease;
+            Ok(())
+        },
+        show: |config| json!(format_duration(config.lease)),
     },
-    show: |config| {
-        let location = config.store.as_ref();
-        json!(location.map(|it| it.url().unwrap_or_else(|| it.place().display().to_string())))
-    },
-}];
+];
 
 /// `[store.retention]`.
 pub(super) static RETENTION: &[Key<Config>] = &[

@@ -63,6 +63,12 @@ use origin::Origins;
 /// Time for running jobs when a service is told to end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long a machine may be out of touch with the database that others use, too: longer than a
+/// way that swallows everything takes to be noticed.
+const LEASE: Duration = Duration::from_secs(60);
+/// Renewals are a fourth of it apart, and each may take its time.
+const LEASE_MIN: Duration = Duration::from_secs(5);
+
 /// Name of a configuration file.
 pub(crate) const FILE_NAME: &str = "dispatcher.toml";
 
@@ -88,6 +94,7 @@ pub struct Config {
     configured: BTreeMap<String, Configured>,
     pools: BTreeMap<String, PoolConfig>,
     sources: BTreeMap<String, SourceSection>,
+    lease: Duration,
     retention_age: Duration,
     retention_count: u64,
     workers: Option<u32>,
@@ -136,6 +143,7 @@ impl Config {
             configured: BTreeMap::new(),
             pools: BTreeMap::new(),
             sources: BTreeMap::new(),
+            lease: LEASE,
             retention_age: FINISHED_AGE_MAX,
             retention_count: FINISHED_COUNT_MAX,
             workers: None,
@@ -206,6 +214,11 @@ impl Config {
             Some(location) => Ok(location.clone()),
             None => surroundings.default_store(&self.app),
         }
+    }
+
+    /// How long claims in a PostgreSQL store last unless they are renewed, in milliseconds.
+    pub(crate) fn lease_ms(&self) -> u64 {
+        u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// How long a finished job is kept.

@@ -15,8 +15,13 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn start(home: &Home, host: &str, url: &str) -> Self {
+        Self::start_with(home, host, url, "60s")
+    }
+
+    fn start_with(home: &Home, host: &str, url: &str, lease: &str) -> Self {
         let log = home.file(&format!("{host}.log"));
         let mut command = on_host(home, host, url, &["serve"]);
+        command.env("DISPATCHER_STORE_LEASE", lease);
         command.env_remove("DISPATCHER_LOG");
         command.stderr(File::create(&log).expect("the directory can be written"));
         let child = command.spawn().expect("the program starts");
@@ -25,14 +30,26 @@ impl Service {
 
     /// Starts one, and waits until its row is open.
     pub(crate) fn started(home: &Home, host: &str, url: &str, database: &Database<'_>) -> Self {
-        let service = Self::start(home, host, url);
-        let pid = service.child.id();
+        Self::start(home, host, url).open(database)
+    }
+
+    /// The same, with a lease that is over in a moment.
+    pub(crate) fn leased(home: &Home, host: &str, url: &str, database: &Database<'_>) -> Self {
+        Self::start_with(home, host, url, "5s").open(database)
+    }
+
+    fn open(self, database: &Database<'_>) -> Self {
+        let pid = self.child.id();
         eventually("the service is open", PATIENCE, || {
             let rows = format!("SELECT count(*) FROM dispatcher.supervisors WHERE pid = {pid}");
             let asked = database.try_psql(&rows);
             asked.status.success() && asked.stdout.starts_with(b"1")
         });
-        service
+        self
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
     }
 
     pub(crate) fn is_alive(&mut self) -> bool {
@@ -44,7 +61,7 @@ impl Service {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    fn end(mut self) {
+    pub(crate) fn end(mut self) {
         terminate(self.child.id());
         let status = self.child.wait().expect("it is a child");
         assert!(status.success(), "{status:?}: {}", self.log());
