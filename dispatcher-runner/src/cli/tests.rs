@@ -512,12 +512,12 @@ fn the_state_location_follows_the_environment() {
     let ran = program.run("status");
     let expected = format!("{}/state.db (default)", program.state_folder().display());
     assert!(ran.out.contains(&expected), "{}", ran.out);
-    program.variables = vec![("DISPATCHER_DATABASE_URL".into(), "postgres://x/y".into())];
+    program.variables = vec![("DISPATCHER_DATABASE_URL".into(), "mysql://x/y".into())];
     let ran = program.run("status");
     assert_eq!(ran.code, 78);
     assert_eq!(
         ran.err,
-        "error: DISPATCHER_DATABASE_URL cannot be used: a PostgreSQL store is not in this build\n\
+        "error: DISPATCHER_DATABASE_URL cannot be used: there is no store for `mysql:` URLs\n\
          because: it is set so in the environment\n\
          try: write sqlite:/path/state.db\n"
     );

@@ -128,10 +128,6 @@ fn urls_are_understood_or_refused_with_advice() {
         assert_eq!(location.file(), Path::new(expected), "{url}");
     }
     for (url, expected) in [
-        (
-            "postgres://u:secret@h/db",
-            "a PostgreSQL store is not in this build",
-        ),
         ("mysql:x", "there is no store for `mysql:` URLs"),
         ("/a/b.db", "`/a/b.db` is no URL"),
         ("sqlite:", "`sqlite:` names no file"),
@@ -287,7 +283,7 @@ version = 2
 top = 1
 [store]
 ulr = \"sqlite:/x\"
-url = \"postgres://u:p@h/db\"
+url = \"mysql://u:p@h/db\"
 [store.retention]
 age = \"7 weeks\"
 count = -1
@@ -311,9 +307,9 @@ backoff = \"exponential(1h, 1s)\"
 ";
     let expected = "\
 line 1: `version` is not 1, the only one that this program reads; write `version = 1`, or run a newer program
-line 2: unknown key `top` at the top; known are version, app, store, aliases, service, log, pools, dispatchers, sources
+line 2: unknown key `top` at the top; known are version, app, store, aliases, service, log, remote, pools, dispatchers, sources
 line 4: unknown key `ulr` in [store]; did you mean `url`?
-line 5: a PostgreSQL store is not in this build; write sqlite:/path/state.db
+line 5: there is no store for `mysql:` URLs; write sqlite:/path/state.db
 line 7: `age` takes whole seconds or a duration such as \"5m\" (w, d, h, m, s, ms), not \"7 weeks\"
 line 8: `count` takes a whole number from 0 on, not -1
 line 10: \"a/b\" cannot be the name of an application: it names the folder of its state; use a plain word such as `myapp`

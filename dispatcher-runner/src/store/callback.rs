@@ -31,6 +31,10 @@ pub(crate) struct DueCallback {
 
 /// What became of a callback that was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "http"),
+    expect(dead_code, reason = "only the source http tells somebody")
+)]
 pub(crate) enum Settled {
     /// It was told, or never will be.
     Done,

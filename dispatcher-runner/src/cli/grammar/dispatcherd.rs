@@ -23,7 +23,8 @@ pub(crate) const CONTROL_SOURCES: &[&str] = &["socket", "pg_notify"];
 /// What its help says besides.
 pub(super) const CONTROL_DETAILS: &str = "It goes where [sources.socket] or [sources.pg_notify] says, and any service that\n\
             listens there answers, a Python one as well as ours: alive, running, cancel,\n\
-            workers, producers, main, metrics, chunks, aio_tasks, status, set_log_level, run.\n\
+            workers, producers, main, metrics, chunks, aio_tasks, status, set_log_level and\n\
+            run.\n\
             The JSON is the command's data, as in: control cancel '{\"task\": \"app.send\"}'.\n\
             Of both sources it is pg_notify, unless --source names the other.\n\
             Exit code 1: fewer replies came in time than were expected.";

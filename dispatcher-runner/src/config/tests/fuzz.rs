@@ -104,10 +104,8 @@ fn write(config: &Config) -> String {
     if let Some(store) = &config.store {
         let file = store.file().to_str().unwrap();
         let file = file.replace('%', "%25").replace('?', "%3f");
-        line(format!(
-            "[store]\nurl = {}",
-            quoted(&format!("sqlite://{file}"))
-        ));
+        let url = store.url().unwrap_or_else(|| format!("sqlite://{file}"));
+        line(format!("[store]\nurl = {}", quoted(&url)));
     }
     let drain = config.drain_timeout.as_millis();
     let age = config.retention_age.as_millis();

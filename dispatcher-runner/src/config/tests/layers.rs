@@ -84,6 +84,7 @@ fn each_layer_counts_more_than_the_one_below() {
 fn every_variable_is_read() {
     let variables = [
         ("DISPATCHER_DATABASE_URL", "sqlite:/x/y.db"),
+        ("DISPATCHER_STORE_LEASE", "30s"),
         ("DISPATCHER_RETENTION_AGE", "2d"),
         ("DISPATCHER_RETENTION_COUNT", "7"),
         ("DISPATCHER_WORKERS", "4"),
@@ -92,6 +93,13 @@ fn every_variable_is_read() {
         ("DISPATCHER_ADMIN", "[::1]:9090"),
         ("DISPATCHER_LOG", "DEBUG"),
         ("DISPATCHER_LOG_FORMAT", "json"),
+        ("DISPATCHER_BACKEND_URL", "http://127.0.0.1:8080"),
+        (
+            "DISPATCHER_BACKEND_SECRET",
+            "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        ),
+        ("DISPATCHER_BACKEND_TOKEN", "a-token-to-read-with"),
+        ("DISPATCHER_IS_BACKEND", "true"),
     ];
     let named: Vec<_> = variables.iter().map(|(name, _)| *name).collect();
     let known = crate::config::reference::variables();
@@ -107,6 +115,7 @@ fn every_variable_is_read() {
         let location = config.store_in(&surroundings(&[])).unwrap();
         assert_eq!(location.file(), Path::new("/x/y.db"));
         assert_eq!(config.retention_age(), Duration::from_secs(2 * 86_400));
+        assert_eq!(config.lease_ms(), 30_000);
         assert_eq!(config.retention_count(), 7);
         assert_eq!(config.workers(), Some(4));
         assert_eq!(config.queues(), ["a", "b"]);

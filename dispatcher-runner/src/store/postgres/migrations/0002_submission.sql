@@ -30,6 +30,7 @@ DECLARE
     known dispatchers;
     last_name text;
     policy text;
+    own_policy text;
     new_dispatcher integer;
     new_lane integer;
     new_key bigint;
@@ -43,14 +44,15 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(lock_class(), 0);
     FOR one IN
-        SELECT j.name, bool_or(j.keyed) AS any_keyed
-        FROM unnest(names, keyed) AS j (name, keyed)
+        -- A job may say itself what it does about duplicates.
+        SELECT j.name, bool_or(j.keyed OR j.options LIKE '%"on_duplicate":"%') AS any_watched
+        FROM unnest(names, keyed, all_options) AS j (name, keyed, options)
         GROUP BY j.name
         ORDER BY j.name COLLATE "C"
     LOOP
         new_dispatcher := dispatcher_named(one.name);
         known := (SELECT d FROM dispatchers AS d WHERE d.id = new_dispatcher);
-        CONTINUE WHEN known.max_queue = 0 AND known.on_duplicate = 'parallel' AND NOT one.any_keyed;
+        CONTINUE WHEN known.max_queue = 0 AND known.on_duplicate = 'parallel' AND NOT one.any_watched;
         IF current_setting('transaction_isolation') <> 'read committed' THEN
             RAISE EXCEPTION 'jobs of % cannot be sent at isolation level %', one.name,
                 current_setting('transaction_isolation')
@@ -89,14 +91,20 @@ BEGIN
             known := (SELECT d FROM dispatchers AS d WHERE d.name = one.name);
             last_name := one.name;
         END IF;
+        own_policy := CASE
+            WHEN one.options LIKE '%"on_duplicate":"%' THEN one.options::jsonb ->> 'on_duplicate'
+        END;
         policy := CASE
+            WHEN own_policy IS NOT NULL THEN own_policy
             WHEN known.on_duplicate = 'parallel' AND one.keyed THEN 'discard'
             ELSE known.on_duplicate
         END;
         new_identity := COALESCE(one.identity, '');
         new_waits_for := 0;
-        IF policy <> 'parallel' THEN
+        IF policy <> 'parallel' OR own_policy IS NOT NULL THEN
             new_identity := COALESCE(one.identity, identity_of(one.payload));
+        END IF;
+        IF policy <> 'parallel' THEN
             -- Two rows decide every policy; the first one survives a dropped submission.
             twins := ARRAY(
                 SELECT r.id
@@ -148,7 +156,7 @@ BEGIN
         )
         VALUES (
             new_key, known.id, new_lane, new_key, 0, new_waits_for,
-            CASE WHEN policy <> 'parallel' THEN new_identity END, present, new_run_at,
+            CASE WHEN policy <> 'parallel' OR own_policy IS NOT NULL THEN new_identity END, present, new_run_at,
             one.expires, new_run_at + one.expires, 0, 0, 0, 0, 0, one.build
         );
         INSERT INTO requests (
