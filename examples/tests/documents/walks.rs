@@ -14,7 +14,7 @@ fn the_readme_leads_from_nothing_to_a_job_on_record() {
 
 #[test]
 fn the_guide_leads_to_a_service_that_is_asked_and_backed_up() {
-    walk("letters", include_str!("../../../docs/guide/service.md"));
+    walk("mailroom", include_str!("../../../docs/guide/service.md"));
 }
 
 #[test]
