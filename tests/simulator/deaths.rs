@@ -65,7 +65,7 @@ kinds! {
     Effect::Record { .. } => Record, "Record", one_in 200;
     Effect::Renew => Renew, "Renew", one_in 40;
     Effect::Deadline { .. } => Deadline, "Deadline", one_in 60;
-    Effect::Reopen => Reopen, "Reopen", one_in 1;
+    Effect::Reopen => Reopen, "Reopen", one_in 4;
     Effect::CloseIfIdle => CloseIfIdle, "CloseIfIdle", one_in 2;
     Effect::HandOver => HandOver, "HandOver", one_in 7;
     Effect::Close => Close, "Close", one_in 8;

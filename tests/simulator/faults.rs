@@ -89,8 +89,8 @@ faults! {
     IgnoresEnd = "pool worker outlives its channel", one_in 4;
     BrokenProgram = "a reset meets a broken program", one_in 1;
     SourceFails = "source fails", one_in 16;
-    StandsStill = "supervisor stands still", one_in 4;
-    CutOff = "supervisor is cut off from the store", one_in 4;
+    StandsStill = "supervisor stands still", one_in 3;
+    CutOff = "supervisor is cut off from the store", one_in 3;
 }
 
 /// What goes wrong in this run.

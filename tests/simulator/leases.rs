@@ -183,7 +183,7 @@ impl World {
 
     /// It is stopped for a while, with all of its threads; its keeper is not.
     fn stand_still(&mut self, id: RunnerId) {
-        let time = Duration::from_secs(5) + self.dice.millis(40_000);
+        let time = Duration::from_secs(12) + self.dice.millis(30_000);
         let now = self.now;
         let may = |runner: &&mut Runner| {
             // One time is over before the next: what waits keeps its order.
@@ -197,7 +197,7 @@ impl World {
     }
 
     fn cut_off(&mut self, id: RunnerId) {
-        let time = Duration::from_secs(5) + self.dice.millis(40_000);
+        let time = Duration::from_secs(12) + self.dice.millis(30_000);
         let now = self.now;
         if let Some(runner) = self.runners.get_mut(&id) {
             runner.holding.cut_until = now + time;
