@@ -6,8 +6,9 @@ use dispatcher_tests::Size;
 
 /// Everything must have happened so often over a run.
 const REACHED_MIN: u64 = 100;
-/// A supervisor must have died so often on each side of each kind of effect.
+/// Somebody must have come back so often after others had taken over.
 const RETURNS_MIN: u64 = 20;
+/// A supervisor must have died so often on each side of each kind of effect.
 const DEATHS_MIN: u64 = 1;
 
 fn fuzz(arguments: &[&str]) -> Output {
@@ -39,7 +40,6 @@ fn fixed_seeds_keep_every_invariant_and_reach_everything() {
     assert!(counts.len() > 150, "{counts:?}");
     for (count, name) in counts {
         let least = match name {
-            // Somebody comes back after others have taken over.
             "effect Reopen" | "event Reopened" => RETURNS_MIN,
             _ if name.starts_with("death ") => DEATHS_MIN,
             _ => REACHED_MIN,
