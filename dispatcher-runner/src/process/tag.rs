@@ -5,8 +5,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,6 +35,9 @@ const KILL_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long to look at processes that show no environment for the moment, and how often.
 const LOOK_TIME_MAX: Duration = Duration::from_millis(100);
 const LOOK_STEP: Duration = Duration::from_micros(250);
+
+/// Bytes of an environment that are asked for at first.
+const ENVIRON_BYTES: usize = 16 * 1024;
 
 /// One attempt of one job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -163,9 +169,23 @@ pub(super) fn mark_of(pid: i32, until: Instant) -> Mark {
 
 /// One look.
 fn mark(pid: i32) -> Mark {
-    told(std::fs::read(format!("/proc/{pid}/environ")), || {
-        Stat::of(pid)
-    })
+    let environ = environ_of(Path::new(&format!("/proc/{pid}/environ")));
+    told(environ, || Stat::of(pid))
+}
+
+/// What a process was started with, by a single read: one that starts another image between two
+/// reads shows nothing to the second, and a part of a tag looks like the tag of somebody else.
+fn environ_of(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let mut environ = vec![0; ENVIRON_BYTES];
+    loop {
+        let count = file.read_at(&mut environ, 0)?;
+        if count < environ.len() {
+            environ.truncate(count);
+            return Ok(environ);
+        }
+        environ.resize(2 * count, 0);
+    }
 }
 
 /// What looks empty is believed only when the kernel says that it is. Of a process that belongs to
@@ -195,7 +215,7 @@ fn told(environ: io::Result<Vec<u8>>, stat: impl FnOnce() -> Option<Stat>) -> Ma
 fn mark_of_threads(pid: i32) -> Mark {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
     let environs = threads.into_iter().flatten().filter_map(|thread| {
-        let environ = std::fs::read(thread.ok()?.path().join("environ")).ok()?;
+        let environ = environ_of(&thread.ok()?.path().join("environ")).ok()?;
         (!environ.is_empty()).then_some(environ)
     });
     let mut marks = environs.map(|environ| carried(&environ));
@@ -340,6 +360,54 @@ mod tests {
             })
             .include(format!("{pool}.10").as_bytes())
         );
+    }
+
+    /// The value stands first and is longer than what is read at once by a reader who does not know
+    /// the length: a part of it would be taken for another value, of somebody else.
+    #[test]
+    fn a_process_that_starts_image_after_image_shows_its_whole_tag_or_none() {
+        let again = "[ $1 = 0 ] || exec sh -c \"$0\" \"$0\" $(($1 - 1))";
+        let value = "x".repeat(60);
+        let mut child = Command::new("sh")
+            .args(["-c", again, again, "2000"])
+            .env_clear()
+            .env(TAG_VARIABLE, &value)
+            .spawn()
+            .unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let own = std::fs::read("/proc/self/environ").unwrap();
+        let before = value_in(&own).map(<[u8]>::to_vec);
+        while child.try_wait().unwrap().is_none() {
+            match mark(pid) {
+                Mark::Value(seen) if Some(&seen) != before.as_ref() => {
+                    assert_eq!(String::from_utf8_lossy(&seen), value);
+                }
+                Mark::Value(_) | Mark::Nothing | Mark::Unsure => {}
+            }
+        }
+    }
+
+    #[test]
+    fn an_environment_of_any_size_is_read_whole() {
+        let mut child = Command::new("sleep")
+            .arg("1000")
+            .env_clear()
+            .env("A", "a".repeat(100_000))
+            .env(TAG_VARIABLE, "behind.1")
+            .spawn()
+            .unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let mark = loop {
+            match mark_of(pid, look_until()) {
+                Mark::Value(value) if value == b"behind.1" => break Mark::Value(value),
+                // It is still an image of this process.
+                Mark::Nothing => thread::yield_now(),
+                other => break other,
+            }
+        };
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(mark, Mark::Value(b"behind.1".to_vec()));
     }
 
     #[test]
