@@ -53,7 +53,7 @@ mod supervisor;
 mod target;
 pub mod testing;
 mod timer;
-#[cfg(feature = "pg_notify")]
+#[cfg(any(feature = "pg_notify", feature = "postgres"))]
 mod tls;
 pub mod worker;
 

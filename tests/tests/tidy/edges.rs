@@ -31,7 +31,7 @@ const RUNNER: [(&str, &[&str]); 28] = [
     ("dispatcherd", &[]),
     ("pinned", &[]),
     // Knows no processes.
-    ("store", &["ids", "pinned", "target"]),
+    ("store", &["ids", "pinned", "target", "tls"]),
     ("process", &["app", "requirements", "store"]),
     ("requirements", &["process"]),
     // The host's own timer; what it calls is the caller's business.

@@ -17,8 +17,8 @@ use tokio::time::timeout;
 use tokio_postgres::AsyncMessage;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::link::{channel_of, config_of};
-use super::{errors::Failure, tls};
+use super::errors::Failure;
+use super::link::{channel_of, config_of, connector};
 use crate::ids;
 use crate::target::Target;
 
@@ -76,7 +76,7 @@ impl Ear {
 }
 
 async fn stay(target: &Target, told: &Arc<Told>, wake: &dyn Fn()) {
-    let Ok(tls) = tls::connector(target.tls()) else {
+    let Ok(tls) = connector(target) else {
         // The store itself has said why.
         return;
     };

@@ -16,11 +16,11 @@ use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::errors::{Failure, Remedy};
-use super::tls;
 use super::transaction::{Terms, Tx, transact};
 use crate::store::StoreError;
 use crate::store::clock::Clock;
 use crate::target::{Target, Tls};
+use crate::tls::{self, Trust};
 
 /// How long a lock is waited for: somebody's transaction with a job in it may be long.
 pub(super) const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -94,7 +94,7 @@ impl Link {
         };
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| refused(error.to_string()))?;
-        let tls = tls::connector(target.tls()).map_err(refused)?;
+        let tls = connector(&target).map_err(refused)?;
         let config = config_of(&target).map_err(refused)?;
         Ok(Self {
             channel: channel_of(&target),
@@ -296,6 +296,14 @@ impl Link {
 /// The channel of a store's wake-ups.
 pub(super) fn channel_of(target: &Target) -> String {
     format!("dispatcher_{}", target.schema())
+}
+
+/// What its connections use; or why there is none.
+pub(super) fn connector(target: &Target) -> Result<MakeRustlsConnect, String> {
+    tls::connector(&match target.tls() {
+        Tls::Off | Tls::IfOffered | Tls::Encrypted => Trust::Anybody,
+        Tls::Verified(file) => Trust::Known(file.clone()),
+    })
 }
 
 /// What the client library is told; or why it does not read the URL.

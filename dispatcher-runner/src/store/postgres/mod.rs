@@ -44,7 +44,6 @@ mod submit;
 mod supervise;
 #[cfg(test)]
 mod tests;
-mod tls;
 mod transaction;
 
 #[cfg(test)]
