@@ -38,6 +38,7 @@ mod expiry;
 mod interleavings;
 mod leases;
 mod listing;
+mod message_races;
 mod order;
 mod prune;
 mod races;

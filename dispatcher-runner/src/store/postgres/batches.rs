@@ -15,39 +15,49 @@ use crate::store::{BatchCounts, BatchRecord, Retention, rules};
 
 /// Ends of jobs by the key of their batch.
 #[derive(Debug, Default)]
-pub(super) struct Ends(BTreeMap<i64, Counts>);
+pub(super) struct Ends {
+    counts: BTreeMap<i64, Counts>,
+    /// How many there were.
+    number: i32,
+}
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Counts {
     ended: i32,
     failed: i32,
     cancelled: i32,
+    /// The number of the last one.
+    last: i32,
 }
 
 impl Ends {
     /// A job of a batch has ended.
     pub(super) fn add(&mut self, batch: i64, state: JobState) {
         let (failed, cancelled) = end_of(state);
-        let counts = self.0.entry(batch).or_default();
+        self.number += 1;
+        let counts = self.counts.entry(batch).or_default();
         counts.ended += 1;
         counts.failed += failed.cast_signed();
         counts.cancelled += cancelled.cast_signed();
+        counts.last = self.number;
     }
 
-    /// The same ends, and those of others.
+    /// The same ends, and then others.
     pub(super) fn merge(&mut self, others: &Self) {
-        for (batch, more) in &others.0 {
-            let counts = self.0.entry(*batch).or_default();
+        for (batch, more) in &others.counts {
+            let counts = self.counts.entry(*batch).or_default();
             counts.ended += more.ended;
             counts.failed += more.failed;
             counts.cancelled += more.cancelled;
+            counts.last = self.number + more.last;
         }
+        self.number += others.number;
     }
 }
 
 /// Counts what has ended so far; the last end of a batch stores the job that follows.
 pub(super) async fn count(tx: &Tx<'_>) -> Result<(), Failure> {
-    let Ends(ends) = tx.take_ends();
+    let ends = tx.take_ends().counts;
     if ends.is_empty() {
         return Ok(());
     }
@@ -58,6 +68,7 @@ pub(super) async fn count(tx: &Tx<'_>) -> Result<(), Failure> {
         column(|it| it.ended) => INT4_ARRAY,
         column(|it| it.failed) => INT4_ARRAY,
         column(|it| it.cancelled) => INT4_ARRAY,
+        column(|it| it.last) => INT4_ARRAY,
     ];
     let followed: bool = tx.row(sql!("count_ends"), values).await?.try_get(0)?;
     if followed {

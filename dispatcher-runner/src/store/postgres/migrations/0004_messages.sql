@@ -140,12 +140,14 @@ $$;
 
 -- Counts the ends of jobs of batches. Rows are locked in the order of their keys, once in a
 -- transaction, so that two who end jobs of the same batches never wait for each other in a circle;
--- who ends the last job of a batch sees that it is the last. Answers whether a job followed.
+-- who ends the last job of a batch sees that it is the last. What follows comes in the order of
+-- these. Answers whether anything did.
 CREATE FUNCTION count_ends(
     batch_keys bigint[],
     all_ended integer[],
     all_failed integer[],
-    all_cancelled integer[]
+    all_cancelled integer[],
+    all_last integer[]
 ) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -153,12 +155,14 @@ AS $$
 DECLARE
     one record;
     still_pending integer;
+    finished_keys bigint[] := '{}';
+    finished_last integer[] := '{}';
     followed boolean := false;
 BEGIN
     FOR one IN
-        SELECT e.batch, e.ended, e.failed, e.cancelled
-        FROM unnest(batch_keys, all_ended, all_failed, all_cancelled)
-            AS e (batch, ended, failed, cancelled)
+        SELECT e.batch, e.ended, e.failed, e.cancelled, e.last
+        FROM unnest(batch_keys, all_ended, all_failed, all_cancelled, all_last)
+            AS e (batch, ended, failed, cancelled, last)
         ORDER BY e.batch
     LOOP
         UPDATE batches
@@ -169,8 +173,16 @@ BEGIN
         WHERE key = one.batch
         RETURNING pending INTO still_pending;
         IF still_pending = 0 THEN
-            followed := follow(one.batch) OR followed;
+            finished_keys := finished_keys || one.batch;
+            finished_last := finished_last || one.last;
         END IF;
+    END LOOP;
+    FOR one IN
+        SELECT f.batch
+        FROM unnest(finished_keys, finished_last) AS f (batch, last)
+        ORDER BY f.last
+    LOOP
+        followed := follow(one.batch) OR followed;
     END LOOP;
     RETURN followed;
 END
