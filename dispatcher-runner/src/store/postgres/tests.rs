@@ -1,5 +1,6 @@
 //! The store against a real server: a schema for each test, on the cluster of the test run.
 
+mod plans;
 #[path = "../../../../tests/src/postgres.rs"]
 #[expect(dead_code, unreachable_pub, reason = "black-box tests use the rest")]
 mod server;
