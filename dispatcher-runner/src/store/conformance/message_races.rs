@@ -4,7 +4,7 @@
 
 use dispatcher_core::{OnDuplicate, OnLost};
 
-use super::races::{Round, at_once, rounds};
+use super::races::{Round, at_once, some_rounds};
 use super::*;
 
 on_every_store! {
@@ -18,6 +18,9 @@ on_every_store! {
     a_callback_for_a_survivor_that_ends,
     two_who_take_callbacks,
 }
+
+/// A round has many steps.
+const ROUNDS: usize = 20;
 
 fn message(round: &Round<'_>, jobs: Vec<NewJob>) -> Submission {
     Submission {
@@ -90,7 +93,7 @@ fn same_answers(round: &mut Round<'_>, answers: [Result<Submitted, SubmitError>;
 }
 
 fn twins_of_a_message(fixture: &Fixture) {
-    rounds(fixture, |round, stores| {
+    some_rounds(fixture, ROUNDS, |round, stores| {
         let [first, second] = [
             message(round, vec![job("A")]),
             message(round, vec![job("A")]),
@@ -106,7 +109,7 @@ fn twins_of_a_message(fixture: &Fixture) {
 
 /// Who comes second finds the queue full of the same message: he is answered, and not refused.
 fn twins_for_the_last_place_in_a_queue(fixture: &Fixture) {
-    rounds(fixture, |round, stores| {
+    some_rounds(fixture, ROUNDS, |round, stores| {
         let limited = row("Limited", |options| options.max_queue = 1);
         round.store.register(&[limited]).unwrap();
         let [first, second] = [
@@ -123,7 +126,7 @@ fn twins_for_the_last_place_in_a_queue(fixture: &Fixture) {
 }
 
 fn two_batches_of_one_name(fixture: &Fixture) {
-    rounds(fixture, |round, stores| {
+    some_rounds(fixture, ROUNDS, |round, stores| {
         let name = format!("b{}", round.number);
         let [first, second] = [
             batch(&name, vec![job("A")], None),
@@ -164,7 +167,7 @@ fn running(
 }
 
 fn the_last_two_ends(fixture: &Fixture) {
-    rounds(fixture, |round, stores| {
+    some_rounds(fixture, ROUNDS, |round, stores| {
         let name = format!("b{}", round.number);
         let last = job("B");
         let id = last.id;
@@ -182,7 +185,7 @@ fn the_last_two_ends(fixture: &Fixture) {
 }
 
 fn ends_of_two_batches_in_either_order(fixture: &Fixture) {
-    rounds(fixture, |round, stores| {
+    some_rounds(fixture, ROUNDS, |round, stores| {
         let names = ["a", "b"].map(|it| format!("{it}{}", round.number));
         let last = [job("B"), job("B")];
         let ids = [last[0].id, last[1].id];
@@ -204,7 +207,7 @@ fn ends_of_two_batches_in_either_order(fixture: &Fixture) {
 }
 
 fn a_rescue_and_the_last_end(fixture: &Fixture) {
-    rounds(fixture, |round, stores| {
+    some_rounds(fixture, ROUNDS, |round, stores| {
         let name = format!("b{}", round.number);
         let last = job("B");
         let id = last.id;
@@ -220,7 +223,7 @@ fn a_rescue_and_the_last_end(fixture: &Fixture) {
 }
 
 fn an_expiry_and_a_cancellation(fixture: &Fixture) {
-    rounds(fixture, |round, stores| {
+    some_rounds(fixture, ROUNDS, |round, stores| {
         let name = format!("b{}", round.number);
         let last = job("B");
         let id = last.id;
@@ -245,7 +248,7 @@ fn an_expiry_and_a_cancellation(fixture: &Fixture) {
 
 /// Either the sender finds the survivor, and is told of its end, or he is told of his own job's.
 fn a_callback_for_a_survivor_that_ends(fixture: &Fixture) {
-    rounds(fixture, |round, stores| {
+    some_rounds(fixture, ROUNDS, |round, stores| {
         let watched = row("Twin", |options| {
             options.on_duplicate = OnDuplicate::Discard
         });
@@ -277,7 +280,7 @@ fn a_callback_for_a_survivor_that_ends(fixture: &Fixture) {
 }
 
 fn two_who_take_callbacks(fixture: &Fixture) {
-    rounds(fixture, |round, stores| {
+    some_rounds(fixture, ROUNDS, |round, stores| {
         let mut sent: Vec<JobId> = Vec::new();
         for _ in 0..5 {
             let answer = send(round.store, with_callback(job("A"))).unwrap();

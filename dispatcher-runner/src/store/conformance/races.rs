@@ -72,12 +72,21 @@ pub(super) fn at_once<X: Send, Y: Send>(
 }
 
 /// Runs a race over and over on one fixture.
-pub(super) fn rounds(fixture: &Fixture, race: impl Fn(&mut Round<'_>, &mut [Box<dyn Store>; 2])) {
+fn rounds(fixture: &Fixture, race: impl Fn(&mut Round<'_>, &mut [Box<dyn Store>; 2])) {
+    some_rounds(fixture, ROUNDS, race);
+}
+
+/// The same so many times.
+pub(super) fn some_rounds(
+    fixture: &Fixture,
+    many: usize,
+    race: impl Fn(&mut Round<'_>, &mut [Box<dyn Store>; 2]),
+) {
     in_memory(|| {
         let mut stores = [fixture.store(), fixture.store()];
         let store = &mut *fixture.store();
         register(store, "A");
-        for number in 0..ROUNDS {
+        for number in 0..many {
             let mut round = Round { store, number };
             race(&mut round, &mut stores);
             round.clean_up();
