@@ -166,7 +166,9 @@ impl Walk {
         }
         if self.numbers.below(3) == 0 {
             let id = format!("b{}", self.numbers.below(30));
-            self.batches.push(id.clone());
+            if !self.batches.contains(&id) {
+                self.batches.push(id.clone());
+            }
             let follows = self.numbers.below(2) == 0;
             let on_finished = follows.then(|| random_job(&mut self.numbers));
             self.sent.extend(on_finished.as_ref().map(|job| job.id));
