@@ -6,6 +6,7 @@ mod faults;
 mod hosts;
 mod leases;
 mod promises;
+mod storm;
 
 use std::process::Command;
 
