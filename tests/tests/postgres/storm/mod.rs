@@ -60,11 +60,13 @@ struct Tally {
     cut_off: u32,
     cancelled: u32,
     ends: BTreeMap<String, u32>,
+    /// By cause.
+    attempts: String,
 }
 
 #[test]
 fn postgres_storm() {
-    let rounds = Size::get().pick(16, 420);
+    let rounds = Size::get().pick(12, 360);
     let server = Postgres::alone();
     let database = server.database();
     let home = Home::new(FIXTURE);
@@ -80,6 +82,7 @@ fn postgres_storm() {
         tally: Tally::default(),
         home,
     };
+    eprintln!("size: {rounds} rounds on {} hosts", HOSTS.len());
     let began = Instant::now();
     storm.come_back(u32::MAX);
     storm.serve();
@@ -100,7 +103,7 @@ fn postgres_storm() {
     }
     storm.end();
     let tally = &storm.tally;
-    eprintln!("{rounds} rounds in {:.1?}: {tally:#?}", began.elapsed());
+    eprintln!("{rounds} rounds in {:.1?}: {tally:?}", began.elapsed());
 }
 
 impl Storm<'_> {

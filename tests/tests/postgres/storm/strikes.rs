@@ -47,7 +47,7 @@ pub(super) const STRIKES: [Strike; 12] = [
 ];
 
 /// Longer than a lease, and than somebody else needs to see its end.
-const PAST_LEASE: Duration = Duration::from_secs(8);
+const PAST_LEASE: Duration = Duration::from_secs(7);
 /// What has this much of its lease left has time to end.
 const TIME_LEFT_MS: i64 = 3_000;
 /// Rounds for which a lost machine stays away.
