@@ -139,7 +139,7 @@ impl Storm<'_> {
 
     /// Somebody begins to send on this host.
     pub(super) fn send_on(&mut self, host: &str, work: Work) -> Sender {
-        let payload = work.payload(&self.home, self.random.below(40));
+        let payload = work.payload(&self.home, self.random.below(120));
         let url = self.database.url();
         let (name, jobs) = (work.dispatcher(), work.jobs().to_string());
         let child = match work {
@@ -213,7 +213,7 @@ impl Storm<'_> {
     /// Sent by SQL; the server may be away.
     pub(super) fn send_by_sql(&mut self) {
         let work = Work::Process;
-        let payload = work.payload(&self.home, self.random.below(40));
+        let payload = work.payload(&self.home, self.random.below(120));
         let sent = self.database.try_psql(&format!(
             "SELECT id FROM dispatcher.enqueue_many('{}', array_fill('{payload}'::jsonb, ARRAY[4])) \
              AS id",
