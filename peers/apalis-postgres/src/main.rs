@@ -90,13 +90,16 @@ async fn send(storage: &mut Storage, count: usize) -> Result<(), Box<dyn Error>>
     Ok(())
 }
 
+/// On a thread of its own: the future of a worker cannot be given to `tokio::spawn` as it is.
 fn run(storage: &Storage) {
-    let worker = WorkerBuilder::new("peer")
-        .backend(storage.clone())
-        .parallelize(tokio::spawn)
-        .build(nothing);
-    tokio::spawn(async move {
-        if let Err(error) = worker.run().await {
+    let storage = storage.clone();
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::spawn(move || {
+        let worker = WorkerBuilder::new("peer")
+            .backend(storage)
+            .parallelize(tokio::spawn)
+            .build(nothing);
+        if let Err(error) = runtime.block_on(worker.run()) {
             eprintln!("{error}");
             std::process::exit(1);
         }

@@ -25,7 +25,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
 static RUN: AtomicUsize = AtomicUsize::new(0);
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Nothing {
     number: usize,
 }
