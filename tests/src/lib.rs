@@ -3,6 +3,7 @@
 //! Tests see what a user sees: processes, exit codes, text and the state file. The one place that
 //! sleeps is [`eventually`]; everything else waits through it.
 
+mod census;
 mod configured;
 mod crates;
 mod disk;
@@ -10,21 +11,25 @@ mod group;
 mod home;
 pub mod http;
 mod network;
+mod peers;
 mod postgres;
 mod probe;
 mod processes;
 mod random;
 mod record;
 mod service;
+mod texts;
 
 use std::time::{Duration, Instant};
 
+pub use census::Census;
 pub use configured::{configure, notify, perform};
 pub use crates::{Crates, TREES, Tree, cargo, crates_of, workspace};
 pub use disk::{Ballast, ReadOnly, SmallDisk, read_only, with_own_mounts};
 pub use group::ControlGroup;
 pub use home::{Home, Refused, WriteLock, said};
 pub use network::output_on;
+pub use peers::{Measure, PEERS, Peer, PeerKind};
 pub use postgres::{Database, Postgres, free_port};
 pub use probe::{Probe, exec, probe_section, refusal};
 pub use processes::{
@@ -34,6 +39,7 @@ pub use processes::{
 pub use random::Random;
 pub use record::{Attempt, Job};
 pub use service::{Serving, control_sockets, page, sample};
+pub use texts::AWKWARD_TEXTS;
 
 /// Long enough for anything that is going to happen at all, on a machine that is busy.
 pub const PATIENCE: Duration = Duration::from_secs(60);

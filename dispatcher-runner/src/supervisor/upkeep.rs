@@ -101,14 +101,15 @@ impl Upkeep {
     }
 
     fn round(&self, round: u32, stopped: &Receiver<()>) -> Result<(), StoreError> {
-        self.rescue_expired()?;
         let rows = self.store.call(|store| store.supervisors())?;
+        // First those of this machine: what they left can be killed, whatever became of their lease.
         for row in &rows {
             let others = row.id != self.row.id() && row.directory != self.home;
             if others && row.seat == Seat::Here {
                 self.rescue_if_dead(row)?;
             }
         }
+        self.rescue_expired()?;
         let newer = rows.iter().find(|row| {
             row.open
                 // One that serves some labels only could not take over.

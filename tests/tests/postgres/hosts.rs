@@ -18,7 +18,7 @@ impl Service {
         Self::start_with(home, host, url, "60s")
     }
 
-    fn start_with(home: &Home, host: &str, url: &str, lease: &str) -> Self {
+    pub(crate) fn start_with(home: &Home, host: &str, url: &str, lease: &str) -> Self {
         let log = home.file(&format!("{host}.log"));
         let mut command = on_host(home, host, url, &["serve"]);
         command.env("DISPATCHER_STORE_LEASE", lease);
@@ -28,7 +28,8 @@ impl Service {
         if config.exists() {
             command.arg("--config").arg(config);
         }
-        command.stderr(File::create(&log).expect("the directory can be written"));
+        let append = File::options().create(true).append(true).open(&log);
+        command.stderr(append.expect("the directory can be written"));
         let child = command.spawn().expect("the program starts");
         Self { child, log }
     }
