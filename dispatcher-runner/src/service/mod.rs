@@ -26,7 +26,7 @@ use crate::config::{Config, LogFormat, StoreLocation};
 use crate::control::{self, Board};
 use crate::log;
 use crate::metrics::Metrics;
-use crate::store::{Build, StoreClient};
+use crate::store::{self, Build, StoreClient};
 use crate::supervisor::desk::{Desk, Inbox, desk};
 use crate::supervisor::{self, Orders, Standing, Stay, SupervisorError, Ties, Turn};
 
@@ -243,13 +243,14 @@ impl Prepared {
         }
     }
 
-    fn orders(&self) -> Orders {
+    fn orders(&self, node: Option<String>) -> Orders {
         let drain = self.config.drain_timeout().as_millis();
         let mut orders = self.sender().orders();
         orders.stay = Stay::UntilTold {
             drain_ms: u64::try_from(drain).unwrap_or(u64::MAX),
         };
         orders.queues = self.config.queues().to_vec();
+        orders.queues.extend(node);
         orders.staff = self.sender().staff_of_service(&self.registry);
         orders
     }
@@ -270,12 +271,12 @@ impl Prepared {
     ) -> Result<(), ServiceError> {
         let sender = self.sender();
         sender.register(&self.registry)?;
-        let orders = self.orders();
+        let orders = self.orders(node_of(&self.location)?);
         tracing::info!(
             program = orders.program,
             state = %self.location,
             workers = orders.slots,
-            queues = ?orders.queues,
+            queues = ?self.config.queues(),
             dispatchers = self.registry.iter().count(),
             "service starts"
         );
@@ -283,7 +284,7 @@ impl Prepared {
         let board = Arc::new(Board {
             program: orders.program.clone(),
             build: self.build.id.clone(),
-            queues: orders.queues.clone(),
+            queues: self.config.queues().to_vec(),
             drain: self.config.drain_timeout(),
             desk,
             store: self.store.clone(),
@@ -338,4 +339,9 @@ impl<F: Fn()> Drop for OnEnd<F> {
     fn drop(&mut self) {
         self.0();
     }
+}
+
+/// The label of jobs that only services of this folder run; none where nobody else could.
+fn node_of(location: &StoreLocation) -> Result<Option<String>, ServiceError> {
+    store::node_label(location.file(), location.target()).map_err(ServiceError::failed)
 }

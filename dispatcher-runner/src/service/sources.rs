@@ -35,6 +35,8 @@ struct Means {
     location: StoreLocation,
     build: Build,
     store: StoreClient,
+    #[cfg(feature = "pg_notify")]
+    node: Option<String>,
 }
 
 /// The sources of a service.
@@ -65,6 +67,8 @@ impl Bringing {
             location: sender.location.clone(),
             build: sender.build.clone(),
             store: sender.store.clone(),
+            #[cfg(feature = "pg_notify")]
+            node: super::node_of(sender.location)?,
         };
         let names: Vec<_> = sources.names().into_iter().map(|(name, _)| name).collect();
         config.check_sources(&names).map_err(SpawnError::config)?;
@@ -173,6 +177,8 @@ fn ways(means: Means, desk: &Desk, view: Arc<Viewing>) -> Ways {
     let desk = desk.clone();
     let (listed, cancelled) = (means.store.clone(), means.store.clone());
     Ways {
+        #[cfg(feature = "pg_notify")]
+        node: means.node.clone(),
         #[cfg(feature = "http")]
         gate: Some(crate::client::Gate::new(
             &means.sender(),

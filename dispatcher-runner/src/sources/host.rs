@@ -47,6 +47,9 @@ pub(crate) struct Ways {
     pub(crate) exec: Arc<dyn Fn(PoolRequest) + Send + Sync>,
     /// The wall clock, in milliseconds since 1970.
     pub(crate) now: Arc<dyn Fn() -> i64 + Send + Sync>,
+    /// Label of jobs that only services of this node run; none where nobody else could.
+    #[cfg(feature = "pg_notify")]
+    pub(crate) node: Option<String>,
     /// Everything that may be done with jobs; only a service has one.
     #[cfg(feature = "http")]
     pub(crate) gate: Option<Gate>,
@@ -182,6 +185,12 @@ impl Host {
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.0.name
+    }
+
+    /// Label of jobs that only services of this node run; none where nobody else could.
+    #[cfg(feature = "pg_notify")]
+    pub(super) fn node_label(&self) -> Option<&str> {
+        self.0.ways.node.as_deref()
     }
 
     /// The source's own pool, as its section names or holds it.

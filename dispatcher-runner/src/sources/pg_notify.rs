@@ -93,9 +93,13 @@ impl Source for PgNotify {
         let conninfo = Conninfo::read(&self.conninfo)?;
         let seen = Arc::new(Mutex::new(Seen::default()));
         let names = Arc::clone(&seen);
-        let intake = Intake::new(host, self.node_id.as_deref(), move |task| {
-            hold(&names).is_new(task)
-        });
+        let node = match self.delivery {
+            Delivery::Fanout => host.node_label(),
+            Delivery::Once => None,
+        };
+        let intake = Intake::new(host, self.node_id.as_deref())
+            .only(move |task| hold(&names).is_new(task))
+            .bound_to(node);
         let mut wait = AGAIN.0;
         let mut heard_until = None;
         while !stop.is_requested() {

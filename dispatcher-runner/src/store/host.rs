@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use super::StoreError;
+use super::rules::NODE_MARK;
 use crate::ids;
 use crate::target::Target;
 
@@ -20,6 +21,14 @@ pub(super) fn of(file: &Path, target: &Target) -> Result<String, StoreError> {
             let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
             Ok(format!("{}.{folder}", boot.trim()))
         })
+        .map_err(|source| StoreError::unusable(file, directory, source))
+}
+
+/// The label of jobs that only services of this folder run, whatever boot it is.
+pub(super) fn label(file: &Path, target: &Target) -> Result<String, StoreError> {
+    let directory = file.parent().unwrap_or(Path::new("/"));
+    folder_name(file, directory, target)
+        .map(|folder| format!("{NODE_MARK}{folder}"))
         .map_err(|source| StoreError::unusable(file, directory, source))
 }
 

@@ -35,11 +35,11 @@ pub(crate) use listing::{AttemptRecord, DispatcherStatus, JobFilter, JobRecord, 
 pub(crate) use memory::MemoryStore;
 #[cfg(feature = "simulator")]
 pub(crate) use memory::{Glance, Waits};
-pub(crate) use place::{SchemaState, migrate, open, schema};
+pub(crate) use place::{SchemaState, migrate, node_label, open, schema};
 #[cfg(feature = "postgres")]
 pub(crate) use postgres::{Ear, submit_in};
 pub(crate) use receipt::{NewReceipt, Receipt, ReceiptError};
-pub(crate) use rules::payload_matches;
+pub(crate) use rules::{payload_matches, serves_all, serves_label};
 pub(crate) use schedule::{KnownSchedules, ScheduledJobs, TickRequest, Ticked};
 pub(crate) use sqlite::SqliteStore;
 
@@ -340,7 +340,7 @@ pub(crate) enum SubmitError {
 pub(crate) struct Serves {
     /// Names of dispatchers that its program knows.
     pub(crate) dispatchers: Vec<String>,
-    /// Queue labels; empty is all.
+    /// Queue labels, as [`serves_label`] reads them.
     pub(crate) queues: Vec<String>,
 }
 

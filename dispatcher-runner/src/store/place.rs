@@ -20,6 +20,23 @@ pub(crate) fn open(file: &Path, target: Option<&Target>) -> Result<Box<dyn Store
     }
 }
 
+/// The label of jobs that only services of this folder run; none where nobody else could.
+///
+/// # Errors
+/// When the folder cannot be used.
+pub(crate) fn node_label(
+    file: &Path,
+    target: Option<&Target>,
+) -> Result<Option<String>, StoreError> {
+    match target {
+        None => Ok(None),
+        #[cfg(feature = "postgres")]
+        Some(target) => host::label(file, target).map(Some),
+        #[cfg(not(feature = "postgres"))]
+        Some(target) => Err(absent(target)),
+    }
+}
+
 /// How far a schema is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SchemaState {

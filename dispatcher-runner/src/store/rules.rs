@@ -10,6 +10,21 @@ use dispatcher_core::{Cause, JobId, OnDuplicate, OnLost, Options, Outcome, Trans
 
 use super::{DispatcherRow, HandOver, NewJob, Next, Serves, Stream, UnixMs};
 
+/// First character of the label of a node.
+pub(super) const NODE_MARK: char = '@';
+
+/// Whether who serves these labels serves that one. Labels of nodes are served by whoever names
+/// them; who names no other label serves all others.
+pub(crate) fn serves_label(labels: &[String], queue: &str) -> bool {
+    labels.iter().any(|label| label == queue)
+        || (!queue.starts_with(NODE_MARK) && serves_all(labels))
+}
+
+/// Whether no label but those of nodes limits who serves these.
+pub(crate) fn serves_all(labels: &[String]) -> bool {
+    labels.iter().all(|label| label.starts_with(NODE_MARK))
+}
+
 /// Bytes of stderr shown with an attempt.
 pub(super) const STDERR_END_BYTES: usize = 2048;
 /// Jobs that one claim promotes, and jobs that it expires, at most.
@@ -184,16 +199,15 @@ pub(super) fn outcome(cause: Cause) -> Outcome {
 pub(super) fn hand_over<'a>(
     mine: &Serves,
     theirs: Option<&[String]>,
-    mut unfinished: impl Iterator<Item = (&'a str, &'a str)>,
+    unfinished: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> HandOver {
     let Some(theirs) = theirs else {
         return HandOver::Refused;
     };
     let only_mine = |name: &&String| !theirs.contains(name);
     let kept: Vec<String> = mine.dispatchers.iter().filter(only_mine).cloned().collect();
-    let labelled = |queue: &str| mine.queues.is_empty() || mine.queues.iter().any(|it| it == queue);
-    let needed =
-        unfinished.any(|(name, queue)| labelled(queue) && kept.iter().any(|it| it == name));
+    let mut needed = unfinished.filter(|(_, queue)| serves_label(&mine.queues, queue));
+    let needed = needed.any(|(name, _)| kept.iter().any(|it| it == name));
     if needed {
         HandOver::Narrowed(kept)
     } else {

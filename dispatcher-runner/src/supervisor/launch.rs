@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::process;
-use crate::store::{Build, StoreClient, SupervisorRow};
+use crate::store::{Build, StoreClient, SupervisorRow, serves_label};
 
 use super::{Orders, ROLE, Staff, is_alive, wake};
 
@@ -114,8 +114,8 @@ fn open_election(path: &Path) -> io::Result<File> {
 
 impl Work {
     fn is_served_by(&self, row: &SupervisorRow) -> bool {
-        let labelled = row.queues.is_empty() || row.queues.contains(&self.queue);
-        labelled && row.serves.iter().any(|name| name == self.dispatcher)
+        serves_label(&row.queues, &self.queue)
+            && row.serves.iter().any(|name| name == self.dispatcher)
     }
 }
 

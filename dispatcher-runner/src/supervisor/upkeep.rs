@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use crate::process::{self, Carriers, Tag};
 use crate::store::{
     Build, Held, Rescued, Retention, Seat, StoreClient, StoreError, SupervisorId, SupervisorRow,
+    serves_all,
 };
 
 use super::open::OwnRow;
@@ -113,7 +114,7 @@ impl Upkeep {
         let newer = rows.iter().find(|row| {
             row.open
                 // One that serves some labels only could not take over.
-                && row.queues.is_empty()
+                && serves_all(&row.queues)
                 && row.program == self.program
                 && row.build.modified_ns > self.build.modified_ns
                 && super::is_alive(row)

@@ -1,6 +1,6 @@
 //! What our publisher sends is taken by a service of ours, also by one that was away.
 
-use dispatcher_core::JobState;
+use dispatcher_core::{JobState, OnDuplicate};
 use dispatcher_runner::{PublishOptions, Publisher};
 use dispatcher_tests::{Database, Home, PATIENCE, Postgres, Serving, eventually};
 
@@ -108,6 +108,36 @@ fn between_two_that_take_turns_nothing_is_lost() {
     all.sort_unstable();
     assert_eq!(all, numbers(50), "each once");
     drop(second);
+}
+
+/// Every service that listens runs a message itself, also where all could run it.
+#[test]
+fn on_one_store_each_service_runs_its_own() {
+    let database = server().database();
+    let url = database.url();
+    let services = [0, 1, 2].map(|_| {
+        let home = Home::new(env!("CARGO_BIN_EXE_fixture"));
+        let store = format!("[store]\nurl = {url:?}\n");
+        let config = store + &section(&url, "delivery", "fanout");
+        let service = Serving::configured(&home, &config);
+        eventually("it listens", PATIENCE, || {
+            home.read("service.log").contains(HEARS)
+        });
+        (service, home)
+    });
+    let publisher = publisher(&database);
+    (0..20).for_each(|number| publish(&publisher, &number.to_string()));
+    // Of each service only its own are duplicates.
+    let discard = PublishOptions {
+        on_duplicate: Some(OnDuplicate::Discard),
+        ..PublishOptions::default()
+    };
+    let sent = publisher.submit("Note", ["notes", "20"], (), &discard);
+    assert!(sent.is_ok(), "{sent:?}");
+    for (service, home) in &services {
+        eventually("all run", PATIENCE, || lines(home).len() >= 21);
+        assert_eq!(lines(home), numbers(21), "{}", service.pid());
+    }
 }
 
 /// Without the right to keep messages, everything else works.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use dispatcher_core::Definition;
+use dispatcher_core::{Definition, identity};
 
 use self::control::Asked;
 use super::{DispatchOptions, Dispatched, Fit, Host, Job, Twins};
@@ -40,6 +40,8 @@ pub(super) struct Intake {
     pieces: Mutex<Assembler>,
     /// Whether a task is one that did not come yet.
     is_new: Box<dyn Fn(&Json) -> bool + Send + Sync>,
+    /// Label of the node whose services alone run the tasks.
+    bound_to: Option<String>,
 }
 
 /// What came in.
@@ -70,12 +72,7 @@ struct Ready {
 }
 
 impl Intake {
-    /// A task that is not new is passed over.
-    pub(super) fn new(
-        host: &Host,
-        node: Option<&str>,
-        is_new: impl Fn(&Json) -> bool + Send + Sync + 'static,
-    ) -> Self {
+    pub(super) fn new(host: &Host, node: Option<&str>) -> Self {
         Self {
             host: host.clone(),
             node: node.map_or_else(node_by_default, str::to_owned),
@@ -83,8 +80,23 @@ impl Intake {
             received: AtomicU64::new(0),
             replies: AtomicU64::new(0),
             pieces: Mutex::default(),
-            is_new: Box::new(is_new),
+            is_new: Box::new(|_| true),
+            bound_to: None,
         }
+    }
+
+    /// Passes over tasks that are not new.
+    #[cfg(feature = "pg_notify")]
+    pub(super) fn only(mut self, is_new: impl Fn(&Json) -> bool + Send + Sync + 'static) -> Self {
+        self.is_new = Box::new(is_new);
+        self
+    }
+
+    /// Leaves the tasks to services of one node; their duplicates are looked for there.
+    #[cfg(feature = "pg_notify")]
+    pub(super) fn bound_to(mut self, node: Option<&str>) -> Self {
+        self.bound_to = node.map(str::to_owned);
+        self
     }
 
     /// Takes up what came in, in its order: when this is ready, tasks are stored and commands are
@@ -191,6 +203,11 @@ impl Intake {
                 retries: Some(0),
                 ..DispatchOptions::default()
             };
+        }
+        if let Some(node) = &self.bound_to {
+            let same = identity(&payload).ok();
+            options.unique_key = same.map(|same| format!("{node} {same}"));
+            options.queue = Some(node.clone());
         }
         let job = Job {
             definition,

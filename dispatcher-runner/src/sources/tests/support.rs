@@ -122,6 +122,8 @@ impl Service {
             cancel: Arc::new(|jobs, _| Ok(jobs)),
             look: Arc::new(drop),
             exec: Arc::new(move |request| asking.ask(request)),
+            #[cfg(feature = "pg_notify")]
+            node: None,
             #[cfg(feature = "http")]
             gate: None,
             now: Arc::new(move || {

@@ -7,6 +7,7 @@ on_every_store! {
     takes_each_job_once,
     takes_known_names_only,
     takes_served_queues_only,
+    leaves_jobs_of_nodes_to_who_names_them,
     keeps_to_the_concurrency_over_supervisors,
     concurrency_zero_is_bounded_by_slots,
     delays_are_promoted_in_time,
@@ -86,6 +87,34 @@ fn takes_served_queues_only(fixture: &Fixture) {
     assert_eq!(ids(&store.claim(&wanted).unwrap().jobs), [fast]);
     wanted.serves.queues = Vec::new();
     assert_eq!(ids(&store.claim(&wanted).unwrap().jobs), [slow, default]);
+}
+
+/// Everybody else leaves them alone, whatever else they serve.
+fn leaves_jobs_of_nodes_to_who_names_them(fixture: &Fixture) {
+    let store = &mut *fixture.store();
+    register(store, "A");
+    let labelled = |queue: &str| job_with("A", |job| job.options.queue = queue.to_owned());
+    let here = accept(store, labelled("@here"));
+    let there = accept(store, labelled("@there"));
+    let mail = accept(store, labelled("mail"));
+    let default = accept(store, job("A"));
+    let supervisor = open(store);
+    let mut wanted = request(supervisor, &["A"], 1);
+    let mut claim = |labels: &[&str]| {
+        wanted.serves.queues = labels.iter().map(|it| (*it).to_owned()).collect();
+        ids(&store.claim(&wanted).unwrap().jobs)
+    };
+    assert_eq!(claim(&["mail"]), [mail]);
+    assert_eq!(claim(&[]), [default]);
+    assert_eq!(claim(&[]), []);
+    assert_eq!(claim(&["mail"]), []);
+    assert_eq!(claim(&["@there"]), [there]);
+    assert_eq!(claim(&["mail", "@here"]), [here]);
+    let store = &mut *fixture.store();
+    let other = accept(store, job("A"));
+    let mut wanted = request(supervisor, &["A"], 1);
+    wanted.serves.queues = vec!["@here".to_owned()];
+    assert_eq!(ids(&store.claim(&wanted).unwrap().jobs), [other]);
 }
 
 fn keeps_to_the_concurrency_over_supervisors(fixture: &Fixture) {

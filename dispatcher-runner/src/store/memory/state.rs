@@ -145,8 +145,8 @@ impl Job {
 
 impl Serves {
     fn takes(&self, job: &Job) -> bool {
-        let labelled = self.queues.is_empty() || self.queues.contains(&job.new.options.queue);
-        labelled && self.dispatchers.contains(&job.new.dispatcher)
+        rules::serves_label(&self.queues, &job.new.options.queue)
+            && self.dispatchers.contains(&job.new.dispatcher)
     }
 }
 

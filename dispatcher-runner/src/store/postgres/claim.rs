@@ -11,7 +11,7 @@ use dispatcher_core::{Cause, Counters, JobState};
 use tokio_postgres::Row;
 
 use super::errors::Failure;
-use super::heads::{Heads, Locked};
+use super::heads::{Heads, Locked, Marks};
 use super::link::{Durability, Repeat};
 use super::record::{self, Moves, Subject};
 use super::transaction::Tx;
@@ -26,12 +26,14 @@ const TAKEN_MIN: u64 = 1_000;
 const WHOLE_EVERY: Duration = Duration::from_secs(1);
 const WHOLE_SHARE: u32 = 20;
 
-/// Where the ready jobs of lanes begin, as far as this store knows. Entries of claimed rows stay in
-/// an index for as long as somebody's old snapshot could see them, and reading over them would cost
-/// every claim more and more.
+/// Where the ready jobs of lanes and the running ones of dispatchers begin, as far as this store
+/// knows. Entries of jobs that were there before stay in an index for as long as somebody's old
+/// snapshot could see them, and reading over them would cost every claim more and more.
 #[derive(Debug, Default)]
 pub(super) struct Look {
     lanes: BTreeMap<i32, LowWater>,
+    /// Of dispatchers: the claim before which nothing runs.
+    running_from: BTreeMap<i32, i64>,
     /// Lanes that had something at the last claim: how many heads to ask for at once.
     pub(super) open: usize,
     whole_at: Option<Instant>,
@@ -45,15 +47,23 @@ struct LowWater {
 }
 
 impl Look {
-    /// The lanes to be read from somewhere else than their beginning.
-    fn low_water(&self) -> (Vec<i32>, Vec<i64>) {
+    /// What is to be read from somewhere else than its beginning; nothing when it is time to look at
+    /// everything.
+    fn marks(&self) -> Option<Marks> {
         let since = self.whole_at.map(|at| at.elapsed());
         let pause = WHOLE_EVERY.max(self.whole_cost * WHOLE_SHARE);
         if since.is_none_or(|since| since >= pause) {
-            return (Vec::new(), Vec::new());
+            return None;
         }
         let known = self.lanes.iter().filter(|(_, it)| it.taken >= TAKEN_MIN);
-        known.map(|(lane, it)| (*lane, it.seq)).unzip()
+        Some(Marks {
+            lanes: known.map(|(lane, it)| (*lane, it.seq)).unzip(),
+            dispatchers: self
+                .running_from
+                .iter()
+                .map(|(id, claim)| (*id, *claim))
+                .unzip(),
+        })
     }
 
     fn looked(&mut self, was_whole: bool, cost: Duration) {
@@ -182,15 +192,17 @@ async fn take_ready(
     locked: Locked,
 ) -> Result<Vec<Claimed>, Failure> {
     let began = Instant::now();
-    let low = look.low_water();
-    let was_whole = low.0.is_empty();
-    let mut heads = Heads::read(tx, request, low, locked, look.open).await?;
+    let marks = look.marks();
+    let was_whole = marks.is_none();
+    let marks = marks.unwrap_or_default();
+    let was_from_the_first = marks.lanes.0.is_empty();
+    let mut heads = Heads::read(tx, request, &marks, locked, look.open).await?;
     look.looked(was_whole, began.elapsed());
     let mut picked = heads.pick(tx, request).await?;
-    if picked.len() < request.slots.len() && !was_whole {
+    if picked.len() < request.slots.len() && !was_from_the_first {
         // Perhaps the rest stands before where this store began to read.
         let began = Instant::now();
-        heads = Heads::read(tx, request, (Vec::new(), Vec::new()), locked, look.open).await?;
+        heads = Heads::read(tx, request, &Marks::default(), locked, look.open).await?;
         look.looked(true, began.elapsed());
         picked = heads.pick(tx, request).await?;
     }
@@ -199,7 +211,7 @@ async fn take_ready(
         heads = Heads::read(
             tx,
             request,
-            (Vec::new(), Vec::new()),
+            &Marks::default(),
             Locked::AfterOthers,
             look.open,
         )
@@ -207,6 +219,7 @@ async fn take_ready(
         picked = heads.pick(tx, request).await?;
     }
     look.open = heads.open_lanes();
+    look.running_from.extend(heads.running_from());
     for (lane, seq) in heads.places(&picked) {
         look.took(lane, seq);
     }

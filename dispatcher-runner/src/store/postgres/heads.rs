@@ -19,10 +19,19 @@ pub(super) enum Locked {
     AfterOthers,
 }
 
+/// From where lanes and running jobs are read; those that are not named, from their beginning.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    pub(super) lanes: (Vec<i32>, Vec<i64>),
+    pub(super) dispatchers: (Vec<i32>, Vec<i64>),
+}
+
 pub(super) struct Heads {
     /// Dispatchers that may get work, and their lanes in the same order.
     contenders: Vec<(u32, u32)>,
     lanes: Vec<Vec<Lane>>,
+    /// Of dispatchers: the claim before which nothing of it runs.
+    running_from: BTreeMap<i32, i64>,
     skipped: bool,
     build: i64,
 }
@@ -49,7 +58,7 @@ impl Heads {
     pub(super) async fn read(
         tx: &Tx<'_>,
         request: &ClaimRequest,
-        low: (Vec<i32>, Vec<i64>),
+        from: &Marks,
         locked: Locked,
         open: usize,
     ) -> Result<Self, Failure> {
@@ -68,10 +77,12 @@ impl Heads {
             names => TEXT_ARRAY,
             queues => TEXT_ARRAY,
             supervisor => INT8,
-            low.0 => INT4_ARRAY,
-            low.1 => INT8_ARRAY,
+            from.lanes.0 => INT4_ARRAY,
+            from.lanes.1 => INT8_ARRAY,
             limit => INT8,
             i64::try_from(rules::LEFT_TO_NEWER_MAX.as_millis()).unwrap_or(i64::MAX) => INT8,
+            from.dispatchers.0 => INT4_ARRAY,
+            from.dispatchers.1 => INT8_ARRAY,
         ];
         let (me, (limited, found)) = futures_util::future::try_join(
             tx.row_or_none(sql!("supervisor_lock"), me_values),
@@ -84,6 +95,7 @@ impl Heads {
         let mut heads = Self {
             contenders: Vec::new(),
             lanes: Vec::new(),
+            running_from: BTreeMap::new(),
             skipped: false,
             build: i64::MIN,
         };
@@ -114,6 +126,7 @@ impl Heads {
                 self.skipped = true;
                 continue;
             }
+            self.running_from.insert(dispatcher, row.try_get(9)?);
             let running = count(row.try_get(2)?);
             let capacity = rules::capacity(concurrency, running, worker_slots);
             if capacity == 0 {
@@ -153,6 +166,13 @@ impl Heads {
     /// Whether a dispatcher with ready jobs was locked by somebody else.
     pub(super) fn skipped(&self) -> bool {
         self.skipped
+    }
+
+    /// Of dispatchers with ready jobs: the claim before which nothing of it runs. That is so for as
+    /// long as their rows are locked, and afterwards, since claims only rise; for those without a
+    /// limit, whose rows nobody locks, it may be wrong for a while.
+    pub(super) fn running_from(&self) -> &BTreeMap<i32, i64> {
+        &self.running_from
     }
 
     /// Lanes with ready jobs.

@@ -67,7 +67,7 @@ pub(super) async fn close_if_idle(
         return Ok(false);
     }
     for (name, queue) in read::unfinished(tx).await? {
-        let labelled = serves.queues.is_empty() || serves.queues.contains(&queue);
+        let labelled = rules::serves_label(&serves.queues, &queue);
         if labelled && serves.dispatchers.contains(&name) {
             return Ok(false);
         }

@@ -134,7 +134,7 @@ fn contenders(
             queue: row.get(1)?,
             name: row.get(2)?,
         };
-        let labelled = serves.queues.is_empty() || serves.queues.contains(&lane.queue);
+        let labelled = rules::serves_label(&serves.queues, &lane.queue);
         if !labelled || !serves.dispatchers.contains(&lane.name) {
             continue;
         }

@@ -45,7 +45,7 @@ pub(super) fn close_if_idle(
     serves: &Serves,
 ) -> rusqlite::Result<bool> {
     for (name, queue) in read::unfinished(unit.connection)? {
-        let labelled = serves.queues.is_empty() || serves.queues.contains(&queue);
+        let labelled = rules::serves_label(&serves.queues, &queue);
         if labelled && serves.dispatchers.contains(&name) {
             return Ok(false);
         }

@@ -1,4 +1,4 @@
--- $1: names. $2: queue labels, none for all. Whether a claim could find a job, and the time until
+-- $1: names. $2: queue labels, of which only those of nodes (`@`) leave all others served. Whether a claim could find a job, and the time until
 -- the next is due or expires; locks nothing.
 SELECT
     EXISTS (SELECT 1 FROM unsettled)
@@ -16,7 +16,10 @@ SELECT
         ) AS one
         WHERE d.name = ANY ($1)
             AND NOT d.paused
-            AND (cardinality($2) = 0 OR l.queue = ANY ($2))
+            AND (l.queue = ANY ($2) OR (left(l.queue, 1) <> '@' AND '@' = ALL (
+                SELECT left(label, 1)
+                FROM unnest($2) AS label
+            )))
     ),
     LEAST(
         (

@@ -1,16 +1,21 @@
--- $1: names. $2: queue labels, none for all. $3: supervisor. $4, $5: lanes, and from where each is
--- read. $6: at most so many of each. $7: for how long a newer build's jobs are left to it.
+-- $1: names. $2: queue labels, of which only those of nodes (`@`) leave all others served. $3: supervisor. $4, $5: lanes, and from where each is
+-- read. $6: at most so many of each. $7: for how long a newer build's jobs are left to it. $8, $9:
+-- dispatchers, and the claim before which nothing of each runs.
 -- What runs is counted up to the limit only; of a saturated dispatcher nothing is read.
 WITH contenders AS MATERIALIZED (
-    SELECT d.id, d.concurrency, running.jobs
+    SELECT d.id, d.concurrency, running.jobs, COALESCE(running.oldest, numbers.last_value) AS oldest
     FROM dispatchers AS d
+    CROSS JOIN claims AS numbers
+    LEFT JOIN unnest($8, $9) AS known (dispatcher, claim) ON known.dispatcher = d.id
     CROSS JOIN LATERAL (
-        SELECT COUNT(*) AS jobs
+        SELECT COUNT(*) AS jobs, MIN(busy.claim) AS oldest
         FROM (
-            SELECT 1
+            SELECT r.claim
             FROM jobs AS r
             WHERE r.dispatcher = d.id
                 AND r.state = 1
+                AND r.claim >= COALESCE(known.claim, 0)
+            ORDER BY r.claim
             LIMIT GREATEST(d.concurrency, 1)
         ) AS busy
     ) AS running
@@ -22,7 +27,7 @@ WITH contenders AS MATERIALIZED (
     WHERE s.id = $3
         AND s.open
 )
-SELECT c.id, c.concurrency, c.jobs, l.id, l.rank, h.key, h.seq, h.run_at, COALESCE(low.seq, 0)
+SELECT c.id, c.concurrency, c.jobs, l.id, l.rank, h.key, h.seq, h.run_at, COALESCE(low.seq, 0), c.oldest
 FROM me
 CROSS JOIN contenders AS c
 JOIN lanes AS l ON l.dispatcher = c.id
@@ -39,6 +44,9 @@ CROSS JOIN LATERAL (
     LIMIT CASE WHEN c.concurrency > 0 THEN LEAST($6, c.concurrency - c.jobs) ELSE $6 END
     FOR NO KEY UPDATE SKIP LOCKED
 ) AS h
-WHERE cardinality($2) = 0
-    OR l.queue = ANY ($2)
+WHERE l.queue = ANY ($2)
+    OR (left(l.queue, 1) <> '@' AND '@' = ALL (
+        SELECT left(label, 1)
+        FROM unnest($2) AS label
+    ))
 ORDER BY c.id, l.id, h.seq
