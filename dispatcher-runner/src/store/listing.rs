@@ -63,10 +63,6 @@ pub(crate) struct JobRecord {
     pub(crate) supervisor: Option<(SupervisorId, u32)>,
     pub(crate) output: Option<String>,
     /// The batch that it belongs to.
-    #[cfg_attr(
-        not(feature = "http"),
-        expect(dead_code, reason = "only the source http shows batches")
-    )]
     pub(crate) batch: Option<String>,
     /// Oldest first.
     pub(crate) attempts: Vec<AttemptRecord>,

@@ -1,5 +1,6 @@
 //! The store against a real server: a schema for each test, on the cluster of the test run.
 
+mod messages;
 mod plans;
 #[path = "../../../../tests/src/postgres.rs"]
 #[expect(dead_code, unreachable_pub, reason = "black-box tests use the rest")]
@@ -52,6 +53,13 @@ fn database() -> &'static (Postgres, String) {
     })
 }
 
+fn target_of(schema: &str) -> Target {
+    let (server, database) = database();
+    let port = server.port();
+    let url = format!("postgres://postgres@127.0.0.1:{port}/{database}?schema={schema}");
+    Target::parse(&url).unwrap()
+}
+
 /// Schemas that were made and emptied again.
 static UNUSED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -80,10 +88,7 @@ impl Schema {
     }
 
     pub(super) fn target(&self) -> Target {
-        let (server, database) = database();
-        let (port, name) = (server.port(), &self.name);
-        let url = format!("postgres://postgres@127.0.0.1:{port}/{database}?schema={name}");
-        Target::parse(&url).unwrap()
+        target_of(&self.name)
     }
 
     pub(in crate::store) fn store(&self, host: &str, clock: Clock) -> PostgresStore {
