@@ -14,11 +14,14 @@ use sqlx::postgres::PgPoolOptions;
 
 /// Jobs are sent in groups of this size where they are not sent one by one.
 const GROUP: usize = 1_000;
-/// Jobs that make everything warm.
-const WARM_UP: usize = 200;
+/// Jobs that make everything warm. Like the jobs that are measured they fill batches: ends that do
+/// not fill one are written with the next heartbeat, half a minute later.
+const WARM_UP: usize = 1_000;
 /// Longest time of anything here.
 const PATIENCE: Duration = Duration::from_secs(300);
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+/// How often its worker looks for jobs.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 static RUN: AtomicUsize = AtomicUsize::new(0);
 
@@ -96,7 +99,8 @@ fn run(storage: &Storage) {
     let runtime = tokio::runtime::Handle::current();
     std::thread::spawn(move || {
         let worker = WorkerBuilder::new("peer")
-            .backend(storage)
+            // Its default is to look ever more seldom while there is nothing.
+            .backend(storage.poll_with_interval(POLL_INTERVAL))
             .parallelize(tokio::spawn)
             .build(nothing);
         if let Err(error) = runtime.block_on(worker.run()) {
