@@ -14,12 +14,14 @@ use sqlx::postgres::PgPoolOptions;
 
 /// Jobs are sent in groups of this size where they are not sent one by one.
 const GROUP: usize = 1_000;
-/// Jobs that make everything warm. Like the jobs that are measured they fill batches: ends that do
-/// not fill one are written with the next heartbeat, half a minute later.
+/// Jobs that make everything warm.
 const WARM_UP: usize = 1_000;
 /// Longest time of anything here.
 const PATIENCE: Duration = Duration::from_secs(300);
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+/// The last ends, those that fill no batch, are written with the next one: by default half a minute
+/// later, which says nothing about what a job costs.
+const HEARTBEAT: Duration = Duration::from_millis(50);
 /// How often its worker looks for jobs.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -48,7 +50,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = Config::default()
         .queue("nothing")
         .batch_size(500)
-        .lock_tasks(false);
+        .lock_tasks(false)
+        .heartbeat_interval(HEARTBEAT);
     let mut storage: Storage = PostgresStorage::new(&pool).with_config(config);
     let time = match what.as_str() {
         "enqueue" => enqueue(&mut storage, count).await?,
