@@ -313,6 +313,13 @@ impl Home {
         processes::with_environment(&entry)
     }
 
+    /// Living processes of this test with this entry in their environment: those of one of several
+    /// hosts, say.
+    #[must_use]
+    pub fn processes_with(&self, entry: &str) -> Vec<Seen> {
+        processes::with_environment(entry)
+    }
+
     /// Living processes of one kind.
     #[must_use]
     pub fn of_kind(&self, kind: Kind) -> Vec<Seen> {

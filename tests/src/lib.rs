@@ -3,6 +3,7 @@
 //! Tests see what a user sees: processes, exit codes, text and the state file. The one place that
 //! sleeps is [`eventually`]; everything else waits through it.
 
+mod census;
 mod configured;
 mod crates;
 mod disk;
@@ -17,9 +18,11 @@ mod processes;
 mod random;
 mod record;
 mod service;
+mod texts;
 
 use std::time::{Duration, Instant};
 
+pub use census::Census;
 pub use configured::{configure, notify, perform};
 pub use crates::{Crates, TREES, Tree, cargo, crates_of, workspace};
 pub use disk::{Ballast, ReadOnly, SmallDisk, read_only, with_own_mounts};
@@ -36,6 +39,7 @@ pub use processes::{
 pub use random::Random;
 pub use record::{Attempt, Job};
 pub use service::{Serving, control_sockets, page, sample};
+pub use texts::AWKWARD_TEXTS;
 
 /// Long enough for anything that is going to happen at all, on a machine that is busy.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -292,6 +292,30 @@ fn killed_under_load_it_loses_nothing() {
     }
 }
 
+/// As many are kept as the configuration says, whatever the number that ends in a minute.
+#[test]
+fn finished_jobs_over_the_limit_go_however_many_there_are() {
+    let home = Home::new(FIXTURE);
+    let config = home.file("keeps_few.toml");
+    fs::write(&config, "version = 1\n[store.retention]\ncount = 10\n").unwrap();
+    assert!(home.output(["pause", "Act"], b"").status.success());
+    let ids = home.submit_many("Act", &json!({"deed": "succeed"}), 2_500);
+    let cancelled = home.output(
+        ["cancel"].into_iter().chain(ids.iter().map(String::as_str)),
+        b"",
+    );
+    assert!(cancelled.status.success(), "{}", said(&cancelled.stderr));
+    let service = Service::start(&home, &["--config", config.to_str().unwrap()]);
+    let kept = || {
+        let database = Connection::open(home.database()).unwrap();
+        let count = database.query_one("SELECT count(*) FROM jobs", [], |row| row.get(0));
+        count.unwrap_or(i64::MAX)
+    };
+    eventually("the others are removed", PATIENCE, || kept() <= 10);
+    terminate(service.pid());
+    assert!(service.end().success());
+}
+
 #[test]
 fn what_cannot_be_served_is_told() {
     let home = Home::new(FIXTURE);

@@ -3,14 +3,21 @@
 //! Who sends is known by the headers, as everywhere: `signature` in the body is passed over, and so
 //! is what only describes the batch. PHP writes an empty payload as `[]`, and a list with gaps as an
 //! object.
+//!
+//! Source: `src/Dispatcher.php` and `src/Queue/Job.php` of the package. A batch tells of itself in
+//! `payload`, and names its jobs by `name`; elsewhere these stand beside `batch`, and it is `job`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::orders::{BatchOrder, Fields, JobOrder, Wishes};
+use super::orders::{BatchOrder, Fields, JobOrder, Wishes, seconds};
 use super::problem::Problem;
+
+const DELAY: &str = "seconds, or a time with its offset such as 2026-01-01T00:00:00+00:00";
 
 /// Reads the body of `dispatch`.
 pub(super) fn job(body: &[u8], depth_max: usize) -> Result<JobOrder, Problem> {
@@ -22,10 +29,23 @@ pub(super) fn job(body: &[u8], depth_max: usize) -> Result<JobOrder, Problem> {
 /// Reads the body of `dispatch/batch`.
 pub(super) fn batch(body: &[u8], depth_max: usize, jobs_max: usize) -> Result<BatchOrder, Problem> {
     let mut fields = Fields::of_body(body, depth_max)?;
+    let about = fields
+        .raw("payload")
+        .filter(|raw| raw.get().starts_with('{'));
+    let about = about.and_then(|raw| fields.inner(&raw, "/payload"));
+    let (should_batch, id) = match about {
+        Some(mut about) => {
+            let told = (should_batch(&mut about), about.text("batchId"));
+            fields.errors.append(&mut about.errors);
+            told
+        }
+        None => (None, None),
+    };
     let mut order = BatchOrder {
         queue: fields.text("queue"),
-        should_batch: should_batch(&mut fields),
-        id: fields.text("batchId"),
+        should_batch: should_batch
+            .unwrap_or_else(|| self::should_batch(&mut fields).unwrap_or(true)),
+        id: id.or_else(|| fields.text("batchId")),
         ..BatchOrder::default()
     };
     let items = match fields.raw("batch") {
@@ -56,10 +76,11 @@ fn take(fields: &mut Fields) -> JobOrder {
     let payload = payload.as_ref().map_or("null", |raw| raw.get());
     let is_empty = payload == "null" || is_empty_list(payload);
     let payload = if is_empty { "{}" } else { payload }.to_owned();
+    let name = fields.text("name");
     JobOrder {
-        job: fields.required_text("job"),
+        job: name.unwrap_or_else(|| fields.required_text("job")),
         payload,
-        wishes: Wishes::of_queue(fields.text("queue")),
+        wishes: Wishes::of(fields.text("queue"), delay(fields)),
         is_async: true,
         ..JobOrder::default()
     }
@@ -70,21 +91,48 @@ fn is_empty_list(text: &str) -> bool {
     inner.is_some_and(|inner| inner.trim().is_empty())
 }
 
-/// `true` unless it says otherwise, in one of the ways that PHP has.
-fn should_batch(fields: &mut Fields) -> bool {
-    match fields.value::<Value>("shouldBatch", "true or false") {
-        None => true,
-        Some(Value::Bool(value)) => value,
-        Some(Value::Number(number)) if number.as_u64().is_some_and(|it| it < 2) => {
-            number.as_u64() == Some(1)
-        }
-        Some(Value::String(text)) if ["1", "true"].contains(&text.as_str()) => true,
-        Some(Value::String(text)) if ["", "0", "false"].contains(&text.as_str()) => false,
-        Some(_) => {
-            fields.wrong("/shouldBatch", "takes true or false");
-            true
-        }
+/// Seconds as a number or a text, or the time to begin at.
+fn delay(fields: &mut Fields) -> Option<Duration> {
+    let read = match fields.value::<Value>("delay", DELAY)? {
+        Value::Number(number) => number.as_f64().and_then(seconds),
+        Value::String(text) if text.trim().is_empty() => return None,
+        Value::String(text) => match text.parse() {
+            Ok(number) => seconds(number),
+            Err(_) => time_until(&text),
+        },
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    if read.is_none() {
+        fields.misfit("delay", DELAY);
     }
+    read
+}
+
+/// Nothing when it is over.
+fn time_until(text: &str) -> Option<Duration> {
+    let left = text
+        .parse::<Timestamp>()
+        .ok()?
+        .duration_since(Timestamp::now());
+    seconds(left.as_secs_f64().max(0.0))
+}
+
+/// What it says, in one of the ways that PHP has.
+fn should_batch(fields: &mut Fields) -> Option<bool> {
+    let read = match fields.value::<Value>("shouldBatch", "true or false")? {
+        Value::Bool(value) => Some(value),
+        Value::Number(number) => number.as_u64().filter(|it| *it < 2).map(|it| it == 1),
+        Value::String(text) => match text.as_str() {
+            "1" | "true" => Some(true),
+            "" | "0" | "false" => Some(false),
+            _ => None,
+        },
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    };
+    if read.is_none() {
+        fields.misfit("shouldBatch", "true or false");
+    }
+    read
 }
 
 /// Jobs with their keys, in the order of a list.
@@ -166,6 +214,65 @@ mod tests {
             batch(br#"{"batch":["[[[[[]]]]]"]}"#, 4, 10).is_err(),
             "depth counts in texts"
         );
+    }
+
+    #[test]
+    fn a_batch_tells_of_itself_in_its_payload_or_beside_its_jobs() {
+        let of_package = br#"{"job":"b-1","signature":"x","queue":"mail",
+            "payload":{"batchId":"b-1","shouldBatch":false,"batchSize":1,"createdAt":"2026"},
+            "batch":[{"name":"A","payload":{"a":1},"delay":null}]}"#;
+        let beside = br#"{"batchId":"b-1","shouldBatch":false,"queue":"mail",
+            "batch":[{"job":"A","payload":{"a":1}}]}"#;
+        for body in [of_package.as_slice(), beside] {
+            let order = batch(body, 64, 10).unwrap();
+            assert_eq!(
+                (order.should_batch, order.id.as_deref()),
+                (false, Some("b-1"))
+            );
+            assert_eq!(order.queue.as_deref(), Some("mail"));
+            assert_eq!(
+                (order.jobs[0].job.as_str(), order.jobs[0].payload.as_str()),
+                ("A", r#"{"a":1}"#)
+            );
+        }
+        let nameless = batch(br#"{"payload":[],"batch":[{"payload":{}}]}"#, 64, 10);
+        assert!(format!("{:?}", nameless.unwrap_err()).contains("/batch/0/job"));
+    }
+
+    #[test]
+    fn a_delay_is_seconds_or_a_time() {
+        let delay = |value: &str| {
+            let body = format!(r#"{{"job":"A","delay":{value}}}"#);
+            let mut options = dispatcher_core::Options::default();
+            let order = job(body.as_bytes(), 64).map_err(|problem| format!("{problem:?}"))?;
+            order.wishes.apply(&mut options);
+            Ok::<_, String>(options.delay)
+        };
+        for none in ["null", "\"\"", "\" \""] {
+            assert_eq!(delay(none).unwrap(), None, "{none}");
+        }
+        for (value, read) in [("120", 120), ("\"120\"", 120), ("0", 0)] {
+            assert_eq!(
+                delay(value).unwrap(),
+                Some(Duration::from_secs(read)),
+                "{value}"
+            );
+        }
+        let before = "\"2026-01-01T00:00:00+00:00\"";
+        assert_eq!(delay(before).unwrap(), Some(Duration::ZERO));
+        let hour = Timestamp::now() + Duration::from_secs(3600);
+        let left = delay(&format!("\"{hour}\"")).unwrap().unwrap();
+        assert!((3500..=3600).contains(&left.as_secs()), "{left:?}");
+        for wrong in [
+            "-1",
+            "\"tomorrow\"",
+            "true",
+            "[]",
+            "1e300",
+            "\"2026-01-01T00:00:00\"",
+        ] {
+            assert!(delay(wrong).unwrap_err().contains("/delay"), "{wrong}");
+        }
     }
 
     #[test]

@@ -67,9 +67,10 @@ const JOB_KEYS: [&str; 10] = [
 const BATCH_KEYS: [&str; 5] = ["id", "jobs", "on_finished", "queue", "should_batch"];
 
 impl Wishes {
-    pub(super) fn of_queue(queue: Option<String>) -> Self {
+    pub(super) fn of(queue: Option<String>, delay: Option<Duration>) -> Self {
         Self {
             queue,
+            delay,
             ..Self::default()
         }
     }
@@ -230,6 +231,12 @@ impl Fields {
         });
     }
 
+    /// A value that is none of what its name takes.
+    pub(super) fn misfit(&mut self, name: &str, takes: &str) {
+        let pointer = format!("{}/{name}", self.pointer);
+        self.wrong(pointer, format!("takes {takes}"));
+    }
+
     pub(super) fn none_or<T>(self, value: T) -> Result<T, Problem> {
         if self.errors.is_empty() {
             return Ok(value);
@@ -265,8 +272,7 @@ impl Fields {
         match serde_json::from_str::<Option<T>>(raw.get()) {
             Ok(value) => value,
             Err(_) => {
-                let pointer = format!("{}/{name}", self.pointer);
-                self.wrong(pointer, format!("takes {takes}"));
+                self.misfit(name, takes);
                 None
             }
         }
@@ -279,7 +285,7 @@ impl Fields {
         let whole = is_whole.then_some(number as i64);
         let whole = whole.and_then(|whole| T::try_from(whole).ok());
         if whole.is_none() {
-            self.wrong(format!("{}/{name}", self.pointer), format!("takes {takes}"));
+            self.misfit(name, takes);
         }
         whole
     }
@@ -287,11 +293,7 @@ impl Fields {
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
         let text = self.value::<String>(name, "a text")?;
         if text.is_empty() || text.chars().count() > TEXT_CHARS_MAX {
-            let pointer = format!("{}/{name}", self.pointer);
-            self.wrong(
-                pointer,
-                format!("takes 1 to {TEXT_CHARS_MAX} characters of text"),
-            );
+            self.misfit(name, &format!("1 to {TEXT_CHARS_MAX} characters of text"));
             return None;
         }
         Some(text)
@@ -315,23 +317,23 @@ impl Fields {
         let takes = "seconds, or a duration such as \"5m\"";
         let value = self.value::<Value>(name, takes)?;
         let read = match &value {
-            Value::Number(number) => {
-                let seconds = number
-                    .as_f64()
-                    .filter(|it| (0.0..=SECONDS_MAX).contains(it));
-                seconds.and_then(|it| Duration::try_from_secs_f64(it).ok())
-            }
+            Value::Number(number) => number.as_f64().and_then(seconds),
             Value::String(text) => parse_duration(text)
                 .ok()
                 .filter(|it| it.as_secs_f64() <= SECONDS_MAX),
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         };
         if read.is_none() {
-            let pointer = format!("{}/{name}", self.pointer);
-            self.wrong(pointer, format!("takes {takes}"));
+            self.misfit(name, takes);
         }
         read
     }
+}
+
+/// As long as can be asked for.
+pub(super) fn seconds(seconds: f64) -> Option<Duration> {
+    let is_fit = (0.0..=SECONDS_MAX).contains(&seconds);
+    is_fit.then(|| Duration::from_secs_f64(seconds))
 }
 
 /// Looks at nothing but brackets outside of texts, before anything is built from the bytes.

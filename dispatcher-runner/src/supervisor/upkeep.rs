@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -25,8 +25,9 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// Time for a killed worker to let go of its slot lock.
 const DEATH_TIME_MAX: Duration = Duration::from_secs(30);
 /// Rounds between two prunings.
-const ROUNDS_PER_PRUNE: u32 = 30;
-const PRUNE_BATCH: usize = 1_000;
+const ROUNDS_PER_PRUNE: u32 = 5;
+/// Jobs that are pruned at once: whoever else wants the store waits for that long.
+const PRUNE_BATCH: usize = 250;
 /// Rounds between two words about a newer build: an hour.
 const ROUNDS_PER_REMINDER: u32 = 1_800;
 
@@ -89,7 +90,7 @@ pub(super) fn start(upkeep: Upkeep) -> Guard {
 impl Upkeep {
     fn run(&self, stopped: &Receiver<()>) {
         for round in 0_u32.. {
-            if let Err(error) = self.round(round) {
+            if let Err(error) = self.round(round, stopped) {
                 tracing::error!(error = %error, advice = error.advice(), "upkeep failed");
             }
             match stopped.recv_timeout(INTERVAL) {
@@ -99,15 +100,16 @@ impl Upkeep {
         }
     }
 
-    fn round(&self, round: u32) -> Result<(), StoreError> {
-        self.rescue_expired()?;
+    fn round(&self, round: u32, stopped: &Receiver<()>) -> Result<(), StoreError> {
         let rows = self.store.call(|store| store.supervisors())?;
+        // First those of this machine: what they left can be killed, whatever became of their lease.
         for row in &rows {
             let others = row.id != self.row.id() && row.directory != self.home;
             if others && row.seat == Seat::Here {
                 self.rescue_if_dead(row)?;
             }
         }
+        self.rescue_expired()?;
         let newer = rows.iter().find(|row| {
             row.open
                 // One that serves some labels only could not take over.
@@ -130,11 +132,22 @@ impl Upkeep {
             (Some(_), Stay::UntilTold { .. }) => {}
         }
         if round.is_multiple_of(ROUNDS_PER_PRUNE) {
-            let retention = self.retention;
-            self.store
-                .call(move |store| store.prune(&retention, PRUNE_BATCH))?;
+            self.prune(stopped)?;
         }
         Ok(())
+    }
+
+    /// Until nothing is over the limits, however fast jobs end.
+    fn prune(&self, stopped: &Receiver<()>) -> Result<(), StoreError> {
+        let retention = self.retention;
+        loop {
+            let pruned = self
+                .store
+                .call(move |store| store.prune(&retention, PRUNE_BATCH))?;
+            if pruned == 0 || stopped.try_recv() != Err(TryRecvError::Empty) {
+                return Ok(());
+            }
+        }
     }
 
     /// Those of other machines: whoever is late with its lease has ended what it ran.

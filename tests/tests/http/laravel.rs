@@ -1,12 +1,13 @@
-//! The shapes of the Laravel package, as it sends them.
+//! The shapes of the Laravel package, as it sends them, and the recipe that signs for it.
 
-use dispatcher_tests::http::Letter;
+use dispatcher_tests::http::{Letter, SECRET};
+use dispatcher_tests::{Home, said, workspace};
 use serde_json::{Value, json};
 
 use crate::sent::end_of;
 use crate::service;
 
-fn notes(home: &dispatcher_tests::Home) -> Vec<String> {
+fn notes(home: &Home) -> Vec<String> {
     let mut notes: Vec<_> = home.read("notes").lines().map(str::to_owned).collect();
     notes.sort();
     notes
@@ -72,4 +73,68 @@ fn batches_of_every_shape() {
         assert_eq!(known.status, if should_batch { 200 } else { 404 });
     }
     assert_eq!(notes(&home), ["a", "b", "c", "d", "e", "f"]);
+}
+
+/// The provider of the guide, in Laravel's own container and HTTP client.
+fn laravel(home: &Home, address: &str, action: &str, given: &Value) -> Vec<Value> {
+    let guide = std::fs::read_to_string(workspace().join("docs/guide/http.md")).unwrap();
+    let (_, section) = guide.split_once("## From Laravel").expect("the section");
+    let (_, from) = section.split_once("```php\n").expect("it has a provider");
+    let (provider, _) = from.split_once("```").expect("it ends");
+    std::fs::write(home.file("provider.php"), format!("<?php\n{provider}")).unwrap();
+    let output = home
+        .command_of("php", ["-d", "display_errors=stderr"])
+        .arg(workspace().join("tests/fixtures/http/laravel.php"))
+        .args(["provider.php", action, &given.to_string()])
+        .env("DISPATCHER_BACKEND_URL", format!("http://{address}"))
+        .env("DISPATCHER_BACKEND_SECRET", SECRET)
+        .output()
+        .unwrap();
+    let told = said(&output.stdout);
+    assert!(output.status.success(), "{told} {}", said(&output.stderr));
+    serde_json::from_str(&told).unwrap_or_else(|_| panic!("{told} {}", said(&output.stderr)))
+}
+
+#[test]
+fn the_recipe_makes_laravel_a_sender() {
+    let (home, _service, address) = service(ALIASES);
+    let job = |text: &str, delay: Value| {
+        json!({
+            "job": "App\\Jobs\\Note",
+            "name": "App\\Jobs\\Note",
+            "payload": { "file": "notes", "text": text },
+            "delay": delay,
+        })
+    };
+    let end = |id: &Value| end_of(&address, id.as_str().expect("an id"))["status"].clone();
+    let jobs = json!([
+        job("a", json!(null)),
+        job("b", json!("0")),
+        job("c", json!("2026-01-01T00:00:00+00:00"))
+    ]);
+    for answer in laravel(&home, &address, "dispatch", &jobs) {
+        assert_eq!(answer["status"], 202, "{answer}");
+        assert_eq!(end(&answer["body"]["id"]), "succeeded");
+    }
+    for (action, status) in [("together", 200), ("apart", 404)] {
+        let answer = &laravel(
+            &home,
+            &address,
+            action,
+            &json!([job("d", json!(0)), job("e", json!(null))]),
+        )[0];
+        assert_eq!(answer["status"], 202, "{answer}");
+        for job in answer["body"]["jobs"].as_array().expect("its jobs") {
+            assert_eq!(end(&job["id"]), "succeeded");
+        }
+        let id = answer["body"]["id"].as_str().expect("the id of the batch");
+        let batch = Letter::get(&format!("/v1/batches/{id}")).send(&address);
+        assert_eq!(batch.status, status, "{action}");
+    }
+    assert_eq!(notes(&home), ["a", "b", "c", "d", "d", "e", "e"]);
+    let unsigned = laravel(&home, &address, "unsigned", &jobs);
+    assert!(
+        unsigned.iter().all(|it| it["status"] == 401),
+        "{unsigned:?}"
+    );
 }

@@ -18,12 +18,18 @@ impl Service {
         Self::start_with(home, host, url, "60s")
     }
 
-    fn start_with(home: &Home, host: &str, url: &str, lease: &str) -> Self {
+    pub(crate) fn start_with(home: &Home, host: &str, url: &str, lease: &str) -> Self {
         let log = home.file(&format!("{host}.log"));
         let mut command = on_host(home, host, url, &["serve"]);
         command.env("DISPATCHER_STORE_LEASE", lease);
         command.env_remove("DISPATCHER_LOG");
-        command.stderr(File::create(&log).expect("the directory can be written"));
+        // A host that has a configuration has it there.
+        let config = home.file(&format!("{host}.toml"));
+        if config.exists() {
+            command.arg("--config").arg(config);
+        }
+        let append = File::options().create(true).append(true).open(&log);
+        command.stderr(append.expect("the directory can be written"));
         let child = command.spawn().expect("the program starts");
         Self { child, log }
     }

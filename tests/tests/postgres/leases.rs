@@ -1,7 +1,9 @@
 //! Machines that fail or stand still: others take over when their leases have ended, and not before
 //! what they ran is dead.
 
-use dispatcher_tests::{Database, Home, PATIENCE, Postgres, eventually, freeze, is_alive, kill};
+use dispatcher_tests::{
+    Database, Frozen, Home, Kind, PATIENCE, Postgres, eventually, freeze, is_alive, kill,
+};
 
 use super::hosts::{Service, all_succeed, send};
 use super::{FIXTURE, count};
@@ -72,4 +74,32 @@ fn what_a_killed_service_held_is_taken_over_when_its_lease_has_ended() {
     all_succeed(&home, &database, 1);
     let rows = "SELECT count(*) FROM dispatcher.supervisors";
     assert_eq!(database.psql(rows), "1");
+}
+
+/// Whoever comes to the same host can kill what was left there, however long ago that was; another
+/// host could only trust the lease.
+#[test]
+fn what_a_service_and_its_keeper_left_together_is_dead_before_it_runs_again_on_the_host() {
+    let server = Postgres::shared();
+    let database = server.database();
+    let home = Home::new(FIXTURE);
+    let url = database.url();
+    let one = Service::leased(&home, "one", &url, &database);
+    send(&database, "Storm", r#"{"gate": "gate"}"#, 1);
+    let left = worker(&home, 1);
+    let keepers = home.of_kind(Kind::Keeper);
+    let frozen: Vec<Frozen> = keepers.iter().map(|it| freeze(it.pid)).collect();
+    kill(one.pid());
+    keepers.iter().for_each(|it| kill(it.pid));
+    drop(frozen);
+    eventually("the lease has ended", PATIENCE, || {
+        let over = "SELECT lease_until <= dispatcher.clock() FROM dispatcher.supervisors";
+        database.psql(over) == "t"
+    });
+    assert!(is_alive(left), "nobody has killed it so far");
+    let _one = Service::leased(&home, "one", &url, &database);
+    worker(&home, 2);
+    assert!(!is_alive(left));
+    home.open_gate("gate");
+    all_succeed(&home, &database, 1);
 }

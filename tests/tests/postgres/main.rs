@@ -4,11 +4,14 @@
 mod enqueue;
 mod faults;
 mod hosts;
+mod http;
 mod leases;
+mod promises;
+mod storm;
 
 use std::process::Command;
 
-use dispatcher_tests::{Database, Home};
+use dispatcher_tests::{Database, Home, PATIENCE, eventually, kill};
 
 const FIXTURE: &str = env!("CARGO_BIN_EXE_fixture");
 
@@ -19,6 +22,16 @@ fn on_host(home: &Home, host: &str, url: &str, arguments: &[&str]) -> Command {
         .env("DISPATCHER_DATABASE_URL", url)
         .env("XDG_STATE_HOME", home.file(host));
     command
+}
+
+/// Ends everything on a host at once, as a loss of power does.
+fn lose_machine(home: &Home, host: &str) {
+    let entry = format!("XDG_STATE_HOME={}", home.file(host).display());
+    eventually("everything on the host is dead", PATIENCE, || {
+        let left = home.processes_with(&entry);
+        left.iter().for_each(|it| kill(it.pid));
+        left.is_empty()
+    });
 }
 
 /// What the program prints on a host.

@@ -13,8 +13,8 @@ pub(crate) struct Sample {
 struct Of {
     /// Proportional set, KiB.
     pss: u64,
-    /// Resident set, KiB.
-    rss: u64,
+    /// What no file stands behind: heap and stacks, KiB.
+    anonymous: u64,
     descriptors: u64,
 }
 
@@ -36,9 +36,9 @@ const BOUNDS: [Bound; 6] = [
         slack: 8 * 1024,
     },
     Bound {
-        name: "RSS of the service in KiB",
-        of: |it| Some(it.service.rss),
-        slack: 8 * 1024,
+        name: "anonymous memory of the service in KiB",
+        of: |it| Some(it.service.anonymous),
+        slack: 2 * 1024,
     },
     Bound {
         name: "descriptors of the service",
@@ -51,9 +51,9 @@ const BOUNDS: [Bound; 6] = [
         slack: 2 * 1024,
     },
     Bound {
-        name: "RSS of the keeper in KiB",
-        of: |it| Some(it.keeper?.rss),
-        slack: 2 * 1024,
+        name: "anonymous memory of the keeper in KiB",
+        of: |it| Some(it.keeper?.anonymous),
+        slack: 1024,
     },
     Bound {
         name: "descriptors of the keeper",
@@ -122,7 +122,7 @@ fn look(pid: i32) -> Option<Of> {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count();
     Some(Of {
         pss: number("Pss:")?,
-        rss: number("Rss:")?,
+        anonymous: number("Anonymous:")?,
         descriptors: descriptors as u64,
     })
 }

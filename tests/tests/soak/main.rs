@@ -4,8 +4,6 @@
 //! It looks at numbers, never at how fast anything was. `DISPATCHER_TEST_SOAK_SECONDS` says for how
 //! long; without it ten seconds, or twenty minutes at full size.
 
-#[path = "../storm_service/census.rs"]
-mod census;
 mod figures;
 #[path = "../storm_service/load.rs"]
 mod load;
@@ -14,10 +12,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use census::Census;
 use dispatcher_tests::{
-    Home, Kind, PATIENCE, Probe, Random, Serving, Size, configure, eventually, exec, kill, pass,
-    said, terminate, within,
+    Census, Home, Kind, PATIENCE, Probe, Random, Serving, Size, configure, eventually, exec, kill,
+    pass, said, terminate, within,
 };
 use figures::{Figures, Sample};
 use load::{POOL, WORKS, clear, config, send};
@@ -117,7 +114,7 @@ fn soak() {
         }
     });
     settle(&home, &counts);
-    eprintln!("{}, {} processes seen", counts.line(), census.len());
+    eprintln!("{}, {} processes seen", counts.line(), census.count());
     eprintln!("{}", figures.line());
     assert_eq!(home.read("violations"), "", "no job runs twice at once");
     for dispatcher in ["Storm", "PooledStorm", "Ask", "Run"] {

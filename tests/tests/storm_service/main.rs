@@ -3,7 +3,6 @@
 //!
 //! Whatever was acknowledged ends, nothing runs twice at once, and nobody is left.
 
-mod census;
 mod load;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,11 +10,10 @@ use std::time::{Duration, Instant};
 
 use dispatcher_core::JobState;
 use dispatcher_tests::{
-    Home, Job, Kind, PATIENCE, Probe, Random, Serving, Size, eventually, exec, kill, pass,
+    Census, Home, Job, Kind, PATIENCE, Probe, Random, Serving, Size, eventually, exec, kill, pass,
     terminate, within,
 };
 
-use census::Census;
 use load::{POOL, WORKS, clear, config, send};
 
 const FIXTURE: &str = env!("CARGO_BIN_EXE_fixture");
@@ -170,7 +168,7 @@ impl Storm {
             self.kills,
             self.acknowledged.len(),
             self.cut_off,
-            self.census.len(),
+            self.census.count(),
         );
     }
 }

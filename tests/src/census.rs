@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use dispatcher_tests::{Home, PATIENCE, within};
+use crate::{Home, PATIENCE, within};
 
 /// Processes by number, each with the time of its start.
 #[derive(Debug, Default)]
-pub(crate) struct Census(BTreeSet<(i32, u64)>);
+pub struct Census(BTreeSet<(i32, u64)>);
 
 struct Found {
     group: i32,
@@ -19,16 +19,20 @@ struct Found {
 }
 
 impl Census {
-    pub(crate) fn new() -> Self {
+    /// Nobody, so far.
+    #[must_use]
+    pub fn new() -> Self {
         Self::default()
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// How many were seen.
+    #[must_use]
+    pub fn count(&self) -> usize {
         self.0.len()
     }
 
     /// Notes everybody of the home, and everybody in their groups.
-    pub(crate) fn take(&mut self, home: &Home) {
+    pub fn take(&mut self, home: &Home) {
         let all = everybody();
         let of_home: BTreeSet<i32> = home.processes().iter().map(|it| it.pid).collect();
         let groups: BTreeSet<i32> = of_home
@@ -42,7 +46,10 @@ impl Census {
     }
 
     /// Waits until all of them are dead.
-    pub(crate) fn nobody_is_left(&self) {
+    ///
+    /// # Panics
+    /// When one of them lives on.
+    pub fn nobody_is_left(&self) {
         let left = || {
             let all = everybody();
             let lives = |(pid, start): &&(i32, u64)| {

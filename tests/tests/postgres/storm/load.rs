@@ -1,0 +1,234 @@
+//! Work of every kind, sent by processes on all hosts. Each job holds a kernel lock of its own, or
+//! one for all jobs of its dispatcher, so that one that runs beside itself is seen.
+
+use std::fs;
+use std::process::Child;
+
+use dispatcher_tests::{Home, said, workspace};
+use serde_json::{Value, json};
+
+use super::super::promises::{HOSTS, start};
+use super::Storm;
+
+/// How a job is done, and what becomes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Work {
+    Process,
+    Exec,
+    OwnPool,
+    ForeignPool,
+    Command,
+    /// Not before its time.
+    Delayed,
+    /// Succeeds after some failures.
+    Failing,
+    /// Longer than it may.
+    TimedOut,
+    /// One at a time on all hosts, and ten at most.
+    Limited,
+    /// Somebody does not want it any more.
+    Cancelled,
+}
+
+const WORKS: [Work; 10] = [
+    Work::Process,
+    Work::Exec,
+    Work::OwnPool,
+    Work::ForeignPool,
+    Work::Command,
+    Work::Delayed,
+    Work::Failing,
+    Work::TimedOut,
+    Work::Limited,
+    Work::Cancelled,
+];
+
+/// The shortest that there can be.
+pub(super) const LEASE: &str = "5s";
+
+/// Much shorter than what is left of a lease: it ends in time even when nobody can end it.
+const LONG_MS: u32 = 1_000;
+
+/// A process that sends jobs.
+pub(super) struct Sender {
+    child: Child,
+    work: Work,
+}
+
+impl Work {
+    fn dispatcher(self) -> &'static str {
+        match self {
+            Self::Process
+            | Self::Exec
+            | Self::Delayed
+            | Self::Failing
+            | Self::TimedOut
+            | Self::Cancelled => "Storm",
+            Self::OwnPool => "PooledStorm",
+            Self::ForeignPool => "Ask",
+            Self::Command => "Run",
+            Self::Limited => "Ten",
+        }
+    }
+
+    fn payload(self, home: &Home, ms: u32) -> Value {
+        let slow = json!({ "timeout": 150, "grace": 50, "retries": 0 });
+        match self {
+            Self::Process | Self::OwnPool => json!({ "ms": ms }),
+            Self::Exec => json!({ "ms": ms, "options": { "isolation": "exec" } }),
+            Self::Delayed => json!({ "ms": ms, "options": { "delay": 300 } }),
+            Self::Failing => json!({ "ms": ms, "fail_until": 2 + ms % 3 }),
+            Self::TimedOut => json!({ "ms": LONG_MS, "options": slow }),
+            Self::Cancelled => json!({ "ms": LONG_MS }),
+            Self::ForeignPool => json!(format!("alone {} {ms}", home.path().display())),
+            Self::Command => json!(f64::from(ms) / 1_000.0),
+            Self::Limited => json!({}),
+        }
+    }
+
+    fn jobs(self) -> u32 {
+        match self {
+            Self::Process
+            | Self::Exec
+            | Self::OwnPool
+            | Self::ForeignPool
+            | Self::Command
+            | Self::Delayed
+            | Self::Failing => 6,
+            Self::TimedOut | Self::Cancelled => 2,
+            // More than may be waiting, now and then.
+            Self::Limited => 7,
+        }
+    }
+}
+
+/// The configuration of all hosts, where everybody looks for it.
+pub(super) fn configure(home: &Home) {
+    let script = workspace().join("tests/fixtures/goridge/commands.py");
+    let shell = "exec 9> $DISPATCHER_JOB.lock; \
+                 flock -n 9 || echo $DISPATCHER_JOB runs twice at once >> violations; \
+                 sleep $DISPATCHER_PAYLOAD";
+    // A killed worker costs its job a failure, and there are many.
+    let often = "retries = 1000\nbackoff = \"constant(10ms)\"\n";
+    let options = format!("max_queue = 0\nconcurrency = 0\n{often}");
+    let keys = "workers = 2\nmax_jobs = 7";
+    let config = format!(
+        "version = 1\n[store]\nlease = \"{LEASE}\"\n\
+         [service]\nworkers = 4\ndrain_timeout = \"50s\"\n\
+         [pools.own]\nmode = \"probe\"\n{keys}\n\
+         [pools.py]\ncommand = [\"python3\", {script:?}]\n{keys}\n\
+         [dispatchers.Storm]\n{options}\
+         [dispatchers.PooledStorm]\nisolation = \"pool\"\npool = \"own\"\n{options}\
+         [dispatchers.Ask]\npool = \"py\"\n{options}\
+         [dispatchers.Ten]\n{often}\
+         [dispatchers.Run]\ncommand = [\"sh\", \"-c\", {shell:?}]\npayload = \"environment\"\n\
+         working_directory = {:?}\n{options}",
+        home.path()
+    );
+    let folder = home.file(".config/fixture");
+    fs::create_dir_all(&folder).expect("the directory can be written");
+    fs::write(folder.join("dispatcher.toml"), config).expect("the directory can be written");
+}
+
+impl Storm<'_> {
+    /// Somebody on some host begins to send.
+    pub(super) fn send(&mut self) -> Sender {
+        let (work, host) = (self.random.pick(&WORKS), self.random.pick(&HOSTS));
+        self.send_on(host, work)
+    }
+
+    /// Somebody begins to send on this host.
+    pub(super) fn send_on(&mut self, host: &str, work: Work) -> Sender {
+        let payload = work.payload(&self.home, self.random.below(120));
+        let url = self.database.url();
+        let (name, jobs) = (work.dispatcher(), work.jobs().to_string());
+        let child = match work {
+            // Not of the program: it is a section of the configuration.
+            Work::ForeignPool | Work::Command => {
+                let json = payload.to_string();
+                let arguments = ["notifydispatcher", name, &json, "--detach"];
+                start(&self.home, host, &url, &arguments, &Value::Null)
+            }
+            Work::Process
+            | Work::Exec
+            | Work::OwnPool
+            | Work::Delayed
+            | Work::Failing
+            | Work::TimedOut
+            | Work::Limited
+            | Work::Cancelled => start(&self.home, host, &url, &["submit", name, &jobs], &payload),
+        };
+        Sender { child, work }
+    }
+
+    /// What the senders were told; answers with the jobs that are to be cancelled.
+    pub(super) fn hear(&mut self, senders: Vec<Sender>) -> Vec<String> {
+        let mut to_cancel = Vec::new();
+        for Sender { child, work } in senders {
+            let output = child.wait_with_output().expect("it ends");
+            let text = said(&output.stderr);
+            match output.status.code() {
+                Some(0) => {}
+                Some(69) if work == Work::Limited => self.tally.refused += 1,
+                // Lost with its machine, or the server was away for longer than it waits.
+                None | Some(74) => self.tally.cut_off += 1,
+                Some(_) => panic!("{work:?}: {:?}: {text}", output.status),
+            }
+            let told = said(&output.stdout);
+            self.note(work, &told);
+            if work == Work::Cancelled {
+                to_cancel.extend(told.lines().map(str::to_owned));
+            }
+        }
+        to_cancel
+    }
+
+    /// Somebody on some host does not want a job any more.
+    pub(super) fn cancel(&mut self, job: &str) -> Child {
+        let host = self.random.pick(&HOSTS);
+        start(
+            &self.home,
+            host,
+            &self.database.url(),
+            &["cancel", job],
+            &Value::Null,
+        )
+    }
+
+    /// Takes away the files of jobs that have ended.
+    pub(super) fn clear(&self) {
+        for file in fs::read_dir(self.home.path())
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let name = file.file_name().to_string_lossy().into_owned();
+            let own = [".lock", ".running", ".finishing"];
+            if own.iter().any(|it| name.ends_with(it)) {
+                let _ = fs::remove_file(file.path());
+            }
+        }
+    }
+
+    /// Sent by SQL; the server may be away.
+    pub(super) fn send_by_sql(&mut self) {
+        let work = Work::Process;
+        let payload = work.payload(&self.home, self.random.below(120));
+        let sent = self.database.try_psql(&format!(
+            "SELECT id FROM dispatcher.enqueue_many('{}', array_fill('{payload}'::jsonb, ARRAY[4])) \
+             AS id",
+            work.dispatcher()
+        ));
+        if sent.status.success() {
+            self.note(work, &said(&sent.stdout));
+        }
+    }
+
+    /// Somebody was told that these are stored.
+    fn note(&mut self, work: Work, told: &str) {
+        for job in told.lines() {
+            *self.tally.acknowledged.entry(work).or_default() += 1;
+            self.acknowledged.insert(job.to_owned(), work);
+        }
+    }
+}
