@@ -16,7 +16,7 @@ import psycopg
 from dispatcherd.config import setup
 from dispatcherd.factories import get_control_from_settings, get_publisher_from_settings
 
-WARM_UP = 200
+WARM_UP = 1000
 PATIENCE = 300.0
 LOOK_INTERVAL = 0.01
 

@@ -15,10 +15,15 @@ use sqlx::postgres::PgPoolOptions;
 /// Jobs are sent in groups of this size where they are not sent one by one.
 const GROUP: usize = 1_000;
 /// Jobs that make everything warm.
-const WARM_UP: usize = 200;
+const WARM_UP: usize = 1_000;
 /// Longest time of anything here.
 const PATIENCE: Duration = Duration::from_secs(300);
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+/// The last ends, those that fill no batch, are written with the next one: by default half a minute
+/// later, which says nothing about what a job costs.
+const HEARTBEAT: Duration = Duration::from_millis(50);
+/// How often its worker looks for jobs.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 static RUN: AtomicUsize = AtomicUsize::new(0);
 
@@ -45,7 +50,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = Config::default()
         .queue("nothing")
         .batch_size(500)
-        .lock_tasks(false);
+        .lock_tasks(false)
+        .heartbeat_interval(HEARTBEAT);
     let mut storage: Storage = PostgresStorage::new(&pool).with_config(config);
     let time = match what.as_str() {
         "enqueue" => enqueue(&mut storage, count).await?,
@@ -96,7 +102,8 @@ fn run(storage: &Storage) {
     let runtime = tokio::runtime::Handle::current();
     std::thread::spawn(move || {
         let worker = WorkerBuilder::new("peer")
-            .backend(storage)
+            // Its default is to look ever more seldom while there is nothing.
+            .backend(storage.poll_with_interval(POLL_INTERVAL))
             .parallelize(tokio::spawn)
             .build(nothing);
         if let Err(error) = runtime.block_on(worker.run()) {

@@ -18,7 +18,7 @@ use sqlx::postgres::PgPoolOptions;
 /// Jobs are sent in groups of this size where they are not sent one by one.
 const GROUP: usize = 1_000;
 /// Jobs that make everything warm.
-const WARM_UP: usize = 200;
+const WARM_UP: usize = 1_000;
 /// Longest time of anything here.
 const PATIENCE: Duration = Duration::from_secs(300);
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);

@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 }
 
 fn compare(words: &[&str]) -> Done {
-    let (mut jobs, mut rounds) = (20_000, 5);
+    let (mut jobs, mut rounds): (usize, usize) = (20_000, 5);
     for pair in words.chunks(2) {
         match pair {
             ["--jobs", number] => jobs = number.parse()?,

@@ -19,7 +19,7 @@ use crate::Done;
 /// Jobs are sent in groups of this size where they are not sent one by one.
 const GROUP: usize = 1_000;
 /// Jobs that make everything warm.
-const WARM_UP: usize = 200;
+const WARM_UP: usize = 1_000;
 /// Jobs that are waited for one by one: more than are under way at once.
 const LAST: usize = 300;
 /// Longest time of anything here.
