@@ -103,7 +103,7 @@ pub use toml;
 /// public interface; may change in any version.
 #[doc(hidden)]
 pub mod __generic {
-    pub use crate::cli::{Bench, BenchForm, BenchOptions};
+    pub use crate::cli::{Bench, BenchForm, BenchOptions, BenchSubject};
     pub use crate::host::generic_main;
 }
 

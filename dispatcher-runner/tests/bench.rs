@@ -100,6 +100,34 @@ fn json_is_one_array_of_the_same_figures() {
     assert_nothing_is_left(directory.path());
 }
 
+#[cfg(feature = "http")]
+#[test]
+fn jobs_over_http_stand_beside_answers_without_storing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = output(&mut bench(
+        directory.path(),
+        &["http", "--jobs=70", "--json"],
+    ));
+    assert!(output.status.success(), "{output:?}");
+    let figures: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
+    let figures = figures.as_array().expect("an array");
+    assert_eq!(figures.len(), 7, "{figures:?}");
+    for connections in [1, 8, 64] {
+        for (how, names) in [
+            ("202 without storing", &["per_second", "p99_us"][..]),
+            ("202 for a stored job", &["per_second", "p99_us", "ratio"]),
+        ] {
+            let what = format!("HTTP, {connections} connections, {how}");
+            let figure = figures.iter().find(|it| it["what"] == what.as_str());
+            let figure = figure.unwrap_or_else(|| panic!("no {what} in {figures:?}"));
+            for name in names {
+                assert!(figure[name].as_f64() > Some(0.0), "{name} of {figure}");
+            }
+        }
+    }
+    assert_nothing_is_left(directory.path());
+}
+
 #[test]
 fn a_reader_that_goes_away_ends_it_without_a_word() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -163,6 +191,11 @@ fn what_it_cannot_do_is_told_in_three_lines() {
             vec!["--row", "1"],
             64,
             "error: bench has no option --row\nbecause: did you mean --rows?\n",
+        ),
+        (
+            vec!["https"],
+            64,
+            "error: bench cannot measure `https`\nbecause: it measures jobs or http\n",
         ),
         (
             vec!["--app", "./x"],

@@ -1,7 +1,7 @@
 //! Messages over HTTP as tests send them: byte for byte, signed or not.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -227,6 +227,61 @@ impl Answer {
         let body = self.json();
         let id = body["id"].as_str();
         id.unwrap_or_else(|| panic!("no id: {body}")).to_owned()
+    }
+}
+
+/// What came to a server: its headers and its body.
+#[derive(Debug)]
+pub struct Heard {
+    /// Its first line and its headers.
+    pub head: String,
+    /// Its bytes.
+    pub body: Vec<u8>,
+}
+
+impl Heard {
+    /// A header's value.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        let found = self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(": ")?;
+            key.eq_ignore_ascii_case(name).then_some(value)
+        });
+        found.unwrap_or_else(|| panic!("no {name}: {}", self.head))
+    }
+}
+
+/// Hears one request, and answers it.
+///
+/// # Panics
+/// When it breaks off.
+pub fn hear(listener: &TcpListener, answer: &str) -> Heard {
+    let (mut stream, _) = listener.accept().expect("somebody comes");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+    let (mut all, mut piece) = (Vec::new(), [0; 4096]);
+    loop {
+        let count = stream.read(&mut piece).expect("it is written");
+        assert!(count > 0, "it broke off");
+        all.extend_from_slice(&piece[..count]);
+        let Some(end) = all.windows(4).position(|it| it == b"\r\n\r\n") else {
+            continue;
+        };
+        let heard = Heard {
+            head: String::from_utf8_lossy(&all[..end]).into_owned(),
+            body: all[end + 4..].to_vec(),
+        };
+        if heard.body.len() as u64
+            == heard
+                .header("content-length")
+                .parse::<u64>()
+                .expect("a number")
+        {
+            stream.write_all(answer.as_bytes()).expect("it is read");
+            return heard;
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod group;
 mod home;
 pub mod http;
 mod network;
+mod peers;
 mod postgres;
 mod probe;
 mod processes;
@@ -28,6 +29,7 @@ pub use disk::{Ballast, ReadOnly, SmallDisk, read_only, with_own_mounts};
 pub use group::ControlGroup;
 pub use home::{Home, Refused, WriteLock, said};
 pub use network::output_on;
+pub use peers::{Measure, PEERS, Peer, PeerKind};
 pub use postgres::{Database, Postgres, free_port};
 pub use probe::{Probe, exec, probe_section, refusal};
 pub use processes::{

@@ -3,6 +3,7 @@
 //! Parsing, help, suggestions and completions all read it; nothing about a command's shape stands
 //! anywhere else.
 
+mod bench;
 mod dispatcherd;
 mod secret;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod tests;
 
 use dispatcherd::{CONTROL_DETAILS, CONTROL_FLAGS, CONTROL_WORDS};
 
+pub(crate) use bench::BENCH_WORDS;
 #[cfg(any(feature = "socket", feature = "pg_notify"))]
 pub(crate) use dispatcherd::CONTROL_SOURCES;
 
@@ -546,41 +548,5 @@ pub(crate) const COMMANDS: &[Command] = &[
         positional: between(1, 1, Words::These(SHELLS)),
         flags: &[],
     },
-    Command {
-        id: CommandName::Bench,
-        name: "bench",
-        arguments: "",
-        summary: "measure what Dispatcher costs on this machine",
-        details: "Each figure stands beside what it is made of, measured in the same run: a bare\n\
-            fork, an exec, a durable insert into SQLite. Ratios can be compared between\n\
-            machines, times cannot. A rate beside a serial baseline: 1.00 is as fast as it.\n\
-            Everything lies in a folder of its own, which is removed at the end.",
-        positional: none(),
-        flags: &[
-            valued(
-                "rows",
-                "N",
-                Words::Nothing,
-                "most queued rows behind a submission (1000000)",
-            ),
-            valued(
-                "jobs",
-                "N",
-                Words::Nothing,
-                "jobs of the end-to-end runs (20000)",
-            ),
-            valued(
-                "workers",
-                "N",
-                Words::Nothing,
-                "worker slots (twice the processors)",
-            ),
-            valued(
-                "directory",
-                "PATH",
-                Words::Files,
-                "put the state here: its disk is measured (TMPDIR)",
-            ),
-        ],
-    },
+    bench::BENCH,
 ];

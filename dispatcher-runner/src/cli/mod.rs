@@ -39,7 +39,7 @@ use arguments::Arguments;
 use grammar::{Binary, CommandName};
 use session::Session;
 
-pub use commands::{Bench, BenchForm, BenchOptions};
+pub use commands::{Bench, BenchForm, BenchOptions, BenchSubject};
 
 pub(crate) use error::{CliError, Done, Stop, exit};
 pub(crate) use interrupts::Interrupts;

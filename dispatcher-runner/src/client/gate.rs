@@ -14,7 +14,11 @@ use super::submit::{Request, Sender, Sent};
 use super::{SpawnError, StoreFailure};
 use crate::app;
 use crate::config::{Config, StoreLocation};
-use crate::store::{Build, Capture, NewBatch, ReceiptError, StoreClient, StoreError, SubmitError};
+use crate::store::{
+    Build, Capture, NewBatch, ReceiptError, StoreClient, StoreError, SubmitError, SubmitFuture,
+    SupervisorRow,
+};
+use crate::supervisor::launch::Work;
 
 pub(crate) use crate::store::{
     BatchRecord, CancelReply, DueCallback, JobRecord, NewCallback, NewReceipt, Receipt, Settled,
@@ -88,6 +92,59 @@ impl From<SubmitError> for Refused {
             SubmitError::Receipt(ReceiptError::Full { count_max }) => Self::NoRoom { count_max },
             SubmitError::BatchExists { id } => Self::BatchExists { id },
             SubmitError::QueueFull { .. } | SubmitError::Store(_) => Self::Spawn(error.into()),
+        }
+    }
+}
+
+/// A group on its way into the store. Dropping it takes nothing back, but wakes nobody.
+#[must_use = "the answer says whether the jobs were accepted"]
+pub(crate) struct Accepting {
+    gate: Gate,
+    work: Vec<Work>,
+    submitting: SubmitFuture,
+}
+
+/// Jobs that were stored and that nobody serves yet.
+pub(crate) struct Unserved {
+    gate: Gate,
+    work: Vec<Work>,
+    supervisors: Vec<SupervisorRow>,
+}
+
+impl Accepting {
+    /// Ready when the group is durable, and whoever serves it was woken. No thread is held while
+    /// it waits: whatever waits at the same time can share a commit.
+    ///
+    /// # Errors
+    /// When it was refused; nothing was written then.
+    pub(crate) async fn stored(self) -> Result<(Passed, Option<Unserved>), Refused> {
+        let Self {
+            gate,
+            work,
+            submitting,
+        } = self;
+        let submitted = submitting.await?;
+        let supervisors = submitted.supervisors;
+        let is_new = submitted.replay_of.is_none() && !work.is_empty();
+        let is_served = !is_new || gate.sender()?.wake(&work, &supervisors);
+        let unserved = (!is_served).then_some(Unserved {
+            gate,
+            work,
+            supervisors,
+        });
+        let passed = Passed {
+            jobs: submitted.jobs.into_iter().map(Sent::from).collect(),
+            replay_of: submitted.replay_of,
+        };
+        Ok((passed, unserved))
+    }
+}
+
+impl Unserved {
+    /// Makes sure that somebody runs them, which may wait for others who do the same.
+    pub(crate) fn serve(self) {
+        if let Ok(sender) = self.gate.sender() {
+            sender.ensure(&self.work, &self.supervisors);
         }
     }
 }
@@ -185,12 +242,11 @@ impl Gate {
         Ok(request)
     }
 
-    /// Stores all of the jobs with their receipt, or none of them, and makes sure that somebody
-    /// runs them.
+    /// Hands all of the jobs with their receipt to the store, which takes all or none of them.
     ///
     /// # Errors
     /// When they were refused; nothing was written then.
-    pub(crate) fn accept(&self, group: Group, receipt: NewReceipt) -> Result<Passed, Refused> {
+    pub(crate) fn accept(&self, group: Group, receipt: NewReceipt) -> Result<Accepting, Refused> {
         let Group {
             requests,
             callbacks,
@@ -218,13 +274,10 @@ impl Gate {
             });
             group.batch = Some(NewBatch { id, on_finished });
         }
-        let submitted = sender.store.submit(group)?;
-        if submitted.replay_of.is_none() && !work.is_empty() {
-            sender.ensure(&work, &submitted.supervisors);
-        }
-        Ok(Passed {
-            jobs: submitted.jobs.into_iter().map(Sent::from).collect(),
-            replay_of: submitted.replay_of,
+        Ok(Accepting {
+            submitting: sender.store.submit_async(group),
+            gate: self.clone(),
+            work,
         })
     }
 

@@ -19,8 +19,8 @@ pub use builder::{JobBuilder, Mode, Started};
 pub use error::{SpawnError, StoreFailure};
 #[cfg(feature = "http")]
 pub(crate) use gate::{
-    BatchRecord, BatchRequest, CancelReply, DueCallback, Gate, Group, JobRecord, NewCallback,
-    NewReceipt, Refused, Settled, Stream,
+    Accepting, BatchRecord, BatchRequest, CancelReply, DueCallback, Gate, Group, JobRecord,
+    NewCallback, NewReceipt, Refused, Settled, Stream, Unserved,
 };
 pub(crate) use handle::SERVED_EVERY;
 #[cfg(feature = "service")]

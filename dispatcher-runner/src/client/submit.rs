@@ -359,6 +359,18 @@ impl Sender<'_> {
         }
     }
 
+    /// Wakes who serves the work; `false` when some of it is served by nobody. Waits for nothing.
+    #[cfg(feature = "http")]
+    pub(super) fn wake(&self, work: &[Work], rows: &[SupervisorRow]) -> bool {
+        let wanted = launch::Wanted {
+            orders: &self.orders(),
+            build: self.build,
+            work,
+            staff: &|| self.staff_on_demand(),
+        };
+        wanted.wake_open(rows)
+    }
+
     /// The job is stored, whatever happens here; the next submission, timer or service runs it.
     pub(super) fn ensure(&self, work: &[Work], rows: &[SupervisorRow]) {
         let wanted = launch::Wanted {

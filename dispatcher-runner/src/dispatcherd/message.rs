@@ -9,6 +9,9 @@ use dispatcher_core::OnDuplicate;
 use super::json::{Json, JsonError};
 use super::payload::Mismatch;
 
+/// Key of the name that our publisher gives to a message, unlike that of any other message.
+#[cfg(feature = "pg_notify")]
+pub(crate) const PUBLISHED_ID: &str = "published_id";
 /// Longest channel to which PostgreSQL notifies.
 const CHANNEL_BYTES_MAX: usize = 63;
 /// Longest time that is taken for a timeout or a delay: a hundred years.

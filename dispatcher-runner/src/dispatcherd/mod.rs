@@ -21,6 +21,8 @@ pub(crate) use chunks::NOTIFY_BYTES_MAX;
 pub(crate) use chunks::{Assembler, LINE_BYTES_MAX, Piece, split};
 pub(crate) use echo::{Filter, Fitting, masked, recall, remember};
 pub(crate) use json::Json;
+#[cfg(feature = "pg_notify")]
+pub(crate) use message::PUBLISHED_ID;
 pub(crate) use message::{Control, Dropped, Message, Task, open};
 #[cfg(test)]
 pub(crate) use payload::Mismatch;

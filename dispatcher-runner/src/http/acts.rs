@@ -16,8 +16,8 @@ use super::problem::{Misfit, Problem};
 use super::remote::Target;
 use super::routes::Route;
 use crate::client::{
-    BatchRecord, BatchRequest, CancelReply, Gate, Group, JobRecord, NewCallback, NewReceipt,
-    Refused, Request, Sent, SpawnError,
+    Accepting, BatchRecord, BatchRequest, CancelReply, Gate, Group, JobRecord, NewCallback,
+    NewReceipt, Refused, Request, Sent, SpawnError, Unserved,
 };
 
 /// What a message asks for.
@@ -42,6 +42,15 @@ pub(super) struct Done {
 }
 
 impl Act {
+    /// Whether it does something before anything is handed to the store, which would tell a message
+    /// that has been acted on before from another one with its id.
+    pub(super) fn does_more_than_store(&self) -> bool {
+        match self {
+            Self::Job | Self::Batch | Self::Dispatch | Self::DispatchBatch => false,
+            Self::Cancel(_) | Self::Retry(_) | Self::CancelBatch(_) => true,
+        }
+    }
+
     /// What a message to the route asks for.
     pub(super) fn of(route: Route<'_>) -> Option<Self> {
         Some(match route {
@@ -63,6 +72,35 @@ impl Act {
     }
 }
 
+/// What was handed to the store, and what is told if it takes it.
+pub(super) struct Handed {
+    note: Note,
+    accepting: Accepting,
+}
+
+impl Handed {
+    /// Ready when it is durable.
+    pub(super) async fn stored(self) -> Result<(Done, Option<Unserved>), Problem> {
+        let Self { note, accepting } = self;
+        let stored = accepting.stored().await;
+        let (passed, unserved) = stored.map_err(|refused| Problem::refused(&refused, ""))?;
+        let jobs = passed.jobs;
+        let done = match passed.replay_of {
+            None => Done {
+                note,
+                jobs,
+                times: Times::First,
+            },
+            Some(before) => Done {
+                note: serde_json::from_str(&before).map_err(|_| Problem::failed())?,
+                jobs,
+                times: Times::Again,
+            },
+        };
+        Ok((done, unserved))
+    }
+}
+
 /// One message being acted on.
 pub(super) struct Acting<'a> {
     pub(super) gate: &'a Gate,
@@ -72,7 +110,7 @@ pub(super) struct Acting<'a> {
 }
 
 impl Acting<'_> {
-    pub(super) fn act(&self, act: &Act) -> Result<Done, Problem> {
+    pub(super) fn act(&self, act: &Act) -> Result<Handed, Problem> {
         match act {
             Act::Job => self.send(JobOrder::read(&self.letter.body, self.limits.json_depth)?),
             Act::Batch => {
@@ -103,7 +141,7 @@ impl Acting<'_> {
         format!("http, key {}", self.key().id)
     }
 
-    fn send(&self, order: JobOrder) -> Result<Done, Problem> {
+    fn send(&self, order: JobOrder) -> Result<Handed, Problem> {
         let waits = !order.is_async;
         let callbacks = self.callback(0, &order);
         let request = self.request(order, None, "")?;
@@ -130,7 +168,7 @@ impl Acting<'_> {
         callbacks.collect()
     }
 
-    fn send_all(&self, order: BatchOrder) -> Result<Done, Problem> {
+    fn send_all(&self, order: BatchOrder) -> Result<Handed, Problem> {
         let mut requests = Vec::with_capacity(order.jobs.len());
         let mut misfits = Vec::new();
         if let Some(id) = &order.id
@@ -258,7 +296,7 @@ impl Acting<'_> {
         Problem::forbidden(format!("the key `{}` may not send `{job}`", self.key().id))
     }
 
-    fn cancel(&self, id: &str) -> Result<Done, Problem> {
+    fn cancel(&self, id: &str) -> Result<Handed, Problem> {
         let job = self.own(id)?.summary.id;
         check_action(&self.letter.body, self.limits.json_depth, "cancel", id)?;
         let reply = self.gate.cancel(job, self.origin());
@@ -281,7 +319,7 @@ impl Acting<'_> {
         self.accept(Group::default(), note)
     }
 
-    fn cancel_batch(&self, id: &str) -> Result<Done, Problem> {
+    fn cancel_batch(&self, id: &str) -> Result<Handed, Problem> {
         let batch = batch_record(self.gate, id)?;
         check_action(&self.letter.body, self.limits.json_depth, "cancel", id)?;
         let mut jobs = Vec::with_capacity(batch.jobs.len());
@@ -305,7 +343,7 @@ impl Acting<'_> {
         self.accept(Group::default(), Note::Done { status: 200, body })
     }
 
-    fn retry(&self, id: &str) -> Result<Done, Problem> {
+    fn retry(&self, id: &str) -> Result<Handed, Problem> {
         let record = self.own(id)?;
         check_action(&self.letter.body, self.limits.json_depth, "retry", id)?;
         let state = record.summary.state;
@@ -341,7 +379,7 @@ impl Acting<'_> {
         Ok(())
     }
 
-    fn accept(&self, group: Group, note: Note) -> Result<Done, Problem> {
+    fn accept(&self, group: Group, note: Note) -> Result<Handed, Problem> {
         let text = serde_json::to_string(&note).map_err(|error| {
             tracing::error!(%error, "a note cannot be written");
             Problem::failed()
@@ -354,22 +392,9 @@ impl Acting<'_> {
             keep: self.limits.replay_age.duration(),
             count_max: self.limits.replay_count,
         };
-        let passed = self.gate.accept(group, receipt);
-        let passed = passed.map_err(|refused: Refused| Problem::refused(&refused, ""))?;
-        let Some(before) = passed.replay_of else {
-            return Ok(Done {
-                note,
-                jobs: passed.jobs,
-                times: Times::First,
-            });
-        };
-        // Another process was faster.
-        let note = serde_json::from_str(&before).map_err(|_| Problem::failed())?;
-        Ok(Done {
-            note,
-            jobs: passed.jobs,
-            times: Times::Again,
-        })
+        let accepting = self.gate.accept(group, receipt);
+        let accepting = accepting.map_err(|refused: Refused| Problem::refused(&refused, ""))?;
+        Ok(Handed { note, accepting })
     }
 }
 

@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, Response, StatusCode};
 use axum::response::IntoResponse;
 use dispatcher_core::JobId;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::acts::{self, Act, Acting, Done};
@@ -83,26 +84,9 @@ impl Desk {
             let detail = "the same message is being acted on";
             return Err(Problem::conflict("under-way", detail).after(1));
         };
-        let is_json = is_json(&parts.headers);
-        let (gate, settings) = (self.0.gate.clone(), self.0.intake.settings().clone());
-        let Done { note, jobs, times } = blocking(move || {
-            if let Some(done) = before(&gate, &letter)? {
-                return Ok(done);
-            }
-            if !is_json {
-                let detail = "a body is application/json";
-                let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-                return Err(Problem::new(status, "media-type", detail));
-            }
-            let acting = Acting {
-                gate: &gate,
-                letter: &letter,
-                limits: &settings.limits,
-                callbacks: &settings.callbacks,
-            };
-            acting.act(&act)
-        })
-        .await?;
+        let letter = Arc::new(letter);
+        let done = self.done(act, &letter, is_json(&parts.headers)).await?;
+        let Done { note, jobs, times } = done;
         if let (Note::Job(told), [job, ..]) = (&note, &jobs[..])
             && told.waits
             && let Some(ended) = self.end_of(job.id).await?
@@ -112,6 +96,60 @@ impl Desk {
         }
         let answer = Answer::of(&note, &jobs, prefix).said(times);
         Ok(answer.into_response())
+    }
+
+    /// Acts on a message, unless that was done before: then it has its answer, whatever would be
+    /// answered to it today.
+    ///
+    /// The store looks for its receipt before it takes anything; so that most messages ask it
+    /// once, it is asked before only where something else is done first.
+    async fn done(&self, act: Act, letter: &Arc<Letter>, is_json: bool) -> Result<Done, Problem> {
+        if act.does_more_than_store()
+            && let Some(done) = self.before(letter).await?
+        {
+            return Ok(done);
+        }
+        match self.act(act, Arc::clone(letter), is_json).await {
+            Ok(done) => Ok(done),
+            Err(problem) => self.before(letter).await?.ok_or(problem),
+        }
+    }
+
+    async fn act(&self, act: Act, letter: Arc<Letter>, is_json: bool) -> Result<Done, Problem> {
+        if !is_json {
+            let detail = "a body is application/json";
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Err(Problem::new(status, "media-type", detail));
+        }
+        let (gate, settings) = (self.0.gate.clone(), self.0.intake.settings().clone());
+        let handed = blocking(move || {
+            let acting = Acting {
+                gate: &gate,
+                letter: &letter,
+                limits: &settings.limits,
+                callbacks: &settings.callbacks,
+            };
+            acting.act(&act)
+        });
+        let handed = handed.await?;
+        // Also if nobody waits for the answer any more: what was stored is to be served.
+        let stored = tokio::spawn(async move {
+            let (done, unserved) = handed.stored().await?;
+            if let Some(unserved) = unserved {
+                let serve = move || {
+                    unserved.serve();
+                    Ok(())
+                };
+                blocking(serve).await?;
+            }
+            Ok(done)
+        });
+        joined(stored).await
+    }
+
+    async fn before(&self, letter: &Arc<Letter>) -> Result<Option<Done>, Problem> {
+        let (gate, letter) = (self.0.gate.clone(), Arc::clone(letter));
+        blocking(move || before(&gate, &letter)).await
     }
 
     /// A look at something.
@@ -252,7 +290,11 @@ impl Desk {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    match tokio::task::spawn_blocking(work).await {
+    joined(tokio::task::spawn_blocking(work)).await
+}
+
+async fn joined<T>(task: JoinHandle<Result<T, Problem>>) -> Result<T, Problem> {
+    match task.await {
         Ok(answer) => answer,
         Err(error) if error.is_panic() => Err(Problem::failed()),
         // The runtime ends, and drops whoever waits here.

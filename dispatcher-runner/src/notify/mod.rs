@@ -4,6 +4,7 @@
 //! cannot be held any more waits in the connection.
 
 mod conninfo;
+mod published;
 mod quote;
 
 use std::future::poll_fn;

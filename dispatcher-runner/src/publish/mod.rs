@@ -1,8 +1,9 @@
 //! The other side of the wire: publishes tasks and sends control commands to whatever speaks it, an
 //! unmodified Python service or one of ours.
 //!
-//! A publisher says what it sends and hears nothing back: a message that was sent is not a job yet,
-//! and where nobody listens it is gone. What must not be lost is sent to a service of ours as a job
+//! A publisher says what it sends and hears nothing back: a message that was sent is not a job yet.
+//! Over PostgreSQL it is kept for a day for a service of ours that is away, once one has listened
+//! there; a Python service has to be there. What must not be lost anywhere is sent as a job
 //! ([`Dispatch`](crate::Dispatch)), or asked for with an answer ([`Control`], command `run`).
 
 mod control;
@@ -251,7 +252,7 @@ impl Publisher {
                 message.set(key, value);
             }
         }
-        self.way.send(channel.as_deref(), &message.to_ascii())?;
+        self.way.publish(channel.as_deref(), message)?;
         Ok(Published { uuid, channel })
     }
 }
@@ -310,6 +311,19 @@ impl Way {
         }
     }
 
+    /// Sends a task.
+    fn publish(&self, channel: Option<&str>, message: Json) -> Result<(), PublishError> {
+        match self {
+            Self::Socket(path) => {
+                let _ = channel;
+                socket::send(path, &message.to_ascii())
+            }
+            #[cfg(feature = "pg_notify")]
+            Self::Postgres(office) => office.publish(channel.unwrap_or_default(), message),
+        }
+    }
+
+    /// Sends a command that nobody answers.
     fn send(&self, channel: Option<&str>, text: &str) -> Result<(), PublishError> {
         match self {
             Self::Socket(path) => {

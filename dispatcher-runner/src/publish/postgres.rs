@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::PublishError;
 use super::control::Replies;
-use crate::dispatcherd::{NOTIFY_BYTES_MAX, split};
+use crate::dispatcherd::{Json, NOTIFY_BYTES_MAX, PUBLISHED_ID, split};
 use crate::ids;
 use crate::notify::{Conninfo, Listener, NotifyError, Speaker, channel_fits};
 
@@ -28,8 +28,18 @@ pub(super) struct Office {
 struct Order {
     channel: String,
     text: String,
-    request: Option<Request>,
+    aim: Aim,
     told: std_mpsc::Sender<Result<Option<Replies>, NotifyError>>,
+}
+
+/// What becomes of a message.
+enum Aim {
+    /// Who listens hears it.
+    Tell,
+    /// It is kept by this name for listeners that are away.
+    Keep(String),
+    /// Replies to it are waited for.
+    Ask(Request),
 }
 
 /// Replies that are wanted.
@@ -121,7 +131,15 @@ impl Office {
 
     /// Sends a message, and waits until PostgreSQL has it.
     pub(super) fn send(&self, channel: &str, text: &str) -> Result<(), PublishError> {
-        self.order(channel.to_owned(), text.to_owned(), None)
+        self.order(channel.to_owned(), text.to_owned(), Aim::Tell)
+            .map(drop)
+    }
+
+    /// Sends a message that is kept for who is away, and waits until PostgreSQL has it.
+    pub(super) fn publish(&self, channel: &str, mut message: Json) -> Result<(), PublishError> {
+        let id = ids::random_uuid();
+        message.set(PUBLISHED_ID, Json::text(id.as_str()));
+        self.order(channel.to_owned(), message.to_ascii(), Aim::Keep(id))
             .map(drop)
     }
 
@@ -139,20 +157,20 @@ impl Office {
             replies,
             end: Instant::now() + within,
         };
-        self.order(channel, text, Some(request))
+        self.order(channel, text, Aim::Ask(request))
     }
 
     fn order(
         &self,
         channel: String,
         text: String,
-        request: Option<Request>,
+        aim: Aim,
     ) -> Result<Option<Replies>, PublishError> {
         let (told, answers) = std_mpsc::channel();
         let order = Order {
             channel,
             text,
-            request,
+            aim,
             told,
         };
         drop(self.orders.send(order));
@@ -169,7 +187,10 @@ async fn serve(conninfo: &Conninfo, mut orders: UnboundedReceiver<Order>) {
         if done.is_err() {
             speaker = None;
         }
-        let replies = order.request.map(|request| request.replies);
+        let replies = match order.aim {
+            Aim::Tell | Aim::Keep(_) => None,
+            Aim::Ask(request) => Some(request.replies),
+        };
         drop(order.told.send(done.map(|()| replies)));
     }
 }
@@ -185,8 +206,14 @@ async fn obey(
     };
     let speaker = speaker.insert(usable);
     let texts = split(&order.text, &ids::random_hex(), NOTIFY_BYTES_MAX);
-    let Some(request) = &mut order.request else {
-        return speaker.notify(&order.channel, &texts).await;
+    let request = match &mut order.aim {
+        Aim::Tell => return speaker.notify(&order.channel, &texts).await,
+        Aim::Keep(id) => {
+            return speaker
+                .publish(id, &order.channel, &order.text, &texts)
+                .await;
+        }
+        Aim::Ask(request) => request,
     };
     let reply_to = std::slice::from_ref(&request.reply_to);
     let mut listener = Listener::listen(conninfo, reply_to).await?;

@@ -101,7 +101,7 @@ impl Source for Scheduled {
     }
 
     async fn serve(&self, host: &Host, stop: Stop) -> Result<(), SourceError> {
-        let intake = Intake::new(host, None);
+        let intake = Intake::new(host, None, |_| true);
         let mut tasks = self.recurring(Instant::now())?;
         let mut sent = 0_u64;
         loop {
@@ -131,7 +131,7 @@ impl Source for OnStart {
     }
 
     async fn serve(&self, host: &Host, _: Stop) -> Result<(), SourceError> {
-        let intake = Intake::new(host, None);
+        let intake = Intake::new(host, None, |_| true);
         for (number, (task, options)) in self.task_list.iter().enumerate() {
             let uuid = format!("on-start-{number}");
             send(&intake, &message(task, options)?, uuid, Self::NAME).await;

@@ -2,17 +2,21 @@
 //! PostgreSQL; replies go to the channels that are asked for.
 //!
 //! It listens until it is told to stop, whatever becomes of connections. What is sent while nobody
-//! listens is gone: PostgreSQL keeps nothing. That a channel is really heard is proved by a message
-//! of its own, at the beginning of each session and whenever it has been quiet.
+//! listens is gone, since PostgreSQL keeps nothing; but our publisher leaves what it sends in a
+//! table, which is read at the beginning of each session. That a channel is really heard is proved
+//! by a message of its own, at the beginning of each session and every now and then.
 
+mod seen;
 mod session;
 
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::time::sleep;
 
+use self::seen::Seen;
 use self::session::{End, Session};
 use super::dispatcherd::Intake;
 use super::{Host, Source, SourceError, Stop};
@@ -87,21 +91,29 @@ impl Source for PgNotify {
 
     async fn serve(&self, host: &Host, stop: Stop) -> Result<(), SourceError> {
         let conninfo = Conninfo::read(&self.conninfo)?;
-        let intake = Intake::new(host, self.node_id.as_deref());
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let names = Arc::clone(&seen);
+        let intake = Intake::new(host, self.node_id.as_deref(), move |task| {
+            hold(&names).is_new(task)
+        });
         let mut wait = AGAIN.0;
+        let mut heard_until = None;
         while !stop.is_requested() {
             let mut session = Session {
                 source: self,
                 conninfo: &conninfo,
                 intake: &intake,
+                seen: &seen,
                 host,
                 stop: &stop,
                 is_heard: false,
+                heard_until,
             };
             let error = match session.run().await {
                 Ok(End::Stopped) => break,
                 Err(error) => error,
             };
+            heard_until = session.heard_until;
             if session.is_heard {
                 wait = AGAIN.0;
                 host.count(RECONNECTS);
@@ -116,4 +128,9 @@ impl Source for PgNotify {
         }
         Ok(())
     }
+}
+
+fn hold(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    // Every change is whole before the lock is let go of.
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -51,7 +51,7 @@ impl Source for Socket {
         let bound = Bound::at(&self.path)?;
         let listener = bound.listener()?;
         tracing::info!(path = %self.path.display(), "messages are taken at the socket");
-        let intake = Arc::new(Intake::new(host, self.node_id.as_deref()));
+        let intake = Arc::new(Intake::new(host, self.node_id.as_deref(), |_| true));
         let (queue, taker) = queue();
         let mut connections = JoinSet::new();
         connections.spawn(taker.run(intake));

@@ -139,7 +139,7 @@ impl Wanted<'_> {
 
     /// Wakes whoever takes new work and serves some of this; `false` when some of it is served by
     /// nobody.
-    fn wake_open(&self, rows: &[SupervisorRow]) -> bool {
+    pub(crate) fn wake_open(&self, rows: &[SupervisorRow]) -> bool {
         let fit = |row: &&SupervisorRow| {
             row.open
                 && (row.build == *self.build || self.is_newer(row))

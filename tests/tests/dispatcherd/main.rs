@@ -4,6 +4,7 @@ mod commands;
 mod documents;
 mod notify;
 mod other_way;
+mod published;
 mod python;
 mod socket;
 mod tasks;

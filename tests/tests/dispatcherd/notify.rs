@@ -13,11 +13,11 @@ fn notify(database: &Database<'_>, message: &Value) {
     database.psql(&format!("SELECT pg_notify('{channel}', '{text}')"));
 }
 
-fn note(text: &str) -> Value {
+pub(crate) fn note(text: &str) -> Value {
     json!({"task": "Note", "args": ["notes", text]})
 }
 
-fn lines(home: &Home) -> Vec<String> {
+pub(crate) fn lines(home: &Home) -> Vec<String> {
     let mut lines: Vec<_> = home.read("notes").lines().map(str::to_owned).collect();
     lines.sort_unstable();
     lines
@@ -103,7 +103,7 @@ fn a_server_may_come_late_and_crash() {
 }
 
 /// Two services of two states that listen to one channel.
-fn two(delivery: &str) -> (Database<'static>, [(Serving, Home); 2]) {
+pub(crate) fn two(delivery: &str) -> (Database<'static>, [(Serving, Home); 2]) {
     let database = server().database();
     let url = database.url();
     let services = [0, 1].map(|_| {

@@ -1,14 +1,14 @@
 //! The official libraries sign for us and verify what we have signed, with short and long secrets;
 //! so does a shell with curl and openssl, as the guide says.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use dispatcher_runner::http::Secret;
-use dispatcher_tests::http::{Letter, TOKEN, fresh_id, now};
-use dispatcher_tests::{Home, PATIENCE, Serving, said, workspace};
+use dispatcher_tests::http::{Letter, TOKEN, fresh_id, hear, now};
+use dispatcher_tests::{Home, Serving, said, workspace};
 use serde_json::{Value, json};
 
 use crate::FIXTURE;
@@ -122,46 +122,6 @@ fn official_libraries_verify_what_we_sign() {
                 !library.verifies(&secret, &id, time, &signature, b"{}"),
                 "{library:?}"
             );
-        }
-    }
-}
-
-/// What came to a server: its headers and its body.
-#[derive(Debug)]
-struct Heard {
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Heard {
-    fn header(&self, name: &str) -> &str {
-        let found = self.head.lines().find_map(|line| {
-            let (key, value) = line.split_once(": ")?;
-            key.eq_ignore_ascii_case(name).then_some(value)
-        });
-        found.unwrap_or_else(|| panic!("no {name}: {}", self.head))
-    }
-}
-
-/// Hears one request, and answers it.
-fn hear(listener: &TcpListener, answer: &str) -> Heard {
-    let (mut stream, _) = listener.accept().expect("somebody comes");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time");
-    let (mut all, mut piece) = (Vec::new(), [0; 4096]);
-    loop {
-        let count = stream.read(&mut piece).expect("it is written");
-        assert!(count > 0, "it broke off");
-        all.extend_from_slice(&piece[..count]);
-        let Some(end) = all.windows(4).position(|it| it == b"\r\n\r\n") else {
-            continue;
-        };
-        let heard = Heard {
-            head: String::from_utf8_lossy(&all[..end]).into_owned(),
-            body: all[end + 4..].to_vec(),
-        };
-        if heard.body.len() as u64 == heard.header("content-length").parse::<u64>().unwrap() {
-            stream.write_all(answer.as_bytes()).expect("it is read");
-            return heard;
         }
     }
 }

@@ -23,6 +23,11 @@ impl Service {
         let mut command = on_host(home, host, url, &["serve"]);
         command.env("DISPATCHER_STORE_LEASE", lease);
         command.env_remove("DISPATCHER_LOG");
+        // A host that has a configuration has it there.
+        let config = home.file(&format!("{host}.toml"));
+        if config.exists() {
+            command.arg("--config").arg(config);
+        }
         let append = File::options().create(true).append(true).open(&log);
         command.stderr(append.expect("the directory can be written"));
         let child = command.spawn().expect("the program starts");

@@ -4,6 +4,7 @@
 mod enqueue;
 mod faults;
 mod hosts;
+mod http;
 mod leases;
 mod promises;
 mod storm;

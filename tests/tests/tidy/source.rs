@@ -98,6 +98,7 @@ fn realm(path: &str) -> Realm {
         ["tests", "src", "bin", ..]
         | ["examples", "src", ..]
         | ["examples", "watcher", "src", ..]
+        | ["peers", ..]
         | ["template", "src", ..] => Realm::Program,
         ["examples", "watcher", "tests", ..] => Realm::Test,
         ["tests", ..] | [_, "tests", ..] => Realm::Test,

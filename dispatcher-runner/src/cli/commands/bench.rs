@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use crate::cli::arguments::Arguments;
 use crate::cli::error::{CliError, Done, Stop, exit};
+use crate::cli::grammar::BENCH_WORDS;
 use crate::cli::{Environment, generic};
 
 /// Measures, and writes figures as it goes.
@@ -18,6 +19,8 @@ pub type Bench = fn(&BenchOptions, &mut dyn Write) -> Result<(), Box<dyn Error>>
 /// What is to be measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BenchOptions {
+    /// What of it.
+    pub subject: BenchSubject,
     /// Largest number of queued rows at which submissions are timed.
     pub rows: usize,
     /// Jobs of each end-to-end run.
@@ -28,6 +31,16 @@ pub struct BenchOptions {
     pub directory: PathBuf,
     /// How figures are written.
     pub form: BenchForm,
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BenchSubject {
+    /// Submissions, and jobs from end to end.
+    Jobs,
+    /// Jobs over HTTP, up to the moment they are accepted.
+    #[cfg(feature = "http")]
+    Http,
 }
 
 /// How figures are written.
@@ -71,12 +84,32 @@ fn options(environment: &Environment<'_>, arguments: &Arguments) -> Result<Bench
         false => BenchForm::Table,
     };
     Ok(BenchOptions {
+        subject: subject(arguments)?,
         rows: number(arguments, "rows")?.unwrap_or(1_000_000),
         jobs: number(arguments, "jobs")?.unwrap_or(20_000),
         workers: number(arguments, "workers")?,
         directory,
         form,
     })
+}
+
+fn subject(arguments: &Arguments) -> Result<BenchSubject, CliError> {
+    match arguments.words.first().map(String::as_str) {
+        None | Some("jobs") => Ok(BenchSubject::Jobs),
+        #[cfg(feature = "http")]
+        Some("http") => Ok(BenchSubject::Http),
+        #[cfg(not(feature = "http"))]
+        Some("http") => Err(CliError::usage(
+            "bench cannot measure `http`",
+            "this program was built without the feature `http`",
+            "`cargo build --release -p dispatcher-runner --features http`",
+        )),
+        Some(other) => Err(CliError::usage(
+            format!("bench cannot measure `{other}`"),
+            format!("it measures {}", BENCH_WORDS.join(" or ")),
+            "`bench --help`",
+        )),
+    }
 }
 
 fn number<T: FromStr + Default + PartialEq>(

@@ -258,6 +258,7 @@ pub(super) fn record_json(record: &JobRecord, about: Option<&About>) -> Value {
         "origin": record.summary.origin,
         "build": record.build.id,
         "retry_of": record.retry_of,
+        "batch": record.batch,
         "snoozes": record.snoozes,
         "lost": record.lost,
         "cancel_requested_by": record.cancel_requested_by,

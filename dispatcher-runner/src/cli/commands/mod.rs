@@ -32,7 +32,7 @@ use super::grammar::CommandName;
 use super::session::Session;
 use super::{completions, grammar};
 
-pub use bench::{Bench, BenchForm, BenchOptions};
+pub use bench::{Bench, BenchForm, BenchOptions, BenchSubject};
 
 pub(crate) use bench::bench;
 pub(crate) use config::{asks_for_defaults, config_default};

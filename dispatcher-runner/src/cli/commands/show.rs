@@ -117,6 +117,9 @@ fn facts(
     if let Some(old) = record.retry_of {
         facts.push(("retry of", old.to_string()));
     }
+    if let Some(batch) = &record.batch {
+        facts.push(("batch", harmless(batch)));
+    }
     // Afterwards the cause says so.
     if let Some(by) = &record.cancel_requested_by
         && !summary.state.is_terminal()

@@ -167,11 +167,17 @@ fn the_benchmark_is_told_what_to_measure() {
     std::fs::write(program.folder.path().join("dispatcher.toml"), "nonsense").unwrap();
     let ran = program.run("bench --rows 7 --workers 3 --directory /d --json");
     assert_eq!(ran.code, 0, "{ran:?}");
-    let expected = "BenchOptions { rows: 7, jobs: 20000, workers: Some(3), directory: \"/d\", \
-        form: Json }";
+    let expected = "BenchOptions { subject: Jobs, rows: 7, jobs: 20000, workers: Some(3), \
+        directory: \"/d\", form: Json }";
     assert_eq!(ran.out, expected);
     program.variables = vec![("TMPDIR".into(), "/t".into())];
     let told = program.run("bench").out;
     assert!(told.contains("directory: \"/t\", form: Table"), "{told}");
+    #[cfg(feature = "http")]
+    assert!(program.run("bench http").out.contains("subject: Http"));
+    let ran = program.run("bench everything");
+    assert_eq!(ran.code, 64, "{ran:?}");
+    let because = "bench cannot measure `everything`\nbecause: it measures jobs or http\n";
+    assert!(ran.err.contains(because), "{ran:?}");
     assert!(program.run("completions bash").err.starts_with("error: "));
 }

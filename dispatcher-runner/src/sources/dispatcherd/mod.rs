@@ -38,6 +38,8 @@ pub(super) struct Intake {
     received: AtomicU64,
     replies: AtomicU64,
     pieces: Mutex<Assembler>,
+    /// Whether a task is one that did not come yet.
+    is_new: Box<dyn Fn(&Json) -> bool + Send + Sync>,
 }
 
 /// What came in.
@@ -68,7 +70,12 @@ struct Ready {
 }
 
 impl Intake {
-    pub(super) fn new(host: &Host, node: Option<&str>) -> Self {
+    /// A task that is not new is passed over.
+    pub(super) fn new(
+        host: &Host,
+        node: Option<&str>,
+        is_new: impl Fn(&Json) -> bool + Send + Sync + 'static,
+    ) -> Self {
         Self {
             host: host.clone(),
             node: node.map_or_else(node_by_default, str::to_owned),
@@ -76,6 +83,7 @@ impl Intake {
             received: AtomicU64::new(0),
             replies: AtomicU64::new(0),
             pieces: Mutex::default(),
+            is_new: Box::new(is_new),
         }
     }
 
@@ -89,6 +97,7 @@ impl Intake {
             for arrival in batch {
                 match self.read(arrival) {
                     None => {}
+                    Some(Message::Task(task)) if !(self.is_new)(&task.message) => {}
                     Some(Message::Task(task)) => tasks.extend(self.ready(&task)),
                     Some(Message::Control(control)) => {
                         self.store(std::mem::take(&mut tasks)).await;

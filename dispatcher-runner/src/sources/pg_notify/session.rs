@@ -4,11 +4,13 @@
 //! of the session, and lets go of its locks.
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, timeout};
 
-use super::{Delivery, PgNotify};
+use super::seen::Seen;
+use super::{Delivery, PgNotify, hold};
 use crate::dispatcherd::{NOTIFY_BYTES_MAX, split};
 use crate::notify::{Conninfo, Heard, Listener, NotifyError, Speaker};
 use crate::sources::dispatcherd::{Arrival, Intake};
@@ -16,6 +18,8 @@ use crate::sources::{Host, Stop};
 
 /// A channel that is quiet for so long is proved to be heard.
 const QUIET: Duration = Duration::from_secs(15);
+/// How long a message that was taken may still be found in its table.
+const SEEN: Duration = Duration::from_secs(600);
 /// Time for that proof.
 const PROOF: Duration = Duration::from_secs(5);
 /// Messages that are taken at once, at most.
@@ -41,10 +45,13 @@ pub(super) struct Session<'a> {
     pub(super) source: &'a PgNotify,
     pub(super) conninfo: &'a Conninfo,
     pub(super) intake: &'a Intake,
+    pub(super) seen: &'a Mutex<Seen>,
     pub(super) host: &'a Host,
     pub(super) stop: &'a Stop,
     /// Whether it came to listening.
     pub(super) is_heard: bool,
+    /// The server's clock when it was proved the last time that everything is heard.
+    pub(super) heard_until: Option<f64>,
 }
 
 /// The connections of a session.
@@ -54,8 +61,15 @@ struct Lines {
     /// Its own channel, for proofs.
     own: String,
     proofs: u64,
+    proved_at: Instant,
+    /// Whether our publisher leaves its messages in a table here.
+    keeps_published: bool,
     /// Channels whose messages this session takes.
     taken: BTreeSet<String>,
+    /// Those of them whose messages in the table were not looked at yet.
+    behind: Vec<String>,
+    /// Until when the session before heard everything.
+    heard_before: Option<f64>,
     locks_at: Instant,
 }
 
@@ -68,6 +82,7 @@ impl Session<'_> {
         // Messages that come before the proof are taken like others.
         let mut first = self.prove(&mut lines).await?;
         self.is_heard = true;
+        self.catch_up(&mut lines).await?;
         self.host.report_healthy();
         tracing::info!(channels = ?self.source.channels, "messages are taken from PostgreSQL");
         loop {
@@ -82,8 +97,9 @@ impl Session<'_> {
                     Some(Ok(None)) => return Err(NotifyError::Ended.into()),
                     Some(Ok(Some(message))) => heard.push(message),
                     Some(Err(_)) => {
-                        first = self.prove(&mut lines).await?;
+                        first = self.prove_again(&mut lines).await?;
                         self.lock(&mut lines).await?;
+                        self.catch_up(&mut lines).await?;
                         continue;
                     }
                 }
@@ -100,6 +116,10 @@ impl Session<'_> {
             }
             self.lock(&mut lines).await?;
             self.take(&lines, heard).await?;
+            self.catch_up(&mut lines).await?;
+            if lines.proved_at.elapsed() > QUIET {
+                first = self.prove_again(&mut lines).await?;
+            }
         }
     }
 
@@ -112,12 +132,23 @@ impl Session<'_> {
         channels.push(own.clone());
         let listener = Listener::listen(self.conninfo, &channels).await?;
         let speaker = Speaker::connect(self.conninfo).await?;
+        let keeps_published = speaker.keep_published().await?;
+        if !keeps_published {
+            tracing::info!(
+                "this user may not make the schema `dispatcher_wire`: what is published while \
+                 nobody listens is not kept"
+            );
+        }
         let mut lines = Lines {
             listener,
             speaker,
             own,
             proofs: 0,
+            proved_at: Instant::now(),
+            keeps_published,
             taken: BTreeSet::new(),
+            behind: Vec::new(),
+            heard_before: self.heard_until,
             locks_at: Instant::now(),
         };
         self.lock(&mut lines).await?;
@@ -136,6 +167,7 @@ impl Session<'_> {
                 Delivery::Once => lines.speaker.takes(channel).await?,
             };
             if takes && lines.taken.insert(channel.clone()) {
+                lines.behind.push(channel.clone());
                 tracing::debug!(channel, "messages of this channel are taken here");
             }
         }
@@ -143,8 +175,31 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Takes what our publisher left for channels that are taken from now on.
+    async fn catch_up(&mut self, lines: &mut Lines) -> Result<(), SessionError> {
+        let behind = std::mem::take(&mut lines.behind);
+        if !lines.keeps_published || behind.is_empty() {
+            return Ok(());
+        }
+        // What is sent to one service was taken by whoever had the lock, or by nobody.
+        let heard_until = match self.source.delivery {
+            Delivery::Fanout => lines.heard_before,
+            Delivery::Once => None,
+        };
+        let missed = lines.speaker.missed(&behind, heard_until).await?;
+        self.take(lines, missed).await
+    }
+
+    /// As in the beginning, when what was missed was taken.
+    async fn prove_again(&mut self, lines: &mut Lines) -> Result<Vec<Heard>, SessionError> {
+        let before = self.prove(lines).await?;
+        hold(self.seen).forget(SEEN);
+        Ok(before)
+    }
+
     /// Sends itself a message, and waits for it; what comes before it.
-    async fn prove(&self, lines: &mut Lines) -> Result<Vec<Heard>, SessionError> {
+    async fn prove(&mut self, lines: &mut Lines) -> Result<Vec<Heard>, SessionError> {
+        let now = lines.speaker.seconds().await?;
         lines.proofs += 1;
         let proof = lines.proofs.to_string();
         lines
@@ -163,7 +218,12 @@ impl Session<'_> {
             }
         };
         match timeout(PROOF, arrival).await {
-            Ok(arrived) => arrived.map(|()| before),
+            Ok(Ok(())) => {
+                lines.proved_at = Instant::now();
+                self.heard_until = Some(now);
+                Ok(before)
+            }
+            Ok(Err(error)) => Err(error),
             Err(_) => {
                 // They came, whatever else did not.
                 self.take(lines, before).await?;
@@ -189,6 +249,10 @@ impl Session<'_> {
         for reply in self.intake.take(vec![arrivals]).await.into_iter().flatten() {
             let pieces = split(&reply.text, &reply.id, NOTIFY_BYTES_MAX);
             lines.speaker.notify(&reply.to, &pieces).await?;
+        }
+        let fresh = hold(self.seen).fresh();
+        if !fresh.is_empty() && lines.keeps_published {
+            lines.speaker.note_taken(&fresh).await?;
         }
         Ok(())
     }

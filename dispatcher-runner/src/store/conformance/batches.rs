@@ -2,7 +2,7 @@
 
 use super::*;
 
-on_embedded_stores! {
+on_every_store! {
     ends_are_counted,
     the_last_end_stores_what_follows,
     a_batch_of_duplicates_has_finished,

@@ -2,7 +2,7 @@
 
 use super::*;
 
-on_embedded_stores! {
+on_every_store! {
     a_callback_is_due_when_its_job_has_ended,
     who_takes_one_holds_it,
     what_failed_is_due_again,

@@ -28,24 +28,6 @@ macro_rules! on_every_store {
     };
 }
 
-/// The same without PostgreSQL, which does not keep everything that comes in over HTTP yet.
-macro_rules! on_embedded_stores {
-    ($($test:ident,)+) => {
-        mod memory {
-            $(#[test]
-            fn $test() {
-                super::$test(&crate::store::conformance::Fixture::memory());
-            })+
-        }
-        mod sqlite {
-            $(#[test]
-            fn $test() {
-                super::$test(&crate::store::conformance::Fixture::sqlite());
-            })+
-        }
-    };
-}
-
 mod batches;
 mod callbacks;
 mod cancel;
@@ -56,6 +38,7 @@ mod expiry;
 mod interleavings;
 mod leases;
 mod listing;
+mod message_races;
 mod order;
 mod prune;
 mod races;

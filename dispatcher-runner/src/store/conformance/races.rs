@@ -25,9 +25,9 @@ on_every_store! {
 const ROUNDS: usize = 50;
 
 /// One after the other on the same store: what a round of a race begins with.
-struct Round<'s> {
-    store: &'s mut dyn Store,
-    number: usize,
+pub(super) struct Round<'s> {
+    pub(super) store: &'s mut dyn Store,
+    pub(super) number: usize,
 }
 
 impl Round<'_> {
@@ -53,7 +53,7 @@ impl Round<'_> {
 }
 
 /// Both steps at once, each on a store of its own.
-fn at_once<X: Send, Y: Send>(
+pub(super) fn at_once<X: Send, Y: Send>(
     stores: &mut [Box<dyn Store>; 2],
     one: impl FnOnce(&mut dyn Store) -> X + Send,
     other: impl FnOnce(&mut dyn Store) -> Y + Send,
@@ -73,11 +73,20 @@ fn at_once<X: Send, Y: Send>(
 
 /// Runs a race over and over on one fixture.
 fn rounds(fixture: &Fixture, race: impl Fn(&mut Round<'_>, &mut [Box<dyn Store>; 2])) {
+    some_rounds(fixture, ROUNDS, race);
+}
+
+/// The same so many times.
+pub(super) fn some_rounds(
+    fixture: &Fixture,
+    many: usize,
+    race: impl Fn(&mut Round<'_>, &mut [Box<dyn Store>; 2]),
+) {
     in_memory(|| {
         let mut stores = [fixture.store(), fixture.store()];
         let store = &mut *fixture.store();
         register(store, "A");
-        for number in 0..ROUNDS {
+        for number in 0..many {
             let mut round = Round { store, number };
             race(&mut round, &mut stores);
             round.clean_up();

@@ -93,11 +93,13 @@ struct Walk {
     supervisors: Vec<SupervisorId>,
     sent: Vec<JobId>,
     claimed: Vec<Claimed>,
+    /// Batches that were sent, whatever became of them.
+    batches: Vec<String>,
 }
 
 impl Walk {
     fn step(&mut self, what: &str) {
-        match self.numbers.below(24) {
+        match self.numbers.below(26) {
             0..8 => self.submit(what),
             8..12 => self.claim(what),
             12..18 => self.record(what),
@@ -120,6 +122,7 @@ impl Walk {
                 self.pair
                     .same(what, &|store| format!("{:?}", store.register(&rows)));
             }
+            23 => self.take_callbacks(what),
             _ => {
                 let retention = Retention {
                     age: seconds(60),
@@ -133,15 +136,73 @@ impl Walk {
         self.pair.same(what, &|store| {
             format!("{:?}\n{:#?}", store.dispatchers(), store.jobs(&all()))
         });
+        if let Some(id) = self.numbers.pick(&self.batches) {
+            self.pair
+                .same(what, &|store| format!("{:#?}", store.batch(id)));
+        }
     }
 
     fn submit(&mut self, what: &str) {
         let size = 1 + self.numbers.below(3);
         let jobs: Vec<_> = (0..size).map(|_| random_job(&mut self.numbers)).collect();
         self.sent.extend(jobs.iter().map(|job| job.id));
-        let groups = [group(jobs)];
+        let groups = [self.message(group(jobs))];
         self.pair
             .same(what, &|store| format!("{:?}", store.submit(&groups)));
+    }
+
+    /// What belongs to some groups: a receipt, a batch, a callback.
+    fn message(&mut self, mut group: Submission) -> Submission {
+        if self.numbers.below(4) == 0 {
+            group.receipt = Some(NewReceipt {
+                sender: "sender".to_owned(),
+                id: format!("m{}", self.numbers.below(20)),
+                hash: [self.numbers.below(8).min(1) as u8; 32],
+                note: "note".to_owned(),
+                // Stores may forget it later than that.
+                keep: seconds(100_000),
+                count_max: 15,
+            });
+        }
+        if self.numbers.below(3) == 0 {
+            let id = format!("b{}", self.numbers.below(30));
+            if !self.batches.contains(&id) {
+                self.batches.push(id.clone());
+            }
+            let follows = self.numbers.below(2) == 0;
+            let on_finished = follows.then(|| random_job(&mut self.numbers));
+            self.sent.extend(on_finished.as_ref().map(|job| job.id));
+            group.batch = Some(NewBatch { id, on_finished });
+        }
+        if self.numbers.below(3) == 0 {
+            group.callbacks.push(NewCallback {
+                job: self.numbers.below(group.jobs.len() as u64) as usize,
+                url: format!("url {}", self.numbers.below(10)),
+                sender: "sender".to_owned(),
+            });
+        }
+        group
+    }
+
+    fn take_callbacks(&mut self, what: &str) {
+        let settled = match self.numbers.below(3) {
+            0 => Some(Settled::Again(seconds(self.numbers.below(10)))),
+            1 => Some(Settled::Done),
+            _ => None,
+        };
+        self.pair.same(what, &|store| {
+            let taken = store.take_callbacks(3, seconds(20)).unwrap();
+            // Each store has keys of its own.
+            let told = taken.iter().map(|it| (it.job, &it.url, it.tries));
+            let mut told: Vec<_> = told.collect();
+            told.sort();
+            for callback in &taken {
+                if let Some(settled) = settled {
+                    store.settle_callback(callback.key, settled).unwrap();
+                }
+            }
+            format!("{told:?}")
+        });
     }
 
     fn claim(&mut self, what: &str) {
@@ -180,6 +241,7 @@ fn walk(seed: u64, other: Fixture) {
         supervisors: Vec::new(),
         sent: Vec::new(),
         claimed: Vec::new(),
+        batches: Vec::new(),
     };
     let rows = rows(0);
     walk.pair
@@ -190,6 +252,10 @@ fn walk(seed: u64, other: Fixture) {
     for job in walk.sent {
         walk.pair
             .same("every job", &|store| format!("{:#?}", store.job(job)));
+    }
+    for id in walk.batches {
+        walk.pair
+            .same("every batch", &|store| format!("{:#?}", store.batch(&id)));
     }
     for name in NAMES {
         walk.pair.same("outputs", &|store| {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-on_embedded_stores! {
+on_every_store! {
     a_message_is_acted_on_once,
     another_message_of_the_same_id_is_refused,
     senders_do_not_share_ids,

@@ -71,9 +71,14 @@ impl State {
     }
 
     pub(super) fn prune_batches(&mut self, before: UnixMs) {
-        self.batches.retain(|_, batch| {
-            let finished = batch.record.finished_at;
-            finished.is_none_or(|finished| finished >= before)
-        });
+        let finished = |batch: &Batch| batch.record.finished_at;
+        let is_old = |batch: &mut Batch| finished(batch).is_some_and(|at| at < before);
+        for (_, batch) in self.batches.extract_if(.., |_, batch| is_old(batch)) {
+            for id in batch.record.jobs {
+                if let Some(job) = self.keys.get(&id).and_then(|key| self.jobs.get_mut(key)) {
+                    job.batch = None;
+                }
+            }
+        }
     }
 }

@@ -31,6 +31,8 @@ pub(super) async fn cancel(
             key: row.try_get(1)?,
             dispatcher: row.try_get(3)?,
             identity: row.try_get(4)?,
+            batch: row.try_get(6)?,
+            called: row.try_get(7)?,
         };
         let reply = if rows::state(row, 2)? == JobState::Queued {
             moves.end_queued(&subject, JobState::Cancelled, &outcome)?;

@@ -15,7 +15,7 @@ use super::heads::{Heads, Locked};
 use super::link::{Durability, Repeat};
 use super::record::{self, Moves, Subject};
 use super::transaction::Tx;
-use super::{PostgresStore, rows};
+use super::{PostgresStore, batches, rows};
 use crate::store::rules::{self, DUE_PER_CLAIM_MAX};
 use crate::store::{Claim, ClaimRequest, Claimed, Record, Recorded, StoreError};
 
@@ -132,6 +132,8 @@ async fn within(tx: &Tx<'_>, request: &ClaimRequest, look: &mut Look) -> Result<
     if settle(tx).await? {
         look.forget();
     }
+    // After everything that may wait for somebody's job, and before what follows may be claimed.
+    batches::count(tx).await?;
     let mut claim = Claim::default();
     if !request.slots.is_empty() {
         claim.jobs = take_ready(tx, request, look, Locked::OrSkipped).await?;
@@ -157,6 +159,8 @@ async fn settle(tx: &Tx<'_>) -> Result<bool, Failure> {
                 key: row.try_get(0)?,
                 dispatcher: row.try_get(1)?,
                 identity: row.try_get(2)?,
+                batch: row.try_get(3)?,
+                called: row.try_get(4)?,
             };
             moves.end_queued(&job, JobState::Failed, &outcome)?;
         }

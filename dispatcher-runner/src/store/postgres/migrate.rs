@@ -10,10 +10,11 @@ use crate::store::clock::Clock;
 use crate::store::{SchemaState, StoreError};
 use crate::target::Target;
 
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_submission.sql"),
     include_str!("migrations/0003_enqueue.sql"),
+    include_str!("migrations/0004_messages.sql"),
 ];
 
 /// Looks, and changes nothing.

@@ -28,12 +28,15 @@ macro_rules! with {
     };
 }
 
+mod batches;
+mod callbacks;
 mod cancel;
 mod claim;
 mod ear;
 mod errors;
 mod heads;
 mod link;
+mod messages;
 mod migrate;
 mod prune;
 mod read;
@@ -120,14 +123,6 @@ impl PostgresStore {
                 })?;
         }
         Ok(done)
-    }
-
-    /// What comes in over HTTP is kept by the embedded store only, so far.
-    fn not_yet(&self, what: &str) -> StoreError {
-        StoreError::Database {
-            path: self.link.place().clone(),
-            detail: format!("{what} are not kept in PostgreSQL yet"),
-        }
     }
 
     /// A write transaction that may be repeated, and is synced.
@@ -262,21 +257,33 @@ impl Store for PostgresStore {
         self.change(async |tx| supervise::set_paused(tx, dispatcher, pause).await)
     }
 
-    fn receipt(&mut self, _: &str, _: &str) -> Result<Option<Receipt>, StoreError> {
-        Err(self.not_yet("receipts of messages"))
+    fn receipt(&mut self, sender: &str, id: &str) -> Result<Option<Receipt>, StoreError> {
+        self.link
+            .read(async |tx| messages::receipt(tx, sender, id).await)
     }
 
-    fn batch(&mut self, _: &str) -> Result<Option<BatchRecord>, StoreError> {
-        Err(self.not_yet("batches"))
+    fn batch(&mut self, id: &str) -> Result<Option<BatchRecord>, StoreError> {
+        self.link.read(async |tx| batches::batch(tx, id).await)
     }
 
-    /// Nobody can have asked for one.
-    fn take_callbacks(&mut self, _: usize, _: Duration) -> Result<Vec<DueCallback>, StoreError> {
-        Ok(Vec::new())
+    fn take_callbacks(
+        &mut self,
+        limit: usize,
+        hold: Duration,
+    ) -> Result<Vec<DueCallback>, StoreError> {
+        // Mostly there is nothing, and a look takes no lock.
+        if !self.link.read(async |tx| callbacks::is_due(tx).await)? {
+            return Ok(Vec::new());
+        }
+        self.write(Durability::Later, Repeat::Always, async |tx| {
+            callbacks::take(tx, limit, hold).await
+        })
     }
 
-    fn settle_callback(&mut self, _: i64, _: Settled) -> Result<(), StoreError> {
-        Ok(())
+    fn settle_callback(&mut self, key: i64, settled: Settled) -> Result<(), StoreError> {
+        self.write(Durability::Later, Repeat::Always, async |tx| {
+            callbacks::settle(tx, key, settled).await
+        })
     }
 
     fn state(&mut self, job: JobId) -> Result<Option<JobState>, StoreError> {

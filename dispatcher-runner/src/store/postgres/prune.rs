@@ -2,6 +2,7 @@
 //!
 //! The job of a dispatcher's newest output is never taken.
 
+use super::batches;
 use super::errors::Failure;
 use super::record::Moves;
 use super::transaction::Tx;
@@ -36,6 +37,7 @@ pub(super) async fn prune(
             break;
         }
     }
+    batches::prune(tx, retention, batch).await?;
     moves.write(tx).await?;
     Ok(removed.unsigned_abs())
 }

@@ -143,7 +143,7 @@ pub(super) async fn job(tx: &Tx<'_>, job: JobId) -> Result<Option<JobRecord>, Fa
             .map(SupervisorId)
             .zip(slot.map(i32::unsigned_abs)),
         output: row.try_get(29)?,
-        batch: None,
+        batch: row.try_get(30)?,
         attempts: attempts.iter().map(attempt).collect::<Result<_, _>>()?,
     }))
 }

@@ -10,9 +10,10 @@ use dispatcher_core::{JobId, JobState, Outcome};
 use futures_util::future::try_join_all;
 use tokio_postgres::Row;
 
+use super::batches::Ends;
 use super::errors::Failure;
-use super::rows;
 use super::transaction::Tx;
+use super::{callbacks, rows};
 use crate::store::rules::{self, Again, Place, Step};
 use crate::store::{Capture, ProgressNote, Record, Recorded};
 
@@ -23,6 +24,10 @@ pub(super) struct Subject {
     pub(super) dispatcher: i32,
     /// Where somebody may look for duplicates of it.
     pub(super) identity: Option<String>,
+    /// The batch that it belongs to.
+    pub(super) batch: Option<i64>,
+    /// Somebody is told of its end.
+    pub(super) called: bool,
 }
 
 /// An attempt about to be written.
@@ -52,6 +57,8 @@ pub(super) struct Moves {
     captures: Captures,
     outputs: Vec<(i64, i32, String)>,
     released: Vec<(i32, String)>,
+    batches: Ends,
+    called: Vec<i64>,
     counts: BTreeMap<i32, Counts>,
 }
 
@@ -151,6 +158,8 @@ async fn fenced(tx: &Tx<'_>, records: &[Record]) -> Result<Fenced, Failure> {
             key: row.try_get(2)?,
             dispatcher: row.try_get(3)?,
             identity: row.try_get(4)?,
+            batch: row.try_get(7)?,
+            called: row.try_get(8)?,
         };
         let claim = (rows::job_id(row, 0)?, rows::unsigned(row.try_get(1)?));
         Ok((claim, (subject, row.try_get(5)?, rows::small_u32(row, 6)?)))
@@ -201,11 +210,8 @@ impl Moves {
                     .apply(*transition)
                     .map_err(|refused| Failure::Corrupt(refused.to_string()))?;
                 counts.finished += 1;
-                self.ended.push(job.key);
-                self.states.push(rows::state_number(state));
-                self.outcomes
-                    .push(outcome.as_ref().map(rows::to_json).transpose()?);
-                self.release(job);
+                let outcome = outcome.as_ref().map(rows::to_json).transpose()?;
+                self.end(job, state, outcome);
                 Ok(state)
             }
             Step::Again(again) => {
@@ -238,16 +244,23 @@ impl Moves {
         let counts = self.counts.entry(job.dispatcher).or_default();
         counts.waiting -= 1;
         counts.finished += 1;
-        self.ended.push(job.key);
-        self.states.push(rows::state_number(state));
-        self.outcomes.push(Some(rows::to_json(outcome)?));
-        self.release(job);
+        self.end(job, state, Some(rows::to_json(outcome)?));
         Ok(())
     }
 
-    fn release(&mut self, ended: &Subject) {
-        if let Some(identity) = &ended.identity {
-            self.released.push((ended.dispatcher, identity.clone()));
+    /// What every end sets off.
+    fn end(&mut self, job: &Subject, state: JobState, outcome: Option<String>) {
+        self.ended.push(job.key);
+        self.states.push(rows::state_number(state));
+        self.outcomes.push(outcome);
+        if let Some(identity) = &job.identity {
+            self.released.push((job.dispatcher, identity.clone()));
+        }
+        if let Some(batch) = job.batch {
+            self.batches.add(batch, state);
+        }
+        if job.called {
+            self.called.push(job.key);
         }
     }
 
@@ -291,8 +304,9 @@ impl Moves {
         }
     }
 
-    /// Writes it all, the statements together.
+    /// Writes it all, the statements together; ends in batches are counted later.
     pub(super) async fn write(&self, tx: &Tx<'_>) -> Result<(), Failure> {
+        tx.ended(&self.batches);
         let mut steps: Vec<futures_util::future::LocalBoxFuture<'_, Result<(), Failure>>> =
             Vec::new();
         if !self.ended.is_empty() {
@@ -315,6 +329,9 @@ impl Moves {
         }
         if !self.released.is_empty() {
             steps.push(Box::pin(self.write_released(tx)));
+        }
+        if !self.called.is_empty() {
+            steps.push(Box::pin(callbacks::due(tx, &self.called)));
         }
         try_join_all(steps).await.map(drop)
     }

@@ -30,7 +30,16 @@ pub(super) fn state(row: &Row, column: usize) -> Result<JobState, Failure> {
 }
 
 pub(super) fn job_id(row: &Row, column: usize) -> Result<JobId, Failure> {
-    let text: &str = row.try_get(column)?;
+    id_of(row.try_get(column)?)
+}
+
+/// Ids of a column that is an array.
+pub(super) fn job_ids(row: &Row, column: usize) -> Result<Vec<JobId>, Failure> {
+    let texts: Vec<&str> = row.try_get(column)?;
+    texts.into_iter().map(id_of).collect()
+}
+
+fn id_of(text: &str) -> Result<JobId, Failure> {
     text.parse()
         .map_err(|_| Failure::Corrupt(format!("{text:?} is no id of a job")))
 }

@@ -9,30 +9,56 @@ use std::time::Duration;
 use dispatcher_core::OnDuplicate;
 use futures_util::future::join_all;
 use serde::Deserialize;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{GenericClient, Transaction};
 
 use super::errors::Failure;
 use super::rows::{self, OptionTexts};
 use super::transaction::Tx;
-use super::{PostgresStore, supervise};
+use super::{PostgresStore, messages, supervise};
 use crate::store::rules;
 use crate::store::{
-    Accepted, DispatcherRow, NewJob, StoreError, Submission, SubmitError, Submitted,
+    Accepted, DispatcherRow, NewJob, ReceiptError, StoreError, Submission, SubmitError, Submitted,
 };
 use crate::target::Target;
 
 /// One answer: what was accepted, or why not.
-type Answer = Result<Vec<Accepted>, Refusal>;
+pub(super) type Answer = Result<Taken, Refusal>;
 
-#[derive(Debug)]
-enum Refusal {
+/// A group that was accepted.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub(super) jobs: Vec<Accepted>,
+    /// The note of its receipt, if it had been accepted before.
+    pub(super) replay_of: Option<String>,
+}
+
+impl Taken {
+    /// Whether there may be something to do that was not there before.
+    fn is_new(&self) -> bool {
+        self.replay_of.is_none() && self.jobs.iter().any(|it| !it.duplicate)
+    }
+}
+
+/// Why a group was refused, as the schema says it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Refusal {
     Full(Full),
+    /// The id of a job was there.
     Known,
+    OtherMessage,
+    NoRoom {
+        count_max: u64,
+    },
+    BatchExists {
+        id: String,
+    },
 }
 
 /// What a full queue says of itself.
 #[derive(Debug, Deserialize)]
-struct Full {
+pub(super) struct Full {
     dispatcher: String,
     max_queue: u32,
     unfinished: u32,
@@ -47,12 +73,6 @@ pub(super) fn submit(
     if groups.is_empty() {
         return Vec::new();
     }
-    let foreign =
-        |it: &Submission| it.receipt.is_some() || it.batch.is_some() || !it.callbacks.is_empty();
-    if groups.iter().any(foreign) {
-        let error = store.not_yet("receipts, batches and callbacks");
-        return refuse_all(groups.len(), error);
-    }
     let place = store.link.place().clone();
     let host = store.host.clone();
     let committed = store.change(async |tx| {
@@ -63,7 +83,9 @@ pub(super) fn submit(
             .collect::<Result<Vec<_>, _>>()?;
         let answers = join_all(columns.iter().map(|group| group.send(tx))).await;
         let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
-        if answers.iter().flatten().flatten().any(|it| !it.duplicate) {
+        // What follows a batch without jobs of its own is there at once.
+        let follows = groups.iter().any(|it| it.batch.is_some());
+        if follows || answers.iter().flatten().any(Taken::is_new) {
             tx.wake();
         }
         let open = supervise::rows(tx, sql!("supervisors_open"), &host).await?;
@@ -74,10 +96,10 @@ pub(super) fn submit(
         Err(error) => return refuse_all(groups.len(), error),
     };
     let told = |answer: Answer| match answer {
-        Ok(jobs) => Ok(Submitted {
-            jobs,
+        Ok(taken) => Ok(Submitted {
+            jobs: taken.jobs,
             supervisors: open.clone(),
-            replay_of: None,
+            replay_of: taken.replay_of,
         }),
         Err(refusal) => Err(refusal.explain(&place)),
     };
@@ -97,7 +119,8 @@ pub(crate) async fn submit_in(
     let qualified = format!("FROM \"{}\".submit_group(", target.schema());
     let statement = sql!("submit_group").replace("FROM submit_group(", &qualified);
     let answer = columns.send_by(transaction, &statement, false).await;
-    answer.map_err(told)?.map_err(|it| it.explain(&place))
+    let taken = answer.map_err(told)?.map_err(|it| it.explain(&place))?;
+    Ok(taken.jobs)
 }
 
 impl Refusal {
@@ -110,6 +133,9 @@ impl Refusal {
                 concurrency: full.concurrency,
                 mean_run: full.mean_run_us.map(Duration::from_micros),
             },
+            Self::OtherMessage => ReceiptError::OtherMessage.into(),
+            Self::NoRoom { count_max } => ReceiptError::Full { count_max }.into(),
+            Self::BatchExists { id } => SubmitError::BatchExists { id },
             Self::Known => SubmitError::Store(StoreError::Database {
                 path: place.to_owned(),
                 detail: "there is a job with this id already".to_owned(),
@@ -146,12 +172,16 @@ pub(super) async fn one(tx: &Tx<'_>, job: &NewJob) -> Result<Option<Accepted>, F
     };
     let columns = Columns::of(&submission, &mut OptionTexts::default())?;
     match columns.send(tx).await? {
-        Ok(accepted) => Ok(accepted.first().copied()),
+        Ok(taken) => Ok(taken.jobs.first().copied()),
         Err(Refusal::Full(_)) => Ok(None),
         Err(Refusal::Known) => Err(Failure::Refused(format!(
             "there is a job {} already",
             job.id
         ))),
+        Err(
+            refusal
+            @ (Refusal::OtherMessage | Refusal::NoRoom { .. } | Refusal::BatchExists { .. }),
+        ) => Err(Failure::Corrupt(format!("a tick was refused: {refusal:?}"))),
     }
 }
 
@@ -167,6 +197,8 @@ struct Columns {
     concurrencies: Vec<i64>,
     policies: Vec<&'static str>,
     jobs: JobColumns,
+    /// What belongs to it besides jobs, as JSON.
+    message: Option<String>,
 }
 
 #[derive(Default)]
@@ -203,12 +235,50 @@ impl Columns {
         for job in &submission.jobs {
             columns.jobs.push(job, texts)?;
         }
+        columns.message = messages::message(submission, texts)?;
         Ok(columns)
     }
 
     async fn send(&self, tx: &Tx<'_>) -> Result<Answer, Failure> {
-        self.send_by(tx.client(), sql!("submit_group"), tx.again)
-            .await
+        let Some(message) = &self.message else {
+            return self
+                .send_by(tx.client(), sql!("submit_group"), tx.again)
+                .await;
+        };
+        let mut values = with![message => TEXT].to_vec();
+        values.extend(self.values(&tx.again));
+        messages::answer(&tx.rows(sql!("submit_message"), &values).await?)
+    }
+
+    /// The columns, with whether they are asked for again.
+    fn values<'v>(&'v self, again: &'v bool) -> Vec<(&'v (dyn ToSql + Sync), Type)> {
+        let jobs = &self.jobs;
+        with![
+            *again => BOOL,
+            self.names => TEXT_ARRAY,
+            self.builds => INT8_ARRAY,
+            self.build_ids => TEXT_ARRAY,
+            self.options => TEXT_ARRAY,
+            self.abouts => TEXT_ARRAY,
+            self.max_queues => INT8_ARRAY,
+            self.concurrencies => INT8_ARRAY,
+            self.policies => TEXT_ARRAY,
+            jobs.ids => TEXT_ARRAY,
+            jobs.names => TEXT_ARRAY,
+            jobs.payloads => TEXT_ARRAY,
+            jobs.identities => TEXT_ARRAY,
+            jobs.keyed => BOOL_ARRAY,
+            jobs.queues => TEXT_ARRAY,
+            jobs.ranks => INT4_ARRAY,
+            jobs.delays => INT8_ARRAY,
+            jobs.expiries => INT8_ARRAY,
+            jobs.options => TEXT_ARRAY,
+            jobs.origins => TEXT_ARRAY,
+            jobs.builds => INT8_ARRAY,
+            jobs.build_ids => TEXT_ARRAY,
+            jobs.retries_of => TEXT_ARRAY,
+        ]
+        .to_vec()
     }
 
     async fn send_by(
@@ -217,41 +287,11 @@ impl Columns {
         statement: &str,
         again: bool,
     ) -> Result<Answer, Failure> {
-        let jobs = &self.jobs;
-        let found = client
-            .query_typed(
-                statement,
-                with![
-                    again => BOOL,
-                    self.names => TEXT_ARRAY,
-                    self.builds => INT8_ARRAY,
-                    self.build_ids => TEXT_ARRAY,
-                    self.options => TEXT_ARRAY,
-                    self.abouts => TEXT_ARRAY,
-                    self.max_queues => INT8_ARRAY,
-                    self.concurrencies => INT8_ARRAY,
-                    self.policies => TEXT_ARRAY,
-                    jobs.ids => TEXT_ARRAY,
-                    jobs.names => TEXT_ARRAY,
-                    jobs.payloads => TEXT_ARRAY,
-                    jobs.identities => TEXT_ARRAY,
-                    jobs.keyed => BOOL_ARRAY,
-                    jobs.queues => TEXT_ARRAY,
-                    jobs.ranks => INT4_ARRAY,
-                    jobs.delays => INT8_ARRAY,
-                    jobs.expiries => INT8_ARRAY,
-                    jobs.options => TEXT_ARRAY,
-                    jobs.origins => TEXT_ARRAY,
-                    jobs.builds => INT8_ARRAY,
-                    jobs.build_ids => TEXT_ARRAY,
-                    jobs.retries_of => TEXT_ARRAY,
-                ],
-            )
-            .await?;
-        let mut accepted = Vec::with_capacity(found.len());
+        let found = client.query_typed(statement, &self.values(&again)).await?;
+        let mut taken = Taken::default();
         for row in &found {
             match row.try_get::<_, Option<&str>>(2)? {
-                None => accepted.push(Accepted {
+                None => taken.jobs.push(Accepted {
                     id: rows::job_id(row, 0)?,
                     duplicate: row.try_get(1)?,
                 }),
@@ -259,7 +299,7 @@ impl Columns {
                 Some(_) => return Ok(Err(Refusal::Full(rows::json(row, 2)?))),
             }
         }
-        Ok(Ok(accepted))
+        Ok(Ok(taken))
     }
 }
 
@@ -272,9 +312,7 @@ impl JobColumns {
         self.identities.push(identity(job));
         self.keyed.push(options.unique_key.is_some());
         self.queues.push(options.queue.clone());
-        // The lowest priority has no opposite; nothing is behind it either.
-        self.ranks
-            .push(options.priority.checked_neg().unwrap_or(i32::MAX));
+        self.ranks.push(rank(job));
         self.delays.push(options.delay.map_or(0, rules::millis));
         self.expiries.push(options.expires.map(rules::millis));
         self.options.push(texts.text(options)?);
@@ -286,9 +324,14 @@ impl JobColumns {
     }
 }
 
+/// The lowest priority has no opposite; nothing is behind it either.
+pub(super) fn rank(job: &NewJob) -> i32 {
+    job.options.priority.checked_neg().unwrap_or(i32::MAX)
+}
+
 /// What makes the job a duplicate; `None` where the database says it, so that it is the same for
 /// jobs that come in by SQL.
-fn identity(job: &NewJob) -> Option<String> {
+pub(super) fn identity(job: &NewJob) -> Option<String> {
     let is_hash = job.options.unique_key.is_none()
         && dispatcher_core::identity(&job.payload).is_ok_and(|hash| hash == job.identity);
     // A text of PostgreSQL holds every character but one.

@@ -263,6 +263,8 @@ fn lost_job(row: &Row) -> Result<(i64, Lost), Failure> {
             key: row.try_get(0)?,
             dispatcher: row.try_get(2)?,
             identity: row.try_get(3)?,
+            batch: row.try_get(12)?,
+            called: row.try_get(13)?,
         },
         attempt: values::small_u32(row, 4)?,
         lost: values::small_u32(row, 5)?,

@@ -1,5 +1,6 @@
 //! The store against a real server: a schema for each test, on the cluster of the test run.
 
+mod plans;
 #[path = "../../../../tests/src/postgres.rs"]
 #[expect(dead_code, unreachable_pub, reason = "black-box tests use the rest")]
 mod server;
@@ -31,6 +32,11 @@ const EMPTY: &str = "DELETE FROM dispatchers;
     DELETE FROM unsettled;
     DELETE FROM schedules;
     DELETE FROM supervisors;
+    DELETE FROM receipts;
+    DELETE FROM batches;
+    DELETE FROM batch_requests;
+    DELETE FROM followers;
+    DELETE FROM callbacks;
     ALTER SEQUENCE numbers RESTART;
     ALTER SEQUENCE claims RESTART;
     ALTER TABLE supervisors ALTER COLUMN id RESTART;";

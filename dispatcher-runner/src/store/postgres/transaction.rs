@@ -2,12 +2,13 @@
 //!
 //! Statements that do not need each other's answers are given to the connection together.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use futures_util::future::join;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
+use super::batches::{self, Ends};
 use super::errors::Failure;
 
 /// Values with their types.
@@ -21,6 +22,8 @@ pub(super) struct Tx<'c> {
     pub(super) again: bool,
     /// There is something new to do: whoever listens is told with the commit.
     wake: Cell<bool>,
+    /// Ends of jobs of batches that are not counted yet; see [`batches::count`].
+    ends: RefCell<Ends>,
     channel: &'c str,
 }
 
@@ -28,6 +31,16 @@ impl Tx<'_> {
     /// Wakes whoever listens, after the commit.
     pub(super) fn wake(&self) {
         self.wake.set(true);
+    }
+
+    /// Has these ends counted, at the latest with the commit.
+    pub(super) fn ended(&self, ends: &Ends) {
+        self.ends.borrow_mut().merge(ends);
+    }
+
+    /// The ends that are to be counted now.
+    pub(super) fn take_ends(&self) -> Ends {
+        self.ends.take()
     }
 
     /// What statements are sent by.
@@ -90,10 +103,15 @@ pub(super) async fn transact<R>(
         client,
         again: terms.again,
         wake: Cell::new(false),
+        ends: RefCell::default(),
         channel: terms.channel,
     };
     let (begun, done) = join(client.batch_execute(terms.begin), work(&tx)).await;
-    match begun.map_err(Failure::from).and(done) {
+    let done = match begun.map_err(Failure::from).and(done) {
+        Ok(value) => batches::count(&tx).await.map(|()| value),
+        Err(failure) => Err(failure),
+    };
+    match done {
         Ok(value) => {
             committing.set(true);
             // A transaction of its own: a commit that wakes somebody waits for others that do.

@@ -73,6 +73,20 @@ impl Samples {
     }
 }
 
+/// Answers that came over several connections at once, and the time in which all of them came.
+#[cfg(feature = "http")]
+pub(crate) struct Load {
+    pub(crate) samples: Samples,
+    pub(crate) time: Duration,
+}
+
+#[cfg(feature = "http")]
+impl Load {
+    fn per_second(&self) -> f64 {
+        self.samples.0.len() as f64 / self.time.as_secs_f64()
+    }
+}
+
 /// Tells as it goes.
 pub(crate) struct Report<'o> {
     start: Instant,
@@ -136,6 +150,29 @@ impl<'o> Report<'o> {
         let rate = format!("{rate:.0}/s");
         let told = format!("{ratio:.2} x {}", beside.0);
         self.cells([what, &rate, &micros(each), ""], &told)
+    }
+
+    /// What somebody under load took, and how many a second that was: beside another's load.
+    #[cfg(feature = "http")]
+    pub(crate) fn load(
+        &mut self,
+        what: &str,
+        load: &Load,
+        beside: Option<(&str, &Load)>,
+    ) -> io::Result<()> {
+        let rate = load.per_second();
+        let (figure, told) = match beside {
+            None => (
+                json!({ "per_second": rate }),
+                format!("{rate:.0}/s, 1.00 by definition"),
+            ),
+            Some((name, other)) => {
+                let ratio = other.per_second() / rate;
+                let figure = json!({ "per_second": rate, "ratio": ratio, "beside": name });
+                (figure, format!("{rate:.0}/s, {ratio:.2} x {name}"))
+            }
+        };
+        self.samples(what, &load.samples, figure, &told)
     }
 
     /// Memory in KiB, beside what a service may take.

@@ -4,6 +4,8 @@
 //! was made for the run is gone after it, also when it was interrupted.
 
 mod figures;
+#[cfg(feature = "http")]
+mod http;
 mod insert;
 mod jobs;
 mod memory;
@@ -14,7 +16,7 @@ mod warm;
 use std::error::Error;
 use std::io::Write;
 
-use dispatcher_runner::__generic::BenchOptions;
+use dispatcher_runner::__generic::{BenchOptions, BenchSubject};
 use dispatcher_runner::Config;
 
 use figures::{Report, Samples};
@@ -32,7 +34,11 @@ const POOLED: usize = 2;
 
 pub(crate) fn run(options: &BenchOptions, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let scene = Scene::set(&options.directory)?;
-    let measured = measure(&scene, options, out);
+    let measured = match options.subject {
+        BenchSubject::Jobs => measure(&scene, options, out),
+        #[cfg(feature = "http")]
+        BenchSubject::Http => http::measure(&scene, options, out),
+    };
     drop(scene);
     scene::end_as_asked();
     measured

@@ -8,12 +8,13 @@ WITH ended AS (
     USING ended AS w
     WHERE j.key = w.key
     RETURNING j.key, j.dispatcher, j.lane, w.state, j.submitted_at, j.run_at, j.started_at,
-        j.attempt, j.failures, j.token, j.snoozes, j.lost, j.cancel_by, w.outcome
+        j.attempt, j.failures, j.token, j.snoozes, j.lost, j.cancel_by, w.outcome,
+        j.batch
 )
 INSERT INTO finished (
     key, dispatcher, lane, state, submitted_at, run_at, started_at, ended_at, attempt, failures,
-    token, snoozes, lost, cancel_by, outcome
+    token, snoozes, lost, cancel_by, outcome, batch
 )
 SELECT key, dispatcher, lane, state, submitted_at, run_at, started_at, clock(), attempt, failures,
-    token, snoozes, lost, cancel_by, outcome
+    token, snoozes, lost, cancel_by, outcome, batch
 FROM gone

@@ -1,6 +1,6 @@
 -- $1: at most so many. Queued jobs that have waited too long; those that somebody is about to move
 -- are left to them.
-SELECT key, dispatcher, identity
+SELECT key, dispatcher, identity, batch, called
 FROM jobs
 WHERE state = 0
     AND expires_at IS NOT NULL

@@ -6,7 +6,7 @@ SELECT j.key, r.id, j.dispatcher, j.identity, j.attempt, j.lost, j.cancel_by, j.
         FROM supervisors AS s
         WHERE s.id = $1
     ),
-    j.seq
+    j.seq, j.batch, j.called
 FROM jobs AS j
 JOIN requests AS r ON r.job = j.key
 WHERE j.supervisor = $1

@@ -66,13 +66,15 @@ pub(crate) fn baseline_role() -> Option<ExitCode> {
     }
     if role == service::SERVE {
         let (state, workers) = (arguments.next()?, arguments.next()?.parse().ok()?);
-        return Some(match service::serve(&state, workers) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{error}");
-                ExitCode::FAILURE
-            }
-        });
+        return Some(ended(service::serve(&state, workers)));
+    }
+    #[cfg(feature = "http")]
+    if role == service::RECEIVE {
+        return Some(ended(service::receive(&arguments.next()?)));
+    }
+    #[cfg(feature = "http")]
+    if role == service::ANSWER {
+        return Some(ended(service::answer()));
     }
     let baselines = [Baseline::Fork, Baseline::Exec];
     let baseline = baselines.into_iter().find(|it| it.role() == role)?;
@@ -81,6 +83,16 @@ pub(crate) fn baseline_role() -> Option<ExitCode> {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     })
+}
+
+fn ended(result: Result<(), Box<dyn Error>>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn measure_and_tell(baseline: Baseline, count: usize) -> io::Result<()> {

@@ -6,6 +6,8 @@
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, Read as _};
+#[cfg(feature = "http")]
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,10 +15,18 @@ use std::time::{Duration, Instant};
 use dispatcher_runner::{Config, DEFAULT_POOL, PoolConfig};
 use rustix::process::{Pid, Signal};
 
+#[cfg(feature = "http")]
+use super::super::http::{SECRET, blank};
 use super::super::scene::go_on;
 
 /// First argument of a copy that is the service; the state and the number of workers follow.
 pub(super) const SERVE: &str = "bench-serve";
+/// First argument of a copy that receives jobs over HTTP; the state follows.
+#[cfg(feature = "http")]
+pub(super) const RECEIVE: &str = "bench-receive";
+/// First argument of a copy that only answers over HTTP.
+#[cfg(feature = "http")]
+pub(super) const ANSWER: &str = "bench-answer";
 
 /// Time for its row to be there.
 const START_TIME: Duration = Duration::from_secs(30);
@@ -32,32 +42,76 @@ impl Service {
     /// Starts it over a state that nobody else serves, and waits until it takes work. Its pool has
     /// so many workers.
     pub(crate) fn start(state: &Path, workers: u32) -> Result<Self, Box<dyn Error>> {
-        let log = state.with_file_name("service.log");
         let mut command = Command::new("/proc/self/exe");
         command
             .arg(SERVE)
             .arg(state)
             .arg(workers.to_string())
             // Two lines a job are for a person's eyes, not for a figure.
-            .env("DISPATCHER_LOG", "warn")
+            .env("DISPATCHER_LOG", "warn");
+        let mut service = Self::spawn(&mut command, state.with_file_name("service.log"))?;
+        service.wait_for(|service| Ok(service.is_open(state)?.then_some(())))?;
+        Ok(service)
+    }
+
+    /// Starts one that receives jobs over HTTP, over a state of its own, and says where.
+    #[cfg(feature = "http")]
+    pub(crate) fn receiving(state: &Path) -> Result<(Self, SocketAddr), Box<dyn Error>> {
+        let mut command = Command::new("/proc/self/exe");
+        command.arg(RECEIVE).arg(state);
+        Self::listening(&mut command, state.with_file_name("receiving.log"))
+    }
+
+    /// Starts what only answers, and says where.
+    #[cfg(feature = "http")]
+    pub(crate) fn answering(directory: &Path) -> Result<(Self, SocketAddr), Box<dyn Error>> {
+        let mut command = Command::new("/proc/self/exe");
+        command.arg(ANSWER);
+        Self::listening(&mut command, directory.join("answering.log"))
+    }
+
+    #[cfg(feature = "http")]
+    fn listening(
+        command: &mut Command,
+        log: PathBuf,
+    ) -> Result<(Self, SocketAddr), Box<dyn Error>> {
+        command.env("DISPATCHER_LOG", "info");
+        let mut service = Self::spawn(command, log)?;
+        let address = service.wait_for(|service| {
+            let log = std::fs::read_to_string(&service.log)?;
+            let told = log.split_once("jobs over HTTP address=");
+            let told = told.and_then(|(_, after)| after.split_once(char::is_whitespace));
+            Ok(told.map(|(address, _)| address.parse()).transpose()?)
+        })?;
+        Ok((service, address))
+    }
+
+    fn spawn(command: &mut Command, log: PathBuf) -> io::Result<Self> {
+        command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?);
-        let mut service = Self {
-            child: command.spawn()?,
-            log,
-        };
+        let child = command.spawn()?;
+        Ok(Self { child, log })
+    }
+
+    fn wait_for<T>(
+        &mut self,
+        look: impl Fn(&Self) -> Result<Option<T>, Box<dyn Error>>,
+    ) -> Result<T, Box<dyn Error>> {
         let start = Instant::now();
-        while !service.is_open(state)? {
+        loop {
+            if let Some(found) = look(self)? {
+                return Ok(found);
+            }
             go_on()?;
-            let ended = service.child.try_wait()?;
+            let ended = self.child.try_wait()?;
             if ended.is_some() || start.elapsed() > START_TIME {
-                let log = std::fs::read_to_string(&service.log)?;
+                let log = std::fs::read_to_string(&self.log)?;
                 return Err(format!("the service did not start: {}", log.trim()).into());
             }
             std::thread::sleep(LOOK_INTERVAL);
         }
-        Ok(service)
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -96,6 +150,28 @@ pub(super) fn serve(state: &str, workers: u32) -> Result<(), Box<dyn Error>> {
         .with_pool(DEFAULT_POOL, pool);
     std::thread::spawn(end_with_input);
     Ok(dispatcher_runner::Service::new(config).run()?)
+}
+
+/// Receives jobs over HTTP until standard input ends. Rate and queue have no limit.
+#[cfg(feature = "http")]
+pub(super) fn receive(state: &str) -> Result<(), Box<dyn Error>> {
+    dispatcher_runner::init();
+    let mut section = toml::Table::new();
+    section.insert("address".into(), "127.0.0.1:0".into());
+    section.insert("is_backend".into(), true.into());
+    section.insert("secret".into(), SECRET.into());
+    let config = Config::new("dispatcher-bench")
+        .with_store(state)
+        .with_source("http", section);
+    std::thread::spawn(end_with_input);
+    Ok(dispatcher_runner::Service::new(config).run()?)
+}
+
+/// Only answers, until standard input ends.
+#[cfg(feature = "http")]
+pub(super) fn answer() -> Result<(), Box<dyn Error>> {
+    std::thread::spawn(end_with_input);
+    blank::serve()
 }
 
 fn end_with_input() {

@@ -1,0 +1,3 @@
+-- $1: key. It was told.
+DELETE FROM callbacks
+WHERE key = $1
