@@ -28,6 +28,8 @@ pub(super) enum Work {
     Limited,
     /// Somebody does not want it any more.
     Cancelled,
+    /// Runs until somebody looks, and so through everything that is done to its host.
+    Gated,
 }
 
 const WORKS: [Work; 10] = [
@@ -63,7 +65,8 @@ impl Work {
             | Self::Delayed
             | Self::Failing
             | Self::TimedOut
-            | Self::Cancelled => "Storm",
+            | Self::Cancelled
+            | Self::Gated => "Storm",
             Self::OwnPool => "PooledStorm",
             Self::ForeignPool => "Ask",
             Self::Command => "Run",
@@ -71,7 +74,7 @@ impl Work {
         }
     }
 
-    fn payload(self, home: &Home, ms: u32) -> Value {
+    fn payload(self, home: &Home, gate: &str, ms: u32) -> Value {
         let slow = json!({ "timeout": 150, "grace": 50, "retries": 0 });
         match self {
             Self::Process | Self::OwnPool => json!({ "ms": ms }),
@@ -83,6 +86,7 @@ impl Work {
             Self::ForeignPool => json!(format!("alone {} {ms}", home.path().display())),
             Self::Command => json!(f64::from(ms) / 1_000.0),
             Self::Limited => json!({}),
+            Self::Gated => json!({ "gate": gate }),
         }
     }
 
@@ -96,6 +100,7 @@ impl Work {
             | Self::Delayed
             | Self::Failing => 6,
             Self::TimedOut | Self::Cancelled => 2,
+            Self::Gated => 1,
             // More than may be waiting, now and then.
             Self::Limited => 7,
         }
@@ -114,7 +119,7 @@ pub(super) fn configure(home: &Home) {
     let keys = "workers = 2\nmax_jobs = 7";
     let config = format!(
         "version = 1\n[store]\nlease = \"{LEASE}\"\n\
-         [service]\nworkers = 4\ndrain_timeout = \"50s\"\n\
+         [service]\nworkers = 4\ndrain_timeout = \"1s\"\n\
          [pools.own]\nmode = \"probe\"\n{keys}\n\
          [pools.py]\ncommand = [\"python3\", {script:?}]\n{keys}\n\
          [dispatchers.Storm]\n{options}\
@@ -139,7 +144,7 @@ impl Storm<'_> {
 
     /// Somebody begins to send on this host.
     pub(super) fn send_on(&mut self, host: &str, work: Work) -> Sender {
-        let payload = work.payload(&self.home, self.random.below(120));
+        let payload = work.payload(&self.home, &self.gate(), self.random.below(120));
         let url = self.database.url();
         let (name, jobs) = (work.dispatcher(), work.jobs().to_string());
         let child = match work {
@@ -156,7 +161,8 @@ impl Storm<'_> {
             | Work::Failing
             | Work::TimedOut
             | Work::Limited
-            | Work::Cancelled => start(&self.home, host, &url, &["submit", name, &jobs], &payload),
+            | Work::Cancelled
+            | Work::Gated => start(&self.home, host, &url, &["submit", name, &jobs], &payload),
         };
         Sender { child, work }
     }
@@ -210,10 +216,24 @@ impl Storm<'_> {
         }
     }
 
+    /// What the gated jobs of this part of the storm wait for.
+    pub(super) fn gate(&self) -> String {
+        format!("calm-{}", self.looks)
+    }
+
+    /// Unfinished jobs that wait for the gate; none while the server is away.
+    pub(super) fn gated(&self) -> Option<Vec<String>> {
+        let gated = "SELECT r.id FROM dispatcher.jobs AS j
+            JOIN dispatcher.requests AS r ON r.job = j.key WHERE r.payload LIKE '%calm-%'";
+        let asked = self.database.try_psql(gated);
+        let ids = || said(&asked.stdout).lines().map(str::to_owned).collect();
+        asked.status.success().then(ids)
+    }
+
     /// Sent by SQL; the server may be away.
     pub(super) fn send_by_sql(&mut self) {
         let work = Work::Process;
-        let payload = work.payload(&self.home, self.random.below(120));
+        let payload = work.payload(&self.home, &self.gate(), self.random.below(120));
         let sent = self.database.try_psql(&format!(
             "SELECT id FROM dispatcher.enqueue_many('{}', array_fill('{payload}'::jsonb, ARRAY[4])) \
              AS id",

@@ -27,6 +27,9 @@ use strikes::{STRIKES, Strike};
 /// Rounds after which everything comes to its end and is looked at.
 const ROUNDS_PER_LOOK: u32 = 30;
 
+/// Jobs that run all the time, on a third of the slots.
+const GATED: usize = 4;
+
 struct Storm<'p> {
     home: Home,
     server: &'p Postgres,
@@ -34,6 +37,7 @@ struct Storm<'p> {
     random: Random,
     census: Census,
     hosts: [Host; 3],
+    looks: u32,
     /// Jobs that somebody was told are stored, since the last look.
     acknowledged: BTreeMap<String, Work>,
     /// Jobs of which somebody was told that they will not succeed.
@@ -77,6 +81,7 @@ fn postgres_storm() {
         random: Random::seeded(),
         census: Census::new(),
         hosts: HOSTS.map(Host::new),
+        looks: 0,
         acknowledged: BTreeMap::new(),
         cancelled: Vec::new(),
         tally: Tally::default(),
@@ -110,7 +115,11 @@ impl Storm<'_> {
     /// Senders on all hosts are at it when it strikes.
     fn round(&mut self, round: u32, strike: Strike) {
         self.come_back(round);
-        let senders: Vec<Sender> = (0..5).map(|_| self.send()).collect();
+        let mut senders: Vec<Sender> = (0..5).map(|_| self.send()).collect();
+        if self.gated().is_some_and(|jobs| jobs.len() < GATED) {
+            let host = self.random.pick(&HOSTS);
+            senders.push(self.send_on(host, Work::Gated));
+        }
         self.send_by_sql();
         self.census.take(&self.home);
         let wait = self.random.below(150_000);
@@ -145,11 +154,16 @@ impl Storm<'_> {
         }
     }
 
-    /// Waits until every dispatcher of every host is known.
+    /// Waits until every service of every host is open.
     fn serve(&self) {
+        let services = self.hosts.iter().filter_map(|host| host.service.as_ref());
+        let pids: Vec<String> = services.map(|it| it.pid().to_string()).collect();
+        let open = format!(
+            "SELECT count(*) FROM dispatcher.supervisors WHERE open AND pid IN ({})",
+            pids.join(", ")
+        );
         eventually("all services are open", PATIENCE, || {
-            let open = "SELECT count(*) FROM dispatcher.supervisors WHERE open";
-            self.database.try_psql(open).stdout.starts_with(b"3")
+            self.database.try_psql(&open).stdout.starts_with(b"3")
         });
     }
 

@@ -99,11 +99,13 @@ impl Storm<'_> {
             Strike::ServiceThenKeeper => {
                 kill(service);
                 kill_keepers();
+                self.end_gated(at);
                 self.hosts[at].service = None;
             }
             Strike::KeeperThenService => {
                 kill_keepers();
                 self.hosts[at].service = None;
+                self.end_gated(at);
             }
             Strike::Worker if workers.is_empty() => {}
             Strike::Worker => kill(self.random.pick(&workers)),
@@ -140,6 +142,16 @@ impl Storm<'_> {
         let told = self.database.try_psql(&left);
         let left = said(&told.stdout).trim().parse::<i64>();
         left.is_ok_and(|ms| ms >= TIME_LEFT_MS)
+    }
+
+    /// Ends on a host what would not end by itself.
+    fn end_gated(&self, at: usize) {
+        let gated = eventually("the server answers", PATIENCE, || self.gated());
+        for seen in on_host_of(&self.home, self.hosts[at].name) {
+            if gated.iter().any(|job| seen.is_of(job)) {
+                kill(seen.pid);
+            }
+        }
     }
 
     /// What it says: `pg_terminate_…` of every connection but this one.

@@ -39,7 +39,9 @@ impl Storm<'_> {
             }
         }
         self.come_back(u32::MAX);
+        self.home.open_gate(&self.gate());
         self.serve();
+        self.looks += 1;
         self.settle();
         assert_eq!(
             self.home.read("violations"),
