@@ -6,7 +6,10 @@ use std::path::Path;
 
 use super::{SqliteStore, Store, StoreError, sqlite};
 #[cfg(feature = "postgres")]
-use super::{host, postgres};
+use super::{
+    host::{self, label},
+    postgres,
+};
 use crate::target::Target;
 
 /// Opens the store at `file`, or that of the database whose local anchor the file is.
@@ -28,13 +31,7 @@ pub(crate) fn node_label(
     file: &Path,
     target: Option<&Target>,
 ) -> Result<Option<String>, StoreError> {
-    match target {
-        None => Ok(None),
-        #[cfg(feature = "postgres")]
-        Some(target) => host::label(file, target).map(Some),
-        #[cfg(not(feature = "postgres"))]
-        Some(target) => Err(absent(target)),
-    }
+    target.map(|target| label(file, target)).transpose()
 }
 
 /// How far a schema is.
@@ -89,6 +86,11 @@ fn open_remote(file: &Path, target: &Target) -> Result<Box<dyn Store>, StoreErro
     });
     let opened = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     Ok(Box::new(opened?))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn label(_: &Path, target: &Target) -> Result<String, StoreError> {
+    Err(absent(target))
 }
 
 #[cfg(not(feature = "postgres"))]
