@@ -5,8 +5,6 @@
 
 #[cfg(feature = "http")]
 mod stamp;
-#[cfg(all(test, feature = "http"))]
-mod tests;
 
 use std::fmt;
 

@@ -2,6 +2,9 @@
 //!
 //! Whatever is malformed is no stamp; whether it is true, only the secret tells.
 
+#[cfg(test)]
+mod tests;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::Hmac;
@@ -52,7 +55,7 @@ impl Stamp {
 }
 
 /// Whether it can be the id of a message: 1 to 128 visible ASCII characters but `.` and `,`.
-pub(super) fn is_id(text: &[u8]) -> bool {
+fn is_id(text: &[u8]) -> bool {
     let visible = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'.' | b',');
     (1..=ID_BYTES_MAX).contains(&text.len()) && text.iter().all(visible)
 }
@@ -66,7 +69,7 @@ fn read_id(text: &[u8]) -> Option<String> {
 
 /// Decimal as it would be written: no sign, no space, no zero in front. One text for one time,
 /// because the text is what is signed.
-pub(super) fn read_timestamp(text: &[u8]) -> Option<u64> {
+fn read_timestamp(text: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(text).ok()?;
     let number: u64 = text.parse().ok()?;
     (number.to_string() == text).then_some(number)

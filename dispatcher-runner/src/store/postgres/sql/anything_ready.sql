@@ -16,8 +16,8 @@ SELECT
         ) AS one
         WHERE d.name = ANY ($1)
             AND NOT d.paused
-            AND (l.queue = ANY ($2) OR (left(l.queue, 1) <> '@' AND '@' = ALL (
-                SELECT left(label, 1)
+            AND (l.queue = ANY ($2) OR (substr(l.queue, 1, 1) <> '@' AND '@' = ALL (
+                SELECT substr(label, 1, 1)
                 FROM unnest($2) AS label
             )))
     ),

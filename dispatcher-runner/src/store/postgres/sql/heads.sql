@@ -45,8 +45,8 @@ CROSS JOIN LATERAL (
     FOR NO KEY UPDATE SKIP LOCKED
 ) AS h
 WHERE l.queue = ANY ($2)
-    OR (left(l.queue, 1) <> '@' AND '@' = ALL (
-        SELECT left(label, 1)
+    OR (substr(l.queue, 1, 1) <> '@' AND '@' = ALL (
+        SELECT substr(label, 1, 1)
         FROM unnest($2) AS label
     ))
 ORDER BY c.id, l.id, h.seq

@@ -1,6 +1,6 @@
 //! Published vectors, everything that must not pass, and the official library beside ours.
 
-use super::stamp::{is_id, read_timestamp};
+use super::super::*;
 use super::*;
 
 const SECRET: &str = "C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
