@@ -28,7 +28,7 @@ pub(super) const BENCH: Command = Command {
             "jobs",
             "N",
             Words::Nothing,
-            "jobs of an end-to-end run, or for each number of connections (20000)",
+            "jobs of an end-to-end run, or over HTTP (20000)",
         ),
         valued(
             "workers",
