@@ -76,6 +76,8 @@ pub(crate) fn measure(url: &str, what: &str, count: &str) -> Done {
     };
     let config = Config::new("dispatcher-peers")
         .with_store_url(url)?
+        // What has ended is counted.
+        .with_retention(Duration::from_secs(7 * 24 * 3600), u64::MAX)
         .with_pool(DEFAULT_POOL, pool);
     dispatcher_runner::setup(config.clone())?;
     let service = Service::new(config).start()?;

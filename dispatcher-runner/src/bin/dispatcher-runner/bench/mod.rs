@@ -15,6 +15,8 @@ mod warm;
 
 use std::error::Error;
 use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use dispatcher_runner::__generic::{BenchOptions, BenchSubject};
 use dispatcher_runner::Config;
@@ -28,6 +30,9 @@ pub(crate) use process::baseline_role;
 
 /// Rows at which submissions are timed, smallest first, as far as they are asked for.
 const ROWS: [usize; 3] = [1_000, 100_000, 1_000_000];
+
+/// Longer than any run.
+const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A pooled job takes so much less that fewer would end between two looks.
 const POOLED: usize = 2;
@@ -57,7 +62,7 @@ fn measure(
     report.baseline("durable SQLite insert, own transaction", &inserts)?;
     report.baseline("fork + _exit + wait, serial", &fork)?;
     report.baseline("exec of this binary + wait, serial", &exec)?;
-    let mut config = Config::new("dispatcher-bench").with_store(scene.state());
+    let mut config = config_of(scene.state());
     if let Some(workers) = options.workers {
         config = config.with_workers(workers);
     }
@@ -83,6 +88,13 @@ fn measure(
         jobs::submission(&mut report, rows, 300, &mut insert)?;
     }
     report.end()
+}
+
+/// For a state whose jobs all stay on record: they are counted and looked at after their ends.
+fn config_of(state: impl Into<PathBuf>) -> Config {
+    Config::new("dispatcher-bench")
+        .with_store(state)
+        .with_retention(RETENTION, u64::MAX)
 }
 
 fn processors() -> u32 {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use dispatcher_runner::{Config, DEFAULT_POOL, PoolConfig};
+use dispatcher_runner::{DEFAULT_POOL, PoolConfig};
 use rustix::process::{Pid, Signal};
 
 #[cfg(feature = "http")]
@@ -145,9 +145,7 @@ pub(super) fn serve(state: &str, workers: u32) -> Result<(), Box<dyn Error>> {
         max_workers: workers,
         ..PoolConfig::default()
     };
-    let config = Config::new("dispatcher-bench")
-        .with_store(state)
-        .with_pool(DEFAULT_POOL, pool);
+    let config = super::super::config_of(state).with_pool(DEFAULT_POOL, pool);
     std::thread::spawn(end_with_input);
     Ok(dispatcher_runner::Service::new(config).run()?)
 }
@@ -160,9 +158,7 @@ pub(super) fn receive(state: &str) -> Result<(), Box<dyn Error>> {
     section.insert("address".into(), "127.0.0.1:0".into());
     section.insert("is_backend".into(), true.into());
     section.insert("secret".into(), SECRET.into());
-    let config = Config::new("dispatcher-bench")
-        .with_store(state)
-        .with_source("http", section);
+    let config = super::super::config_of(state).with_source("http", section);
     std::thread::spawn(end_with_input);
     Ok(dispatcher_runner::Service::new(config).run()?)
 }
