@@ -238,7 +238,11 @@ impl Means {
         }
         request.origin = job.origin;
         let known = self.config.known_queues(&self.registry);
-        if !known.contains(&request.options.queue) {
+        #[cfg(feature = "pg_notify")]
+        let is_own_node = self.node.as_ref() == Some(&request.options.queue);
+        #[cfg(not(feature = "pg_notify"))]
+        let is_own_node = false;
+        if !is_own_node && !known.contains(&request.options.queue) {
             return Err(SpawnError::Option {
                 dispatcher: job.definition.name.to_owned(),
                 option: "queue",

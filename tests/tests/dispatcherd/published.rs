@@ -1,13 +1,38 @@
 //! What our publisher sends is taken by a service of ours, also by one that was away.
 
+use std::fs::File;
+use std::process::Child;
+
 use dispatcher_core::{JobState, OnDuplicate};
 use dispatcher_runner::{PublishOptions, Publisher};
-use dispatcher_tests::{Database, Home, PATIENCE, Postgres, Serving, eventually};
+use dispatcher_tests::{Database, Home, PATIENCE, Postgres, Serving, configure, eventually};
 
 use crate::notify::{lines, two};
 use crate::python::{CHANNEL, section, server};
 
 const HEARS: &str = "messages are taken";
+
+/// A service whose store is the database, on a host of its own.
+struct OnStore(Child);
+
+impl OnStore {
+    fn start(home: &Home, url: &str) -> Self {
+        let log = File::create(home.file("service.log")).expect("it can be written");
+        let mut command = home.command(["serve", "--config", "dispatcher.toml"]);
+        command
+            .env("DISPATCHER_DATABASE_URL", url)
+            .env("XDG_STATE_HOME", home.file("host"))
+            .stderr(log);
+        Self(command.spawn().expect("the program starts"))
+    }
+}
+
+impl Drop for OnStore {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 fn publisher(database: &Database<'_>) -> Publisher {
     Publisher::postgres(&database.url(), [CHANNEL]).expect("it fits")
@@ -117,9 +142,8 @@ fn on_one_store_each_service_runs_its_own() {
     let url = database.url();
     let services = [0, 1, 2].map(|_| {
         let home = Home::new(env!("CARGO_BIN_EXE_fixture"));
-        let store = format!("[store]\nurl = {url:?}\n");
-        let config = store + &section(&url, "delivery", "fanout");
-        let service = Serving::configured(&home, &config);
+        configure(&home, &section(&url, "delivery", "fanout"));
+        let service = OnStore::start(&home, &url);
         eventually("it listens", PATIENCE, || {
             home.read("service.log").contains(HEARS)
         });
@@ -134,9 +158,11 @@ fn on_one_store_each_service_runs_its_own() {
     };
     let sent = publisher.submit("Note", ["notes", "20"], (), &discard);
     assert!(sent.is_ok(), "{sent:?}");
+    let stored = "SELECT count(*) FROM dispatcher.everything";
+    eventually("all are stored", PATIENCE, || database.psql(stored) == "63");
     for (service, home) in &services {
         eventually("all run", PATIENCE, || lines(home).len() >= 21);
-        assert_eq!(lines(home), numbers(21), "{}", service.pid());
+        assert_eq!(lines(home), numbers(21), "{}", service.0.id());
     }
 }
 
