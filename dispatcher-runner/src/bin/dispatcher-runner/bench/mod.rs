@@ -54,12 +54,9 @@ fn measure(
     options: &BenchOptions,
     out: &mut dyn Write,
 ) -> Result<(), Box<dyn Error>> {
-    let mut report = Report::start(options.form, out)?;
-    let mut insert = DurableInsert::open(scene.directory())?;
-    let inserts = Samples::of(400, || insert.step())?;
+    let (mut report, mut insert) = begin(scene, options, out)?;
     let fork = Baseline::Fork.measure(4_000)?;
     let exec = Baseline::Exec.measure(400)?;
-    report.baseline("durable SQLite insert, own transaction", &inserts)?;
     report.baseline("fork + _exit + wait, serial", &fork)?;
     report.baseline("exec of this binary + wait, serial", &exec)?;
     let mut config = config_of(scene.state());
@@ -88,6 +85,19 @@ fn measure(
         jobs::submission(&mut report, rows, 300, &mut insert)?;
     }
     report.end()
+}
+
+/// A report that has the durable insert, which every subject stands beside.
+fn begin<'o>(
+    scene: &Scene,
+    options: &BenchOptions,
+    out: &'o mut dyn Write,
+) -> Result<(Report<'o>, DurableInsert), Box<dyn Error>> {
+    let mut report = Report::start(options.form, out)?;
+    let mut insert = DurableInsert::open(scene.directory())?;
+    let inserts = Samples::of(400, || insert.step())?;
+    report.baseline("durable SQLite insert, own transaction", &inserts)?;
+    Ok((report, insert))
 }
 
 /// For a state whose jobs all stay on record: they are counted and looked at after their ends.

@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use dispatcher_runner::__generic::BenchOptions;
 
-use super::figures::{Load, Report, Samples};
-use super::insert::DurableInsert;
+use super::figures::{Load, Samples};
 use super::process::Service;
 use super::scene::Scene;
 use crowd::Crowd;
@@ -32,10 +31,7 @@ pub(super) fn measure(
     options: &BenchOptions,
     out: &mut dyn Write,
 ) -> Result<(), Box<dyn Error>> {
-    let mut report = Report::start(options.form, out)?;
-    let mut insert = DurableInsert::open(scene.directory())?;
-    let inserts = Samples::of(400, || insert.step())?;
-    report.baseline("durable SQLite insert, own transaction", &inserts)?;
+    let (mut report, _) = super::begin(scene, options, out)?;
     let (_answering, blank) = Service::answering(scene.directory())?;
     let (_receiving, real) = Service::receiving(&scene.state())?;
     for connections in CONNECTIONS {

@@ -6,6 +6,7 @@
 mod service;
 
 use std::error::Error;
+use std::fmt::Display;
 use std::io;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -79,13 +80,10 @@ pub(crate) fn baseline_role() -> Option<ExitCode> {
     let baselines = [Baseline::Fork, Baseline::Exec];
     let baseline = baselines.into_iter().find(|it| it.role() == role)?;
     let count = arguments.next()?.parse().ok()?;
-    Some(match measure_and_tell(baseline, count) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    })
+    Some(ended(measure_and_tell(baseline, count)))
 }
 
-fn ended(result: Result<(), Box<dyn Error>>) -> ExitCode {
+fn ended<E: Display>(result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
