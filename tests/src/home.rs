@@ -4,6 +4,7 @@
 //! are found and ended with the test, however far they went from it.
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
@@ -137,12 +138,20 @@ impl Home {
         arguments: impl IntoIterator<Item = S>,
         input: &[u8],
     ) -> Output {
-        let mut child = self.start(arguments);
-        let mut stdin = child.stdin.take().expect("standard input is a pipe");
-        // A program that does not read its input says so by its answer.
-        let _ = stdin.write_all(input);
-        drop(stdin);
+        let child = self.begin(arguments, input);
         child.wait_with_output().expect("a program ends")
+    }
+
+    /// Starts the program with something on standard input, and pipes for what it says.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn begin<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+        input: &[u8],
+    ) -> Child {
+        begin(&mut self.command(arguments), input)
     }
 
     /// Starts the program with pipes for its standard streams.
@@ -150,12 +159,7 @@ impl Home {
     /// # Panics
     /// When it cannot be started.
     pub fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Child {
-        self.command(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts")
+        start(&mut self.command(arguments))
     }
 
     /// Submits a job and returns at once.
@@ -328,6 +332,14 @@ impl Home {
         found
     }
 
+    /// Kinds of all living processes of this test, in their order.
+    #[must_use]
+    pub fn kinds(&self) -> Vec<Kind> {
+        let mut kinds: Vec<_> = self.processes().iter().map(|seen| seen.kind).collect();
+        kinds.sort();
+        kinds
+    }
+
     /// Living processes that carry the tag of an attempt.
     #[must_use]
     pub fn tagged(&self) -> Vec<Seen> {
@@ -401,6 +413,34 @@ impl Home {
         fs::read(self.file(name)).map_or_else(|_| String::new(), |bytes| said(&bytes))
     }
 
+    /// What jobs of the fixture's `Exclusive` noted when they began, in that order.
+    #[must_use]
+    pub fn starts(&self) -> Vec<String> {
+        let order = self.read("order");
+        let starts = order.lines().filter_map(|line| line.strip_prefix("start "));
+        starts.map(str::to_owned).collect()
+    }
+
+    /// Names of all files below the directory.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    #[must_use]
+    pub fn files(&self) -> BTreeSet<PathBuf> {
+        let mut names = BTreeSet::new();
+        let mut pending = vec![self.path().to_owned()];
+        while let Some(directory) = pending.pop() {
+            let entries = fs::read_dir(directory).expect("it can be read");
+            for path in entries.flatten().map(|entry| entry.path()) {
+                if path.is_dir() {
+                    pending.push(path.clone());
+                }
+                names.insert(path);
+            }
+        }
+        names
+    }
+
     /// What supervisors logged.
     #[must_use]
     pub fn log(&self) -> String {
@@ -440,6 +480,26 @@ impl Drop for Home {
             assert!(ended, "these do not die: {:#?}", self.processes());
         }
     }
+}
+
+fn start(command: &mut Command) -> Child {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let child = command.stderr(Stdio::piped()).spawn();
+    child.unwrap_or_else(|error| {
+        panic!("{command:?}: {error}; `scripts/prepare` installs what is not built here")
+    })
+}
+
+/// Starts a program with something on standard input, and pipes for what it says.
+///
+/// # Panics
+/// When it cannot be started.
+pub fn begin(command: &mut Command, input: &[u8]) -> Child {
+    let mut child = start(command);
+    let mut pipe = child.stdin.take().expect("standard input is a pipe");
+    // A program that does not read its input says so by its answer.
+    let _ = pipe.write_all(input);
+    child
 }
 
 /// Bytes as text.

@@ -303,12 +303,17 @@ impl Serving {
     #[must_use]
     pub fn http_address(&self, home: &Home) -> String {
         crate::eventually("it receives jobs", PATIENCE, || {
-            let log = home.read("service.log");
-            let (_, after) = log.split_once("jobs over HTTP address=")?;
-            let (address, _) = after.split_once(char::is_whitespace)?;
-            Some(address.to_owned())
+            address_in(&home.read("service.log"))
         })
     }
+}
+
+/// The address on which a service receives jobs, as its log tells it.
+#[must_use]
+pub fn address_in(log: &str) -> Option<String> {
+    let (_, after) = log.split_once("jobs over HTTP address=")?;
+    let (address, _) = after.split_once(char::is_whitespace)?;
+    Some(address.to_owned())
 }
 
 /// `[sources.http]` with the secret of tests, on any free port.

@@ -9,6 +9,7 @@ mod crates;
 mod disk;
 mod group;
 mod home;
+mod host;
 pub mod http;
 mod network;
 mod peers;
@@ -18,7 +19,9 @@ mod processes;
 mod random;
 mod record;
 mod service;
+mod storm;
 mod texts;
+mod ways;
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +30,8 @@ pub use configured::{configure, notify, perform};
 pub use crates::{Crates, TREES, Tree, cargo, crates_of, workspace};
 pub use disk::{Ballast, ReadOnly, SmallDisk, read_only, with_own_mounts};
 pub use group::ControlGroup;
-pub use home::{Home, Refused, WriteLock, said};
+pub use home::{Home, Refused, WriteLock, begin, said};
+pub use host::{HostService, configure_host, on_host};
 pub use network::output_on;
 pub use peers::{Measure, PEERS, Peer, PeerKind};
 pub use postgres::{Database, Postgres, free_port};
@@ -39,7 +43,9 @@ pub use processes::{
 pub use random::Random;
 pub use record::{Attempt, Job};
 pub use service::{Serving, control_sockets, page, sample};
-pub use texts::AWKWARD_TEXTS;
+pub use storm::{FOREIGN_POOL, clear_storm, storm_sections};
+pub use texts::{AWKWARD_TEXTS, awkward_mebibyte};
+pub use ways::{Form, Way, stored_and_refused};
 
 /// Long enough for anything that is going to happen at all, on a machine that is busy.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -11,6 +11,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The account of the server, which refuses to run as root.
@@ -85,6 +86,16 @@ impl Postgres {
             assert!(warden.status().expect("a warden").success());
         }
         server
+    }
+
+    /// The same, for as long as this process.
+    ///
+    /// # Panics
+    /// When there is no PostgreSQL, or it does not start.
+    #[must_use]
+    pub fn of_process() -> &'static Self {
+        static SERVER: OnceLock<Postgres> = OnceLock::new();
+        SERVER.get_or_init(Self::shared)
     }
 
     /// A cluster that only this value uses.
@@ -307,6 +318,18 @@ impl Database<'_> {
     /// [`Postgres::try_psql`] in this database.
     pub fn try_psql(&self, statements: &str) -> Output {
         self.server.try_psql(&self.name, statements)
+    }
+
+    /// Has the server end those connections to this database that fit a condition on
+    /// `pg_stat_activity`. How many there were; none when nobody can say.
+    pub fn end_connections(&self, condition: &str) -> Option<u32> {
+        // PostgreSQL's own word for a connection's process, which is none of ours.
+        let ended = self.try_psql(&format!(
+            "SELECT count(pg_terminate_back\
+             end(pid)) FROM pg_stat_activity WHERE datname = current_database() \
+             AND query NOT LIKE '%pg_stat_activity%' AND {condition}"
+        ));
+        String::from_utf8_lossy(&ended.stdout).trim().parse().ok()
     }
 }
 

@@ -19,3 +19,14 @@ pub const AWKWARD_TEXTS: [&str; 16] = [
     "\\u0041 \\n \\0 \\x41",
     "/../../ C:\\temp\\new",
 ];
+
+/// All of them, again and again, until it is a mebibyte.
+#[must_use]
+pub fn awkward_mebibyte() -> String {
+    let mut text = String::new();
+    while text.len() < 1 << 20 {
+        text.push_str(AWKWARD_TEXTS[text.len() % AWKWARD_TEXTS.len()]);
+        text.push('x');
+    }
+    text
+}

@@ -1,12 +1,11 @@
 //! Metrics, health and the log of a service, as whoever watches it sees them.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use dispatcher_core::JobState;
 use dispatcher_tests::{
-    Home, PATIENCE, Serving, eventually, page, said, sample, terminate, workspace,
+    Home, PATIENCE, Serving, begin, eventually, page, said, sample, terminate, workspace,
 };
 use serde_json::{Value, json};
 
@@ -34,17 +33,11 @@ fn promtool() -> PathBuf {
 
 /// What the checker says against an exposition; nothing when all is well.
 fn complaints(promtool: &Path, exposition: &str) -> String {
-    let checker = Command::new(promtool)
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let mut checker = checker.expect("scripts/prepare fetches promtool");
-    let mut stdin = checker.stdin.take().expect("it was piped");
-    stdin.write_all(exposition.as_bytes()).expect("it reads");
-    drop(stdin);
-    let output = checker.wait_with_output().expect("it ends");
+    let mut checker = Command::new(promtool);
+    checker.args(["check", "metrics"]);
+    let output = begin(&mut checker, exposition.as_bytes())
+        .wait_with_output()
+        .expect("it ends");
     let mut said_of_it = said(&output.stdout) + &said(&output.stderr);
     if !output.status.success() {
         said_of_it += &format!("{}", output.status);

@@ -1,8 +1,6 @@
 //! A full disk gives a clear error; nothing acknowledged is lost, and work goes on by itself when
 //! there is space again.
 
-use std::io::Write as _;
-
 use dispatcher_core::JobState;
 use dispatcher_tests::{
     Home, Kind, PATIENCE, Refused, SmallDisk, eventually, said, with_own_mounts,
@@ -57,14 +55,8 @@ fn disk_full_while_finishing() {
         let first = home.submit("Exclusive", &exclusive("first", Some("gate")));
         home.wait_running(&first);
         let second = home.submit("Exclusive", &exclusive("second", None));
-        let mut waiter = home.start(["wait-for", "Act"]);
-        {
-            let gated = json!({ "deed": { "wait_for": "gate" } });
-            let mut input = waiter.stdin.take().expect("a pipe");
-            input
-                .write_all(gated.to_string().as_bytes())
-                .expect("it reads");
-        }
+        let gated = json!({ "deed": { "wait_for": "gate" } }).to_string();
+        let waiter = home.begin(["wait-for", "Act"], gated.as_bytes());
         eventually("the job that is waited for runs", PATIENCE, || {
             home.of_kind(Kind::Worker).len() == 2
         });

@@ -5,7 +5,7 @@
 //! moments long with what any administrator has: SIGSTOP, and the write lock of the state file.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStdout};
 use std::time::{Duration, Instant};
 
@@ -439,12 +439,8 @@ impl Storm {
 impl Submitter {
     /// Starts it, and waits until its first job is acknowledged.
     fn start(home: &Home, payload: &Value, stop: &str) -> Self {
-        let mut child = home.start(["submit-until", "Storm", stop, "30"]);
-        let mut input = child.stdin.take().expect("a pipe");
-        input
-            .write_all(payload.to_string().as_bytes())
-            .expect("it reads");
-        drop(input);
+        let arguments = ["submit-until", "Storm", stop, "30"];
+        let mut child = home.begin(arguments, payload.to_string().as_bytes());
         let mut said = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut first = String::new();
         said.read_line(&mut first).expect("it says an id");

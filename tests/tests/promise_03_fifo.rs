@@ -17,12 +17,10 @@ fn fifo() {
     for id in &ids {
         assert_eq!(home.wait(id).state, JobState::Succeeded);
     }
-    let order = home.read("order");
-    let starts: Vec<_> = order
-        .lines()
-        .filter_map(|line| line.strip_prefix("start "))
-        .collect();
-    assert_eq!(starts, ["first", "1", "2", "3", "4", "5", "6", "7", "8"]);
+    assert_eq!(
+        home.starts(),
+        ["first", "1", "2", "3", "4", "5", "6", "7", "8"]
+    );
 }
 
 #[test]
@@ -45,10 +43,8 @@ fn fifo_inside_a_priority_higher_ones_first() {
     for id in &ids {
         assert_eq!(home.wait(id).state, JobState::Succeeded);
     }
-    let order = home.read("order");
-    let starts: Vec<_> = order
-        .lines()
-        .filter_map(|line| line.strip_prefix("start "))
-        .collect();
-    assert_eq!(starts, ["first", "high a", "high b", "a", "b", "low"]);
+    assert_eq!(
+        home.starts(),
+        ["first", "high a", "high b", "a", "b", "low"]
+    );
 }

@@ -3,90 +3,63 @@
 use std::path::Path;
 
 use dispatcher_core::JobState;
-use dispatcher_tests::{AWKWARD_TEXTS as TEXTS, Home, said};
+use dispatcher_tests::{AWKWARD_TEXTS, Form, Home, awkward_mebibyte, said};
 use serde_json::{Value, json};
 
-#[derive(Debug, Clone, Copy)]
-enum Way {
-    /// JSON as an argument of the command line.
-    Argument,
-    /// JSON in a file.
-    File,
-    /// JSON on standard input.
-    Input,
-    /// A value of the program.
-    Value,
-}
-
-const WAYS: [Way; 4] = [Way::Argument, Way::File, Way::Input, Way::Value];
-
 /// Sends a text in a job, and checks what it got.
-fn send(home: &Home, way: Way, isolation: &str, name: &str, text: &str) {
+fn send(home: &Home, form: Form, isolation: &str, name: &str, text: &str) {
     let payload = json!({
         "file": name,
         "text": text,
         "options": { "isolation": isolation },
     });
-    let json = payload.to_string();
-    let notify = |argument: &str, input: &[u8]| {
-        let output = home.output(["notifydispatcher", "Record", argument, "--detach"], input);
-        assert!(output.status.success(), "{way:?} {text:?}: {output:#?}");
-        said(&output.stdout).trim().to_owned()
-    };
-    let id = match way {
-        Way::Argument => notify(&json, b""),
-        Way::File => {
-            std::fs::write(home.file("payload"), &json).expect("a file");
-            notify("@payload", b"")
-        }
-        Way::Input => notify("-", json.as_bytes()),
-        Way::Value => home.submit("Record", &payload),
-    };
+    let id = form.send(home, |words| home.command(words), "Record", &payload);
     let job = home.wait(&id);
-    assert_eq!(job.state, JobState::Succeeded, "{way:?} {text:?}: {job:#?}");
+    assert_eq!(
+        job.state,
+        JobState::Succeeded,
+        "{form:?} {text:?}: {job:#?}"
+    );
     let arrived = std::fs::read(home.file(name)).expect("the job wrote it");
-    assert_eq!(arrived, text.as_bytes(), "{way:?}, {isolation}");
+    assert_eq!(arrived, text.as_bytes(), "{form:?}, {isolation}");
     let stored: Value = serde_json::from_str(&job.payload).expect("JSON");
-    assert_eq!(stored["text"], text, "{way:?}, {isolation}");
+    assert_eq!(stored["text"], text, "{form:?}, {isolation}");
 }
 
 #[test]
 fn arguments_arrive_as_sent() {
     let home = Home::new(env!("CARGO_BIN_EXE_fixture"));
-    for way in WAYS {
+    for form in Form::ALL {
         for isolation in ["process", "exec"] {
-            for (at, text) in TEXTS.iter().enumerate() {
-                let name = format!("{way:?}-{isolation}-{at}");
-                send(&home, way, isolation, &name, text);
+            for (at, text) in AWKWARD_TEXTS.iter().enumerate() {
+                let name = format!("{form:?}-{isolation}-{at}");
+                send(&home, form, isolation, &name, text);
             }
         }
     }
+    // Where senders and where jobs are at work.
     let touched = [home.path(), Path::new("/")].map(|path| path.join("here").exists());
     assert_eq!(touched, [false, false], "nothing was run");
 }
 
-/// An argument of the command line may have 128 KiB on Linux; the other ways have no such limit.
+/// An argument of the command line may have 128 KiB on Linux; the other forms have no such limit.
 #[test]
 fn a_mebibyte_arrives_as_sent() {
     let home = Home::new(env!("CARGO_BIN_EXE_fixture"));
-    let mut text = String::new();
-    while text.len() < 1 << 20 {
-        text.push_str(TEXTS[text.len() % TEXTS.len()]);
-        text.push('x');
-    }
-    for way in [Way::File, Way::Input, Way::Value] {
+    let text = awkward_mebibyte();
+    for form in [Form::File, Form::Input, Form::Value] {
         for isolation in ["process", "exec"] {
             send(
                 &home,
-                way,
+                form,
                 isolation,
-                &format!("{way:?}-{isolation}"),
+                &format!("{form:?}-{isolation}"),
                 &text,
             );
         }
     }
     let most: String = text.chars().take(40_000).collect();
-    send(&home, Way::Argument, "process", "argument", &most);
+    send(&home, Form::Argument, "process", "argument", &most);
 }
 
 /// Order, number forms and unknown spellings inside a payload are the sender's.

@@ -4,37 +4,11 @@
 use std::process::Child;
 
 use dispatcher_core::{Cause, JobState};
-use dispatcher_tests::{Home, Job, said};
+use dispatcher_tests::{Home, Job, Way, said};
 use serde_json::{Value, json};
 
-/// The ways in which a job can be started.
-#[derive(Debug, Clone, Copy)]
-enum Way {
-    /// `spawn_process()`.
-    Spawn,
-    /// `run_process()`.
-    Run,
-    /// `notifydispatcher`.
-    Notify,
-    /// `notifydispatcher --detach`.
-    Detach,
-}
-
-const WAYS: [Way; 4] = [Way::Spawn, Way::Run, Way::Notify, Way::Detach];
-
 fn start(home: &Home, way: Way, payload: &Value) -> Child {
-    let json = payload.to_string();
-    let mut child = match way {
-        Way::Spawn => home.start(["submit", "Three"]),
-        Way::Run => home.start(["wait-for", "Three"]),
-        Way::Notify => home.start(["notifydispatcher", "Three", &json]),
-        Way::Detach => home.start(["notifydispatcher", "Three", &json, "--detach"]),
-    };
-    if matches!(way, Way::Spawn | Way::Run) {
-        let mut input = child.stdin.take().expect("a pipe");
-        std::io::Write::write_all(&mut input, json.as_bytes()).expect("it reads");
-    }
-    child
+    home.begin(way.words("Three"), payload.to_string().as_bytes())
 }
 
 #[test]
@@ -48,7 +22,7 @@ fn every_run_counts_against_the_queue_limit() {
         home.stored(stored);
     }
     home.wait_running(&home.ids()[0]);
-    for way in WAYS {
+    for way in Way::ALL {
         let output = start(&home, way, &payload)
             .wait_with_output()
             .expect("it ends");

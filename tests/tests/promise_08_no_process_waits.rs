@@ -10,18 +10,13 @@ fn no_process_sits_waiting() {
     let payload = json!({ "name": "x", "gate": "gate" });
     let ids = home.submit_many("Exclusive", &payload, 100);
     home.wait_running(&ids[0]);
-    let kinds = || -> Vec<Kind> {
-        let mut kinds: Vec<_> = home.processes().iter().map(|seen| seen.kind).collect();
-        kinds.sort();
-        kinds
-    };
     let expected = [Kind::Supervisor, Kind::Keeper, Kind::Worker];
     eventually("only one worker beside the two", PATIENCE, || {
-        kinds() == expected
+        home.kinds() == expected
     });
     let waiting = ids[1..]
         .iter()
         .filter(|id| home.stands(id).0 == JobState::Queued);
     assert_eq!(waiting.count(), 99);
-    assert_eq!(kinds(), expected);
+    assert_eq!(home.kinds(), expected);
 }

@@ -3,26 +3,20 @@
 
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Stdio};
+use std::process::Child;
 
 use dispatcher_core::JobState;
 use dispatcher_tests::{
-    ControlGroup, Home, Kind, PATIENCE, eventually, hang_up, kill, kill_group, said,
+    ControlGroup, Home, Kind, PATIENCE, begin, eventually, hang_up, kill, kill_group, said,
 };
 use serde_json::{Value, json};
 
 /// A submitter with its payload on standard input.
 fn start(home: &Home, arguments: &[&str], payload: &Value) -> Child {
-    let mut child = home
-        .command(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        // As a terminal or a service manager would start it.
-        .process_group(0)
-        .spawn()
-        .expect("it starts");
-    give(&mut child, payload);
-    child
+    let mut command = home.command(arguments);
+    // As a terminal or a service manager would start it.
+    command.process_group(0);
+    begin(&mut command, payload.to_string().as_bytes())
 }
 
 fn give(child: &mut Child, payload: &Value) {

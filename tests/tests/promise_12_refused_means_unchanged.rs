@@ -1,7 +1,5 @@
 //! Promise 12: a job refused by a full queue leaves nothing behind.
 
-use std::path::Path;
-
 use dispatcher_tests::Home;
 use serde_json::json;
 
@@ -12,7 +10,7 @@ fn refused_means_unchanged() {
     let ids = home.submit_many("Ten", &payload, 10);
     home.wait_running(&ids[0]);
     home.wait_for("alone.lock");
-    let before = (home.dump(), files(home.path()));
+    let before = (home.dump(), home.files());
     for _ in 0..5 {
         let refused = home
             .try_submit("Ten", &payload)
@@ -25,26 +23,6 @@ fn refused_means_unchanged() {
             "{refused:?}"
         );
     }
-    let after = (home.dump(), files(home.path()));
+    let after = (home.dump(), home.files());
     assert_eq!(before, after);
-}
-
-/// Names of all files below a directory.
-fn files(directory: &Path) -> Vec<String> {
-    let mut names = Vec::new();
-    let mut pending = vec![directory.to_owned()];
-    while let Some(directory) = pending.pop() {
-        for entry in std::fs::read_dir(directory)
-            .expect("it can be read")
-            .flatten()
-        {
-            let path = entry.path();
-            names.push(path.display().to_string());
-            if path.is_dir() {
-                pending.push(path);
-            }
-        }
-    }
-    names.sort();
-    names
 }

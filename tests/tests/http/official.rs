@@ -1,14 +1,13 @@
 //! The official libraries sign for us and verify what we have signed, with short and long secrets;
 //! so does a shell with curl and openssl, as the guide says.
 
-use std::io::Write as _;
 use std::net::TcpListener;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::thread;
 
 use dispatcher_runner::http::Secret;
 use dispatcher_tests::http::{Letter, TOKEN, fresh_id, hear, now};
-use dispatcher_tests::{Home, Serving, said, workspace};
+use dispatcher_tests::{Home, Serving, begin, said, workspace};
 use serde_json::{Value, json};
 
 use crate::FIXTURE;
@@ -33,21 +32,12 @@ impl Library {
             Self::JavaScript => ("node".into(), "official.cjs"),
         };
         let script = workspace().join("tests/fixtures/http").join(script);
-        let mut child = Command::new(program)
-            .arg(script)
-            .args(arguments)
-            .env(
-                "NODE_PATH",
-                workspace().join("target/tools/node/node_modules"),
-            )
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("`scripts/prepare` has fetched it");
-        let mut stdin = child.stdin.take().expect("it was piped");
-        stdin.write_all(body).expect("it reads");
-        drop(stdin);
+        let mut command = Command::new(program);
+        command.arg(script).args(arguments).env(
+            "NODE_PATH",
+            workspace().join("target/tools/node/node_modules"),
+        );
+        let child = begin(&mut command, body);
         child.wait_with_output().expect("it ends")
     }
 

@@ -182,12 +182,7 @@ fn priority_at_both_ends_from_outside() {
     for id in home.ids() {
         home.wait(&id);
     }
-    let order = home.read("order");
-    let starts: Vec<_> = order
-        .lines()
-        .filter_map(|line| line.strip_prefix("start "))
-        .collect();
-    assert_eq!(starts, ["gate", "high", "none", "low"]);
+    assert_eq!(home.starts(), ["gate", "high", "none", "low"]);
 }
 
 /// An alias of the attribute, one of the configuration, and two that cannot be.

@@ -3,62 +3,40 @@
 use std::process::{Command, Stdio};
 use std::thread;
 
-use dispatcher_tests::{Database, Home, PATIENCE, Postgres, eventually, said};
+use dispatcher_tests::{PATIENCE, eventually, said};
 
-use super::hosts::Service;
-use super::{FIXTURE, answer, count};
-
-/// A database whose schema and dispatchers are there.
-fn prepared<'p>(server: &'p Postgres, home: &Home) -> Database<'p> {
-    let database = server.database();
-    let ran = answer(
-        home,
-        "one",
-        &database.url(),
-        &["notifydispatcher", "Shell", r#"{"line": "true"}"#],
-    );
-    assert_eq!(ran, "");
-    for name in ["Ten", "Racer", "Crowded"] {
-        let register = ["pause", name];
-        drop(super::on_host(home, "one", &database.url(), &register).output());
-    }
-    database
-}
+use super::Site;
 
 #[test]
 fn from_psql() {
-    let server = Postgres::shared();
-    let database = server.database();
-    let home = Home::new(FIXTURE);
-    let _service = Service::started(&home, "one", &database.url(), &database);
-    let id = database.psql("SELECT dispatcher.enqueue('Racer', '{}')");
+    let site = Site::new();
+    let _service = site.serve("one");
+    let id = site.psql("SELECT dispatcher.enqueue('Racer', '{}')");
     assert_eq!(id.len(), 16, "{id}");
-    eventually("it ran", PATIENCE, || home.read("ran").trim() == id);
-    let shown = answer(&home, "two", &database.url(), &["show", &id, "--json"]);
+    eventually("it ran", PATIENCE, || site.home.read("ran").trim() == id);
+    let shown = site.answer("two", &["show", &id, "--json"]);
     assert!(shown.contains("SQL, postgres (psql)"), "{shown}");
-    let many = database.psql(
+    let many = site.psql(
         "SELECT string_agg(id, ' ') FROM dispatcher.enqueue_many(
             'Racer', ARRAY['{}', '{}', '{}']::jsonb[], '{\"priority\": 3, \"timeout\": 60}') AS id",
     );
     assert_eq!(many.split(' ').count(), 3);
     eventually("they ran", PATIENCE, || {
-        home.read("ran").lines().count() == 4
+        site.home.read("ran").lines().count() == 4
     });
-    let held = database.psql(
+    let held = site.psql(
         "SELECT dispatcher.enqueue('Racer', '{}', '{\"delay\": 3600, \"unique_key\": \"k\"}')",
     );
     let again = "SELECT dispatcher.enqueue('Racer', '{\"x\": 1}', '{\"unique_key\": \"k\"}')";
-    assert_eq!(database.psql(again), held, "the survivor answers");
+    assert_eq!(site.psql(again), held, "the survivor answers");
     let unfinished = "SELECT run_at - submitted_at FROM dispatcher.jobs";
-    assert_eq!(database.psql(unfinished), "3600000");
+    assert_eq!(site.psql(unfinished), "3600000");
 }
 
 #[test]
 fn what_cannot_work_is_refused() {
-    let server = Postgres::shared();
-    let database = server.database();
-    let home = Home::new(FIXTURE);
-    let _service = Service::started(&home, "one", &database.url(), &database);
+    let site = Site::new();
+    let _service = site.serve("one");
     for (statement, why) in [
         (
             "SELECT dispatcher.enqueue('racer', '{}')",
@@ -85,28 +63,23 @@ fn what_cannot_work_is_refused() {
             "cannot be sent at isolation level repeatable read",
         ),
     ] {
-        let output = database.try_psql(statement);
+        let output = site.try_psql(statement);
         let text = said(&output.stderr);
         assert!(!output.status.success(), "{statement}");
         assert!(text.contains(why), "{statement}: {text}");
     }
-    assert_eq!(
-        database.psql("SELECT count(*) FROM dispatcher.requests"),
-        "0"
-    );
+    assert_eq!(site.psql("SELECT count(*) FROM dispatcher.requests"), "0");
     // Nothing is counted there, so nothing can be counted wrong.
-    database.psql(
+    site.psql(
         "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT dispatcher.enqueue('Racer', '{}'); COMMIT",
     );
-    eventually("it ran", PATIENCE, || count(&database, 2) == 1);
+    eventually("it ran", PATIENCE, || site.count(2) == 1);
 }
 
 #[test]
 fn from_python_inside_a_transaction() {
-    let server = Postgres::shared();
-    let database = server.database();
-    let home = Home::new(FIXTURE);
-    let _service = Service::started(&home, "one", &database.url(), &database);
+    let site = Site::new();
+    let _service = site.serve("one");
     let script = r#"
 import sys, psycopg2
 connection = psycopg2.connect(sys.argv[1])
@@ -122,30 +95,27 @@ cursor.execute("INSERT INTO orders VALUES (%s)", (send(cursor),))
 connection.commit()
 "#;
     let output = Command::new("/usr/bin/python3")
-        .args(["-c", script, &database.url()])
+        .args(["-c", script, &site.url])
         .output()
         .expect("python3 with psycopg2");
     assert!(output.status.success(), "{}", said(&output.stderr));
-    let order = database.psql("SELECT job FROM orders");
-    assert_eq!(database.psql("SELECT id FROM dispatcher.requests"), order);
-    eventually("it ran", PATIENCE, || home.read("ran").trim() == order);
+    let order = site.psql("SELECT job FROM orders");
+    assert_eq!(site.psql("SELECT id FROM dispatcher.requests"), order);
+    eventually("it ran", PATIENCE, || site.home.read("ran").trim() == order);
 }
 
 /// `job.spawn_in(&transaction)`.
 #[test]
 fn from_rust_inside_a_transaction() {
-    let server = Postgres::shared();
-    let database = server.database();
-    let home = Home::new(FIXTURE);
-    let url = database.url();
-    let _service = Service::started(&home, "one", &url, &database);
-    let gone = answer(&home, "one", &url, &["submit-in", &url, "rollback"]);
+    let site = Site::new();
+    let _service = site.serve("one");
+    let gone = site.answer("one", &["submit-in", &site.url, "rollback"]);
     assert_eq!(gone.lines().count(), 2, "{gone}");
-    let sent = answer(&home, "one", &url, &["submit-in", &url, "commit"]);
+    let sent = site.answer("one", &["submit-in", &site.url, "commit"]);
     eventually("they ran", PATIENCE, || {
-        home.read("ran").lines().count() == 2
+        site.home.read("ran").lines().count() == 2
     });
-    let ran = home.read("ran");
+    let ran = site.home.read("ran");
     let mut ran: Vec<&str> = ran.lines().collect();
     let mut sent: Vec<&str> = sent.lines().collect();
     ran.sort_unstable();
@@ -155,15 +125,10 @@ fn from_rust_inside_a_transaction() {
 
 #[test]
 fn fifty_connections_keep_to_the_limit() {
-    let server = Postgres::shared();
-    let home = Home::new(FIXTURE);
-    let database = prepared(&server, &home);
-    let database = &database;
-    let known = "SELECT max_queue FROM dispatcher.dispatchers WHERE name = 'Ten'";
-    if database.psql(known) != "10" {
-        // The program makes all of its dispatchers known when it serves.
-        drop(Service::started(&home, "one", &database.url(), database));
-    }
+    let site = Site::new();
+    // The program makes its dispatchers known when it serves. Then there is nobody to run any.
+    site.serve("one").end();
+    let database = &site.database;
     let accepted: u32 = thread::scope(|scope| {
         let senders: Vec<_> = (0..50)
             .map(|_| {
@@ -189,30 +154,18 @@ fn fifty_connections_keep_to_the_limit() {
     assert_eq!(accepted, 10);
     let stored = "SELECT count(*) FROM dispatcher.jobs AS j JOIN dispatcher.dispatchers AS d \
                   ON d.id = j.dispatcher WHERE d.name = 'Ten'";
-    assert_eq!(database.psql(stored), "10");
+    assert_eq!(site.psql(stored), "10");
 }
 
 /// A transaction that has sent to a limited dispatcher and stays open holds up other senders to it,
 /// as the documents say, and nobody else: what it blocks is not the work.
 #[test]
 fn a_long_transaction_stops_no_work() {
-    let server = Postgres::shared();
-    let database = server.database();
-    let home = Home::new(FIXTURE);
-    let _service = Service::started(&home, "one", &database.url(), &database);
-    let session = format!("dbname={} application_name=long", database.name());
+    let site = Site::new();
+    let _service = site.serve("one");
+    let session = format!("{}?application_name=long", site.url);
     let mut long = Command::new("psql")
-        .args([
-            "-X",
-            "-q",
-            "-U",
-            "postgres",
-            "-p",
-            &server.port().to_string(),
-            "-h",
-        ])
-        .arg(server.directory())
-        .args(["-d", &session])
+        .args(["-X", "-q", "-d", &session])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
@@ -224,11 +177,11 @@ fn a_long_transaction_stops_no_work() {
     eventually("it holds its lock", PATIENCE, || {
         let idle = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'long' \
                     AND state = 'idle in transaction'";
-        database.psql(idle) == "1"
+        site.psql(idle) == "1"
     });
-    super::hosts::send(&database, "Storm", r#"{"ms": 1}"#, 20);
-    eventually("the others ran", PATIENCE, || count(&database, 2) == 20);
-    let waiting = database.try_psql(
+    site.send("Storm", r#"{"ms": 1}"#, 20);
+    eventually("the others ran", PATIENCE, || site.count(2) == 20);
+    let waiting = site.try_psql(
         "SET lock_timeout = '200ms'; SELECT dispatcher.enqueue('Exclusive', '{\"name\": \"x\"}')",
     );
     let text = said(&waiting.stderr);
@@ -236,5 +189,5 @@ fn a_long_transaction_stops_no_work() {
     std::io::Write::write_all(&mut orders, b"COMMIT;\n").expect("it is read");
     drop(orders);
     assert!(long.wait().expect("it is a child").success());
-    eventually("it ran as well", PATIENCE, || count(&database, 2) == 21);
+    eventually("it ran as well", PATIENCE, || site.count(2) == 21);
 }

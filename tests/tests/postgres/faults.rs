@@ -8,61 +8,57 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dispatcher_tests::{Home, PATIENCE, Postgres, eventually, free_port};
+use dispatcher_tests::{
+    Home, HostService, PATIENCE, Postgres, eventually, free_port, on_host, pass, said,
+};
 
-use super::hosts::{Service, all_succeed, send};
-use super::{FIXTURE, count, on_host};
+use super::{FIXTURE, Site};
 
-const HOSTS: [&str; 3] = ["one", "two", "three"];
-
-#[test]
-fn every_connection_is_ended_again_and_again() {
-    let server = Postgres::shared();
-    let database = server.database();
-    let home = Home::new(FIXTURE);
-    let url = database.url();
-    let mut services = HOSTS.map(|host| Service::started(&home, host, &url, &database));
-    send(&database, "Storm", r#"{"ms": 20}"#, 200);
-    let mut rounds = 0;
-    eventually("they ran all the same", PATIENCE * 2, || {
-        database.psql(
-            // PostgreSQL's own word for a connection's process, which is none of ours.
-            "SELECT count(pg_terminate_back\
-             end(pid)) FROM pg_stat_activity
-             WHERE datname = current_database() AND query NOT LIKE '%pg_stat_activity%'",
-        );
-        rounds += 1;
-        dispatcher_tests::pass(Duration::from_millis(100));
-        rounds > 20 && count(&database, 2) > 100
-    });
-    all_succeed(&home, &database, 200);
-    for service in &mut services {
+fn all_live(services: &mut [HostService]) {
+    for service in services {
         assert!(service.is_alive(), "{}", service.log());
     }
 }
 
 #[test]
+fn every_connection_is_ended_again_and_again() {
+    let site = Site::new();
+    let mut services = site.serve_everywhere();
+    site.send("Storm", r#"{"ms": 20}"#, 200);
+    let (mut rounds, mut ended) = (0, 0);
+    eventually("they ran all the same", PATIENCE * 2, || {
+        let all = site.database.end_connections("true");
+        ended += all.expect("the server answers");
+        rounds += 1;
+        pass(Duration::from_millis(100));
+        rounds > 20 && site.count(2) > 100
+    });
+    site.all_succeed(200);
+    all_live(&mut services);
+    // Each service has one for work and one for what it hears.
+    assert!(ended > 20, "{ended}");
+}
+
+#[test]
 fn the_server_crashes_and_comes_back() {
     let server = Postgres::alone();
-    let database = server.database();
-    let home = Home::new(FIXTURE);
-    let url = database.url();
-    let mut services = HOSTS.map(|host| Service::started(&home, host, &url, &database));
-    send(&database, "Storm", r#"{"ms": 20}"#, 200);
+    let site = Site::on(&server);
+    let mut services = site.serve_everywhere();
+    site.send("Storm", r#"{"ms": 20}"#, 200);
     for round in 1..=3 {
         eventually("some ran", PATIENCE, || {
             // The server may still be on its way back.
             let done = "SELECT count(*) FROM dispatcher.finished";
-            let asked = database.try_psql(done);
-            let text = String::from_utf8_lossy(&asked.stdout).trim().to_owned();
-            text.parse::<u32>().is_ok_and(|done| done >= 40 * round)
+            let asked = site.try_psql(done);
+            said(&asked.stdout)
+                .trim()
+                .parse::<u32>()
+                .is_ok_and(|done| done >= 40 * round)
         });
         server.restart_immediately();
     }
-    all_succeed(&home, &database, 200);
-    for service in &mut services {
-        assert!(service.is_alive(), "{}", service.log());
-    }
+    site.all_succeed(200);
+    all_live(&mut services);
 }
 
 #[test]
@@ -71,14 +67,12 @@ fn the_database_is_down_at_the_start() {
     let port = server.port();
     let url = format!("postgres://postgres@127.0.0.1:{port}/postgres");
     let home = Home::new(FIXTURE);
-    let mut service = Service::start(&home, "one", &url);
+    let mut service = HostService::start(&home, "one", &url);
     eventually("it says so", PATIENCE, || {
         service.log().contains("waiting for the store")
     });
-    let refused = on_host(&home, "two", &url, &["jobs"])
-        .output()
-        .expect("it starts");
-    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let refused = on_host(&home, "two", &url, &["jobs"]).output();
+    let text = said(&refused.expect("the program starts").stderr);
     assert!(text.contains("cannot be reached"), "{text}");
     server.begin();
     eventually("it serves", PATIENCE, || {
@@ -172,17 +166,15 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, number: u64, swallowed: &Atom
 
 #[test]
 fn a_way_that_swallows_everything_is_noticed() {
-    let server = Postgres::shared();
-    let database = server.database();
-    let proxy = Proxy::to(server.port());
-    let home = Home::new(FIXTURE);
-    let url = database.url_at(proxy.port);
-    let mut service = Service::started(&home, "one", &url, &database);
-    send(&database, "Storm", r#"{"ms": 20}"#, 40);
-    eventually("some ran", PATIENCE, || count(&database, 2) > 5);
+    let mut site = Site::new();
+    let proxy = Proxy::to(Postgres::of_process().port());
+    site.url = site.database.url_at(proxy.port);
+    let mut service = site.serve("one");
+    site.send("Storm", r#"{"ms": 20}"#, 40);
+    eventually("some ran", PATIENCE, || site.count(2) > 5);
     proxy.swallow();
     let began = Instant::now();
-    all_succeed(&home, &database, 40);
+    site.all_succeed(40);
     assert!(service.is_alive(), "{}", service.log());
     assert!(
         began.elapsed() < Duration::from_secs(60),
@@ -194,23 +186,21 @@ fn a_way_that_swallows_everything_is_noticed() {
 /// Its server connections change from transaction to transaction, and notifications get lost.
 #[test]
 fn a_pooler_that_swallows_notifications() {
-    let server = Postgres::shared();
-    let database = server.database();
-    let home = Home::new(FIXTURE);
+    let mut site = Site::new();
     let port = free_port();
     let settings = format!(
         "[databases]\n* = host=127.0.0.1 port={} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
          listen_port = {port}\nauth_type = any\npool_mode = transaction\nunix_socket_dir =\n\
          default_pool_size = 3\nuser = postgres\n",
-        server.port()
+        Postgres::of_process().port()
     );
-    let file = home.file("pgbouncer.ini");
+    let file = site.home.file("pgbouncer.ini");
     // Its own account must be able to read it.
     std::fs::write(&file, settings).expect("it can be written");
     let open = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
-    std::fs::set_permissions(home.path(), open).expect("it is ours");
-    let mut pooler = home.command_of("pgbouncer", [&file]);
-    let log = std::fs::File::create(home.file("pgbouncer.log")).expect("it can be written");
+    std::fs::set_permissions(site.home.path(), open).expect("it is ours");
+    let mut pooler = site.home.command_of("pgbouncer", [&file]);
+    let log = std::fs::File::create(site.home.file("pgbouncer.log")).expect("it can be written");
     let mut pooler = pooler
         .env("PATH", "/usr/sbin:/usr/bin:/bin")
         .stderr(log)
@@ -221,17 +211,15 @@ fn a_pooler_that_swallows_notifications() {
         assert!(
             pooler.try_wait().expect("it is a child").is_none(),
             "{}",
-            home.read("pgbouncer.log")
+            site.home.read("pgbouncer.log")
         );
         TcpStream::connect(("127.0.0.1", port)).is_ok()
     });
-    let url = database.url_at(port);
-    let mut services = HOSTS.map(|host| Service::started(&home, host, &url, &database));
-    send(&database, "Storm", r#"{"ms": 5}"#, 60);
-    all_succeed(&home, &database, 60);
-    for service in &mut services {
-        assert!(service.is_alive(), "{}", service.log());
-    }
+    site.url = site.database.url_at(port);
+    let mut services = site.serve_everywhere();
+    site.send("Storm", r#"{"ms": 5}"#, 60);
+    site.all_succeed(60);
+    all_live(&mut services);
     drop(services);
     pooler.kill().expect("it is ours");
     pooler.wait().expect("it is ours");

@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dispatcher_tests::{
-    Census, Home, Kind, PATIENCE, Probe, Random, Serving, Size, configure, eventually, exec, kill,
-    pass, said, terminate, within,
+    Census, FOREIGN_POOL, Home, Kind, PATIENCE, Probe, Random, Serving, Size, clear_storm,
+    configure, eventually, exec, kill, pass, said, terminate, within,
 };
 use figures::{Figures, Sample};
-use load::{POOL, WORKS, clear, config, send};
+use load::{WORKS, config, send};
 use serde_json::json;
 
 const FIXTURE: &str = env!("CARGO_BIN_EXE_fixture");
@@ -151,7 +151,7 @@ fn send_jobs(path: &Path, counts: &Counts, at: usize) {
 
 fn ask(path: &Path, counts: &Counts, at: usize) {
     let mut probe = Probe::connect_in(path);
-    let pools = ["own", POOL];
+    let pools = ["own", FOREIGN_POOL];
     for round in at.. {
         if counts.is_over() {
             return;
@@ -196,7 +196,7 @@ impl Watch<'_> {
             figures.add(self.sample());
             self.disturb(second, &mut random);
             if second.is_multiple_of(5) {
-                clear(self.home);
+                clear_storm(self.home);
             }
             if second.is_multiple_of(60) {
                 eprintln!("{:?}: {}", began.elapsed(), self.counts.line());

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use dispatcher_core::JobState;
 use dispatcher_tests::{
-    Census, Home, Job, Kind, PATIENCE, Probe, Random, Serving, Size, eventually, exec, kill, pass,
-    terminate, within,
+    Census, FOREIGN_POOL, Home, Job, Kind, PATIENCE, Probe, Random, Serving, Size, clear_storm,
+    eventually, exec, kill, pass, terminate, within,
 };
 
-use load::{POOL, WORKS, clear, config, send};
+use load::{WORKS, config, send};
 
 const FIXTURE: &str = env!("CARGO_BIN_EXE_fixture");
 
@@ -108,7 +108,7 @@ fn service_storm() {
         service = storm.strike(service, VICTIMS[round as usize % VICTIMS.len()]);
         if round % 20 == 19 {
             settle(&storm.home);
-            clear(&storm.home);
+            clear_storm(&storm.home);
         }
     }
     storm.end(service);
@@ -128,7 +128,7 @@ impl Storm {
         }
         // A direct request is in a worker, or waits for one.
         let mut asking = Probe::connect(&self.home);
-        asking.tell(&exec(POOL, "pid")).expect("it listens");
+        asking.tell(&exec(FOREIGN_POOL, "pid")).expect("it listens");
         self.census.take(&self.home);
         pass(Duration::from_micros(self.random.below(60_000).into()));
         self.census.take(&self.home);
@@ -196,7 +196,7 @@ fn told_to_end_under_load(random: &mut Random) {
     let asked: Vec<Probe> = (0..3)
         .map(|_| {
             let mut probe = Probe::connect(&home);
-            let question = exec(POOL, "sleep 1");
+            let question = exec(FOREIGN_POOL, "sleep 1");
             probe.tell(&question).expect("it listens");
             probe
         })

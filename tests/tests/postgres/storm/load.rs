@@ -4,10 +4,10 @@
 use std::fs;
 use std::process::Child;
 
-use dispatcher_tests::{Home, said, workspace};
+use dispatcher_tests::{Home, said, storm_sections};
 use serde_json::{Value, json};
 
-use super::super::promises::{HOSTS, start};
+use super::super::HOSTS;
 use super::Storm;
 
 /// How a job is done, and what becomes of it.
@@ -109,26 +109,11 @@ impl Work {
 
 /// The configuration of all hosts, where everybody looks for it.
 pub(super) fn configure(home: &Home) {
-    let script = workspace().join("tests/fixtures/goridge/commands.py");
-    let shell = "exec 9> $DISPATCHER_JOB.lock; \
-                 flock -n 9 || echo $DISPATCHER_JOB runs twice at once >> violations; \
-                 sleep $DISPATCHER_PAYLOAD";
-    // A killed worker costs its job a failure, and there are many.
-    let often = "retries = 1000\nbackoff = \"constant(10ms)\"\n";
-    let options = format!("max_queue = 0\nconcurrency = 0\n{often}");
-    let keys = "workers = 2\nmax_jobs = 7";
     let config = format!(
         "version = 1\n[store]\nlease = \"{LEASE}\"\n\
          [service]\nworkers = 4\ndrain_timeout = \"1s\"\n\
-         [pools.own]\nmode = \"probe\"\n{keys}\n\
-         [pools.py]\ncommand = [\"python3\", {script:?}]\n{keys}\n\
-         [dispatchers.Storm]\n{options}\
-         [dispatchers.PooledStorm]\nisolation = \"pool\"\npool = \"own\"\n{options}\
-         [dispatchers.Ask]\npool = \"py\"\n{options}\
-         [dispatchers.Ten]\n{often}\
-         [dispatchers.Run]\ncommand = [\"sh\", \"-c\", {shell:?}]\npayload = \"environment\"\n\
-         working_directory = {:?}\n{options}",
-        home.path()
+         {}[dispatchers.Ten]\nretries = 1000\nbackoff = \"constant(10ms)\"\n",
+        storm_sections(home, "max_jobs = 7")
     );
     let folder = home.file(".config/fixture");
     fs::create_dir_all(&folder).expect("the directory can be written");
@@ -144,15 +129,14 @@ impl Storm<'_> {
 
     /// Somebody begins to send on this host.
     pub(super) fn send_on(&mut self, host: &str, work: Work) -> Sender {
-        let payload = work.payload(&self.home, &self.gate(), self.random.below(120));
-        let url = self.database.url();
+        let payload = work.payload(&self.site.home, &self.gate(), self.random.below(120));
         let (name, jobs) = (work.dispatcher(), work.jobs().to_string());
         let child = match work {
             // Not of the program: it is a section of the configuration.
             Work::ForeignPool | Work::Command => {
                 let json = payload.to_string();
                 let arguments = ["notifydispatcher", name, &json, "--detach"];
-                start(&self.home, host, &url, &arguments, &Value::Null)
+                self.site.start(host, &arguments, &Value::Null)
             }
             Work::Process
             | Work::Exec
@@ -162,7 +146,7 @@ impl Storm<'_> {
             | Work::TimedOut
             | Work::Limited
             | Work::Cancelled
-            | Work::Gated => start(&self.home, host, &url, &["submit", name, &jobs], &payload),
+            | Work::Gated => self.site.start(host, &["submit", name, &jobs], &payload),
         };
         Sender { child, work }
     }
@@ -192,28 +176,7 @@ impl Storm<'_> {
     /// Somebody on some host does not want a job any more.
     pub(super) fn cancel(&mut self, job: &str) -> Child {
         let host = self.random.pick(&HOSTS);
-        start(
-            &self.home,
-            host,
-            &self.database.url(),
-            &["cancel", job],
-            &Value::Null,
-        )
-    }
-
-    /// Takes away the files of jobs that have ended.
-    pub(super) fn clear(&self) {
-        for file in fs::read_dir(self.home.path())
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let name = file.file_name().to_string_lossy().into_owned();
-            let own = [".lock", ".running", ".finishing"];
-            if own.iter().any(|it| name.ends_with(it)) {
-                let _ = fs::remove_file(file.path());
-            }
-        }
+        self.site.start(host, &["cancel", job], &Value::Null)
     }
 
     /// What the gated jobs of this part of the storm wait for.
@@ -225,7 +188,7 @@ impl Storm<'_> {
     pub(super) fn gated(&self) -> Option<Vec<String>> {
         let gated = "SELECT r.id FROM dispatcher.jobs AS j
             JOIN dispatcher.requests AS r ON r.job = j.key WHERE r.payload LIKE '%calm-%'";
-        let asked = self.database.try_psql(gated);
+        let asked = self.site.try_psql(gated);
         let ids = || said(&asked.stdout).lines().map(str::to_owned).collect();
         asked.status.success().then(ids)
     }
@@ -233,8 +196,8 @@ impl Storm<'_> {
     /// Sent by SQL; the server may be away.
     pub(super) fn send_by_sql(&mut self) {
         let work = Work::Process;
-        let payload = work.payload(&self.home, &self.gate(), self.random.below(120));
-        let sent = self.database.try_psql(&format!(
+        let payload = work.payload(&self.site.home, &self.gate(), self.random.below(120));
+        let sent = self.site.try_psql(&format!(
             "SELECT id FROM dispatcher.enqueue_many('{}', array_fill('{payload}'::jsonb, ARRAY[4])) \
              AS id",
             work.dispatcher()

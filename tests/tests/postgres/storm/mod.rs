@@ -14,12 +14,10 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use dispatcher_tests::{
-    Census, Database, Frozen, Home, PATIENCE, Postgres, Random, Size, eventually, pass, said,
+    Census, Frozen, HostService, PATIENCE, Postgres, Random, Size, eventually, pass, said,
 };
 
-use super::hosts::Service;
-use super::promises::HOSTS;
-use super::{FIXTURE, lose_machine};
+use super::{HOSTS, Site};
 
 use load::{Sender, Work};
 use strikes::{STRIKES, Strike};
@@ -31,9 +29,8 @@ const ROUNDS_PER_LOOK: u32 = 30;
 const GATED: usize = 4;
 
 struct Storm<'p> {
-    home: Home,
+    site: Site<'p>,
     server: &'p Postgres,
-    database: Database<'p>,
     random: Random,
     census: Census,
     hosts: [Host; 3],
@@ -49,7 +46,7 @@ struct Storm<'p> {
 struct Host {
     name: &'static str,
     /// None while nobody has started it again.
-    service: Option<Service>,
+    service: Option<HostService>,
     stands_still: Option<(Frozen, Instant)>,
     /// Round in which it comes back.
     back_in: u32,
@@ -72,12 +69,11 @@ struct Tally {
 fn postgres_storm() {
     let rounds = Size::get().pick(12, 360);
     let server = Postgres::alone();
-    let database = server.database();
-    let home = Home::new(FIXTURE);
-    load::configure(&home);
+    let site = Site::on(&server);
+    load::configure(&site.home);
     let mut storm = Storm {
+        site,
         server: &server,
-        database,
         random: Random::seeded(),
         census: Census::new(),
         hosts: HOSTS.map(Host::new),
@@ -85,7 +81,6 @@ fn postgres_storm() {
         acknowledged: BTreeMap::new(),
         cancelled: Vec::new(),
         tally: Tally::default(),
-        home,
     };
     eprintln!("size: {rounds} rounds on {} hosts", HOSTS.len());
     let began = Instant::now();
@@ -121,10 +116,10 @@ impl Storm<'_> {
             senders.push(self.send_on(host, Work::Gated));
         }
         self.send_by_sql();
-        self.census.take(&self.home);
+        self.census.take(&self.site.home);
         let wait = self.random.below(150_000);
         pass(Duration::from_micros(wait.into()));
-        self.census.take(&self.home);
+        self.census.take(&self.site.home);
         self.nobody_left_of_himself();
         self.strike(strike, round);
         let to_cancel = self.hear(senders);
@@ -138,15 +133,15 @@ impl Storm<'_> {
                 self.cancelled.push(job);
             }
         }
-        self.census.take(&self.home);
+        self.census.take(&self.site.home);
     }
 
     /// Services that were lost a while ago, or stood still long enough.
     fn come_back(&mut self, round: u32) {
         for host in &mut self.hosts {
             if host.service.is_none() && host.back_in <= round {
-                let url = self.database.url();
-                let service = Service::start_with(&self.home, host.name, &url, load::LEASE);
+                let Site { home, url, .. } = &self.site;
+                let service = HostService::start_with(home, host.name, url, load::LEASE);
                 host.service = Some(service);
             }
             host.stands_still
@@ -163,7 +158,7 @@ impl Storm<'_> {
             pids.join(", ")
         );
         eventually("all services are open", PATIENCE, || {
-            self.database.try_psql(&open).stdout.starts_with(b"3")
+            self.site.try_psql(&open).stdout.starts_with(b"3")
         });
     }
 
@@ -187,9 +182,9 @@ impl Host {
     }
 
     /// Nothing of it is left to go on.
-    fn lose(&mut self, home: &Home, back_in: u32) {
+    fn lose(&mut self, site: &Site<'_>, back_in: u32) {
         self.stands_still = None;
-        lose_machine(home, self.name);
+        site.lose(self.name);
         self.service = None;
         self.back_in = back_in;
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use dispatcher_tests::{Home, Kind, PATIENCE, Seen, eventually, freeze, kill, pass, said, within};
 
-use super::super::promises::HOSTS;
+use super::super::HOSTS;
 use super::Storm;
 use super::load::Work;
 
@@ -110,7 +110,7 @@ impl Storm<'_> {
             Strike::Worker if workers.is_empty() => {}
             Strike::Worker => kill(self.random.pick(&workers)),
             Strike::Workers => workers.iter().for_each(|pid| kill(*pid)),
-            Strike::Machine => self.hosts[at].lose(&self.home, round + AWAY),
+            Strike::Machine => self.hosts[at].lose(&self.site, round + AWAY),
             Strike::Moment => {
                 let frozen = freeze(service);
                 let until = Duration::from_millis(self.random.below(3_000).into());
@@ -126,7 +126,7 @@ impl Storm<'_> {
 
     /// Numbers of a host's keepers, and of whom they keep.
     fn people(&self, at: usize) -> (Vec<i32>, Vec<i32>) {
-        let all = on_host_of(&self.home, self.hosts[at].name);
+        let all = on_host_of(&self.site.home, self.hosts[at].name);
         let keepers = all.iter().filter(|it| it.kind == Kind::Keeper);
         let keepers: Vec<i32> = keepers.map(|it| it.pid).collect();
         let workers = all.iter().filter(|it| keepers.contains(&it.parent));
@@ -139,7 +139,7 @@ impl Storm<'_> {
         let left = format!(
             "SELECT lease_until - dispatcher.clock() FROM dispatcher.supervisors WHERE pid = {service}"
         );
-        let told = self.database.try_psql(&left);
+        let told = self.site.try_psql(&left);
         let left = said(&told.stdout).trim().parse::<i64>();
         left.is_ok_and(|ms| ms >= TIME_LEFT_MS)
     }
@@ -147,22 +147,17 @@ impl Storm<'_> {
     /// Ends on a host what would not end by itself.
     fn end_gated(&self, at: usize) {
         let gated = eventually("the server answers", PATIENCE, || self.gated());
-        for seen in on_host_of(&self.home, self.hosts[at].name) {
+        for seen in on_host_of(&self.site.home, self.hosts[at].name) {
             if gated.iter().any(|job| seen.is_of(job)) {
                 kill(seen.pid);
             }
         }
     }
 
-    /// What it says: `pg_terminate_…` of every connection but this one.
     fn end_connections(&self) {
         for _ in 0..3 {
-            drop(self.database.try_psql(
-                // PostgreSQL's own word for a connection's process, which is none of ours.
-                "SELECT count(pg_terminate_back\
-                 end(pid)) FROM pg_stat_activity
-                 WHERE datname = current_database() AND query NOT LIKE '%pg_stat_activity%'",
-            ));
+            // The server may be away.
+            let _ = self.site.database.end_connections("true");
             pass(Duration::from_millis(20));
         }
     }
@@ -178,19 +173,20 @@ impl Storm<'_> {
         eventually("no lease of a lost one holds", PATIENCE, || {
             let held = "SELECT count(*) FROM dispatcher.supervisors
                 WHERE lease_until > dispatcher.clock()";
-            let is_free = self.database.try_psql(held).stdout.starts_with(b"0");
+            let is_free = self.site.try_psql(held).stdout.starts_with(b"0");
             // Those who were sending just now may have started one.
-            is_free || !self.home.of_kind(Kind::Supervisor).is_empty()
+            is_free || !self.site.home.of_kind(Kind::Supervisor).is_empty()
         });
         let senders = HOSTS.map(|host| self.send_on(host, Work::Process));
-        let started = within(PATIENCE, || self.home.of_kind(Kind::Supervisor).pop());
+        let started = within(PATIENCE, || self.site.home.of_kind(Kind::Supervisor).pop());
         let started = started.expect("somebody has started one").pid;
-        self.census.take(&self.home);
+        self.census.take(&self.site.home);
         let wait = self.random.below(200_000);
         pass(Duration::from_micros(wait.into()));
         match self.random.below(3) {
             0 => kill(started),
             1 => self
+                .site
                 .home
                 .of_kind(Kind::Keeper)
                 .iter()

@@ -4,11 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use dispatcher_tests::{PATIENCE, eventually, pass, said, within};
+use dispatcher_tests::{HostService, PATIENCE, clear_storm, eventually, pass, said, within};
 use serde_json::json;
 
-use super::super::promises::{HOSTS, start};
-use super::super::{answer, hosts::Service};
+use super::super::HOSTS;
 use super::load::Work;
 use super::{Host, Storm};
 
@@ -39,12 +38,12 @@ impl Storm<'_> {
             }
         }
         self.come_back(u32::MAX);
-        self.home.open_gate(&self.gate());
+        self.site.home.open_gate(&self.gate());
         self.serve();
         self.looks += 1;
         self.settle();
         assert_eq!(
-            self.home.read("violations"),
+            self.site.home.read("violations"),
             "",
             "no job runs beside itself"
         );
@@ -52,18 +51,19 @@ impl Storm<'_> {
         self.counters_are_right();
         self.nobody_left_of_himself();
         for host in &self.hosts {
-            let log = host.service.as_ref().map_or(String::new(), Service::log);
+            let log = host
+                .service
+                .as_ref()
+                .map_or(String::new(), HostService::log);
             assert!(!log.contains("panicked at"), "{}: {log}", host.name);
         }
-        self.clear();
+        clear_storm(&self.site.home);
     }
 
     /// Waits as long as the number of unfinished jobs falls.
     fn settle(&self) {
         let unfinished = || -> Option<u32> {
-            let asked = self
-                .database
-                .try_psql("SELECT count(*) FROM dispatcher.jobs");
+            let asked = self.site.try_psql("SELECT count(*) FROM dispatcher.jobs");
             said(&asked.stdout).trim().parse().ok()
         };
         let mut left = eventually("the server answers", PATIENCE, unfinished);
@@ -77,15 +77,15 @@ impl Storm<'_> {
                     E'\\n') FROM dispatcher.supervisors";
                 panic!(
                     "{left} jobs do not end:\n{}\nsupervisors:\n{}",
-                    self.database.psql(stuck),
-                    self.database.psql(runners)
+                    self.site.psql(stuck),
+                    self.site.psql(runners)
                 )
             });
         }
     }
 
     fn all_have_ended_once(&mut self) {
-        let told = self.database.psql(ENDED);
+        let told = self.site.psql(ENDED);
         let mut seen = BTreeSet::new();
         for line in told.lines() {
             let fields: Vec<&str> = line.split('|').collect();
@@ -108,7 +108,7 @@ impl Storm<'_> {
         let lost = &self.acknowledged;
         assert!(lost.is_empty(), "acknowledged, and not there: {lost:?}");
         self.cancelled.clear();
-        self.tally.attempts = self.database.psql(
+        self.tally.attempts = self.site.psql(
             "SELECT string_agg(cause || ' ' || count, ', ' ORDER BY cause)
              FROM (SELECT outcome::json->>'cause', count(*) FROM dispatcher.attempts GROUP BY 1)
              AS counted (cause, count)",
@@ -147,7 +147,7 @@ impl Storm<'_> {
         assert!(fits, "{said}");
         // The job itself says that it was done, whatever the database says.
         if succeeded && !matches!(work, Work::ForeignPool | Work::Command | Work::Limited) {
-            let file = self.home.file(&format!("{id}.finishing"));
+            let file = self.site.home.file(&format!("{id}.finishing"));
             assert!(file.exists(), "nobody did it: {said}");
         }
     }
@@ -160,7 +160,7 @@ FROM dispatcher.dispatchers AS d, dispatcher.tally(d.id) AS t
 WHERE t.waiting <> 0
     OR t.running <> 0
     OR t.finished <> (SELECT count(*) FROM dispatcher.finished AS f WHERE f.dispatcher = d.id)";
-        assert_eq!(self.database.psql(wrong), "");
+        assert_eq!(self.site.psql(wrong), "");
     }
 
     /// Never more than ten of it, and one at a time.
@@ -170,7 +170,7 @@ SELECT count(*) > 10 OR count(*) FILTER (WHERE state = 1) > 1
 FROM dispatcher.jobs
 WHERE dispatcher = (SELECT id FROM dispatcher.dispatchers WHERE name = 'Ten')";
         // The server may be away.
-        let told = self.database.try_psql(beyond);
+        let told = self.site.try_psql(beyond);
         assert!(!told.stdout.starts_with(b"t"), "{told:?}");
     }
 
@@ -178,24 +178,23 @@ WHERE dispatcher = (SELECT id FROM dispatcher.dispatchers WHERE name = 'Ten')";
     pub(super) fn end(&mut self) {
         self.look();
         self.a_full_queue_is_still_full_at_ten();
-        self.census.take(&self.home);
+        self.census.take(&self.site.home);
         let services = self.hosts.iter_mut().filter_map(|host| host.service.take());
-        services.for_each(Service::end);
+        services.for_each(HostService::end);
         self.census.nobody_is_left();
         eventually("nobody is left", PATIENCE, || {
-            self.home.processes().is_empty()
+            self.site.home.processes().is_empty()
         });
         let rows = "SELECT count(*) FROM dispatcher.supervisors";
-        assert_eq!(self.database.psql(rows), "0");
+        assert_eq!(self.site.psql(rows), "0");
         eprintln!("{} processes seen", self.census.count());
     }
 
     fn a_full_queue_is_still_full_at_ten(&mut self) {
-        let url = self.database.url();
-        answer(&self.home, HOSTS[0], &url, &["pause", "Ten"]);
+        self.site.answer(HOSTS[0], &["pause", "Ten"]);
         let senders = HOSTS.map(|host| {
             let arguments = ["submit", "Ten", "5"];
-            start(&self.home, host, &url, &arguments, &json!({}))
+            self.site.start(host, &arguments, &json!({}))
         });
         let told = senders.map(|child| child.wait_with_output().expect("it ends"));
         let stored: usize = told
@@ -203,7 +202,7 @@ WHERE dispatcher = (SELECT id FROM dispatcher.dispatchers WHERE name = 'Ten')";
             .map(|output| said(&output.stdout).lines().count())
             .sum();
         assert_eq!(stored, 10, "{told:?}");
-        answer(&self.home, HOSTS[1], &url, &["resume", "Ten"]);
+        self.site.answer(HOSTS[1], &["resume", "Ten"]);
         self.settle();
     }
 }
