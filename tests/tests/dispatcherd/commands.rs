@@ -8,23 +8,8 @@ use serde_json::{Value, json};
 
 use crate::python::Wire;
 
-macro_rules! over_every_transport {
-    ($($scenario:ident)*) => {
-        mod over_the_socket {$(
-            #[test]
-            fn $scenario() {
-                super::$scenario(&super::Wire::socket(super::CONFIG));
-            }
-        )*}
-        mod over_postgresql {$(
-            #[test]
-            fn $scenario() {
-                super::$scenario(&super::Wire::postgres(super::CONFIG));
-            }
-        )*}
-    };
-}
 over_every_transport! {
+    super::CONFIG;
     every_command_answers_in_its_shape
     jobs_are_listed_where_they_are_and_cancelled_by_filter
     a_backlog_is_cancelled_whole

@@ -3,9 +3,9 @@
 use std::process::Command;
 
 use dispatcher_core::JobState;
-use dispatcher_tests::{Home, PATIENCE, Serving, eventually, said};
+use dispatcher_tests::{Home, PATIENCE, Postgres, Serving, eventually, said};
 
-use crate::python::server;
+use crate::python::until_heard;
 
 const DOCUMENT: &str = include_str!("../../../docs/message-formats.md");
 
@@ -23,7 +23,7 @@ fn commands() -> Vec<&'static str> {
 
 #[test]
 fn every_example_of_the_document_does_what_it_says() {
-    let server = server();
+    let server = Postgres::of_process();
     let database = server.database();
     let home = Home::new(env!("CARGO_BIN_EXE_fixture"));
     let config = format!(
@@ -32,9 +32,7 @@ fn every_example_of_the_document_does_what_it_says() {
         database.url()
     );
     let _service = Serving::configured(&home, &config);
-    eventually("it listens", PATIENCE, || {
-        home.read("service.log").contains("messages are taken")
-    });
+    until_heard(&home);
     let commands = commands();
     assert!(commands.len() >= 8, "{commands:?}");
     let mut printed = String::new();

@@ -1,16 +1,23 @@
 //! What only PostgreSQL has: several listeners, lost connections, a server that is not there.
 
+use std::time::Duration;
+
 use dispatcher_core::JobState;
-use dispatcher_tests::{Database, Home, PATIENCE, Postgres, Serving, eventually, terminate};
+use dispatcher_tests::{
+    Database, Home, PATIENCE, Postgres, Serving, eventually, said, terminate, within,
+};
 use serde_json::{Value, json};
 
-use crate::python::{CHANNEL, NODE, Wire, section, server};
+use crate::python::{CHANNEL, HEARS, NODE, Wire, listening, section};
 
-/// Sends a message as anybody can.
+/// How anybody can send a message.
+fn sends(message: &Value) -> String {
+    let [channel, text] = [CHANNEL, &message.to_string()].map(|it| it.replace('\'', "''"));
+    format!("SELECT pg_notify('{channel}', '{text}')")
+}
+
 fn notify(database: &Database<'_>, message: &Value) {
-    let text = message.to_string().replace('\'', "''");
-    let channel = CHANNEL.replace('\'', "''");
-    database.psql(&format!("SELECT pg_notify('{channel}', '{text}')"));
+    database.psql(&sends(message));
 }
 
 pub(crate) fn note(text: &str) -> Value {
@@ -50,15 +57,13 @@ fn lost_connections_are_replaced_and_nothing_taken_is_lost() {
     let wire = Wire::postgres("");
     let database = wire.database.as_ref().expect("a database");
     for round in 0..5 {
-        database.psql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-             WHERE application_name = 'dispatcher' AND datname = current_database()",
-        );
+        let all = database.end_connections("application_name = 'dispatcher'");
+        assert!(all > Some(0), "{all:?}");
         // Once it listens again, whatever is sent is heard.
         let told = format!("round {round}");
         eventually("it is heard", PATIENCE, || {
             notify(database, &note(&told));
-            dispatcher_tests::within(std::time::Duration::from_millis(500), || {
+            within(Duration::from_millis(500), || {
                 lines(&wire.home).contains(&told)
             })
         });
@@ -86,17 +91,12 @@ fn a_server_may_come_late_and_crash() {
     server.begin();
     let heard = |times: usize| {
         let log = home.read("service.log");
-        log.matches("messages are taken from PostgreSQL").count() >= times
+        log.matches(HEARS).count() >= times
     };
     eventually("it listens", PATIENCE, || heard(1));
     server.restart_immediately();
     eventually("it listens again", PATIENCE, || heard(2));
-    let message = note("after the crash").to_string();
-    let channel = CHANNEL.replace('\'', "''");
-    server.psql(
-        "postgres",
-        &format!("SELECT pg_notify('{channel}', '{message}')"),
-    );
+    server.psql("postgres", &sends(&note("after the crash")));
     eventually("it runs", PATIENCE, || !lines(&home).is_empty());
     terminate(service.pid());
     assert_eq!(service.end().code(), Some(0));
@@ -104,15 +104,11 @@ fn a_server_may_come_late_and_crash() {
 
 /// Two services of two states that listen to one channel.
 pub(crate) fn two(delivery: &str) -> (Database<'static>, [(Serving, Home); 2]) {
-    let database = server().database();
+    let database = Postgres::of_process().database();
     let url = database.url();
     let services = [0, 1].map(|_| {
         let home = Home::new(env!("CARGO_BIN_EXE_fixture"));
-        let service = Serving::configured(&home, &section(&url, "delivery", delivery));
-        eventually("it listens", PATIENCE, || {
-            home.read("service.log").contains("messages are taken")
-        });
-        (service, home)
+        (listening(&home, &url, delivery), home)
     });
     (database, services)
 }
@@ -139,7 +135,7 @@ fn once_is_once_and_another_takes_over() {
     assert_eq!(first.end().code(), Some(0));
     eventually("the other one takes over", PATIENCE, || {
         notify(&database, &note("after"));
-        dispatcher_tests::within(std::time::Duration::from_millis(500), || {
+        within(Duration::from_millis(500), || {
             lines(&second_home).contains(&"after".to_owned())
         })
     });
@@ -154,7 +150,7 @@ fn channels_and_servers_are_checked_at_start() {
         std::fs::write(home.file("dispatcher.toml"), text).expect("it can be written");
         let output = home.output(["serve", "--config", "dispatcher.toml"], b"");
         assert_ne!(output.status.code(), Some(0));
-        dispatcher_tests::said(&output.stderr)
+        said(&output.stderr)
     };
     let said = refused("conninfo = \"host=x port=y password=geheim\"\nchannels = [\"a\"]");
     assert!(said.contains("`conninfo` cannot be read"), "{said}");

@@ -5,10 +5,10 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use dispatcher_runner::{Control, PublishOptions, Publisher};
-use dispatcher_tests::{Home, PATIENCE, eventually, said};
+use dispatcher_tests::{Home, PATIENCE, Postgres, eventually, said};
 use serde_json::{Value, json};
 
-use crate::python::{CHANNEL, NODE, Wire, server, settings, tools};
+use crate::python::{CHANNEL, NODE, Wire, settings, tools};
 
 /// A service of the Python package, in a directory of its own.
 struct Python {
@@ -120,13 +120,18 @@ fn python_is_driven_over_its_socket() {
 
 #[test]
 fn python_is_driven_over_postgresql() {
-    let database = server().database();
+    let database = Postgres::of_process().database();
     let url = database.url();
     let home = Home::new(env!("CARGO_BIN_EXE_fixture"));
     let python = Python::start(settings(&url), home);
     let publisher = Publisher::postgres(&url, [CHANNEL]).expect("it fits");
     let control = Control::postgres(&url, CHANNEL).expect("it fits");
     everything_reaches_python(&python, &publisher, &control);
+}
+
+over_every_transport! {
+    "";
+    the_command_shows_replies
 }
 
 /// The command `control`, with what it prints.
@@ -167,16 +172,6 @@ fn the_command_shows_replies(wire: &Wire) {
     let (code, _, err) = command(wire, &["alive", "--source", "pg_notfy"]);
     assert_eq!(code, Some(64), "{err}");
     assert!(err.contains("did you mean `pg_notify`?"), "{err}");
-}
-
-#[test]
-fn the_command_goes_over_the_socket() {
-    the_command_shows_replies(&Wire::socket(""));
-}
-
-#[test]
-fn the_command_goes_over_postgresql() {
-    the_command_shows_replies(&Wire::postgres(""));
 }
 
 #[test]

@@ -1,38 +1,13 @@
 //! What our publisher sends is taken by a service of ours, also by one that was away.
 
-use std::fs::File;
-use std::process::Child;
-
 use dispatcher_core::{JobState, OnDuplicate};
 use dispatcher_runner::{PublishOptions, Publisher};
-use dispatcher_tests::{Database, Home, PATIENCE, Postgres, Serving, configure, eventually};
+use dispatcher_tests::{
+    Database, Home, HostService, PATIENCE, Postgres, configure_host, eventually,
+};
 
 use crate::notify::{lines, two};
-use crate::python::{CHANNEL, section, server};
-
-const HEARS: &str = "messages are taken";
-
-/// A service whose store is the database, on a host of its own.
-struct OnStore(Child);
-
-impl OnStore {
-    fn start(home: &Home, url: &str) -> Self {
-        let log = File::create(home.file("service.log")).expect("it can be written");
-        let mut command = home.command(["serve", "--config", "dispatcher.toml"]);
-        command
-            .env("DISPATCHER_DATABASE_URL", url)
-            .env("XDG_STATE_HOME", home.file("host"))
-            .stderr(log);
-        Self(command.spawn().expect("the program starts"))
-    }
-}
-
-impl Drop for OnStore {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use crate::python::{CHANNEL, HEARS, listening, section};
 
 fn publisher(database: &Database<'_>) -> Publisher {
     Publisher::postgres(&database.url(), [CHANNEL]).expect("it fits")
@@ -41,14 +16,6 @@ fn publisher(database: &Database<'_>) -> Publisher {
 fn publish(publisher: &Publisher, text: &str) {
     let sent = publisher.submit("Note", ["notes", text], (), &PublishOptions::default());
     sent.unwrap_or_else(|error| panic!("{text}: {error:?}"));
-}
-
-fn start(home: &Home, url: &str, times: usize) -> Serving {
-    let service = Serving::configured(home, &section(url, "delivery", "fanout"));
-    eventually("it listens", PATIENCE, || {
-        home.read("service.log").matches(HEARS).count() >= times
-    });
-    service
 }
 
 /// Nothing is left that a death could have done again.
@@ -68,10 +35,10 @@ fn numbers(count: usize) -> Vec<String> {
 
 #[test]
 fn who_was_away_takes_it_on_return() {
-    let database = server().database();
+    let database = Postgres::of_process().database();
     let home = Home::new(env!("CARGO_BIN_EXE_fixture"));
     let publisher = publisher(&database);
-    let service = start(&home, &database.url(), 1);
+    let service = listening(&home, &database.url(), "fanout");
     (0..5).for_each(|number| publish(&publisher, &number.to_string()));
     eventually("they run", PATIENCE, || lines(&home) == numbers(5));
     all_noted(&database, &home);
@@ -81,7 +48,7 @@ fn who_was_away_takes_it_on_return() {
     // Nothing of it is cut into pieces on this way.
     let long = "x".repeat(20_000);
     publish(&publisher, &long);
-    let _service = start(&home, &database.url(), 1);
+    let _service = listening(&home, &database.url(), "fanout");
     eventually("all run", PATIENCE, || lines(&home).len() >= 31);
     let mut wanted = numbers(30);
     wanted.push(long);
@@ -92,18 +59,16 @@ fn who_was_away_takes_it_on_return() {
 
 #[test]
 fn nothing_is_lost_while_connections_are() {
-    let database = server().database();
+    let database = Postgres::of_process().database();
     let home = Home::new(env!("CARGO_BIN_EXE_fixture"));
     let publisher = publisher(&database);
-    let service = start(&home, &database.url(), 1);
-    let listeners = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-                     WHERE query LIKE 'LISTEN %' AND datname = current_database()";
+    let service = listening(&home, &database.url(), "fanout");
     for number in 0..200 {
         publish(&publisher, &number.to_string());
         if number % 20 == 10 {
             // As soon as it listens again.
             eventually("one is cut off", PATIENCE, || {
-                database.psql(listeners) == "1"
+                database.end_connections("query LIKE 'LISTEN %'") == Some(1)
             });
         }
     }
@@ -123,14 +88,12 @@ fn between_two_that_take_turns_nothing_is_lost() {
     all_noted(&database, &first_home);
     drop(first);
     (1..50).for_each(|number| publish(&publisher, &number.to_string()));
-    eventually("the other one has the rest", PATIENCE, || {
+    let all = eventually("the other one has the rest", PATIENCE, || {
         let mut all = lines(&first_home);
         all.extend(lines(&second_home));
-        all.len() >= 50
+        all.sort_unstable();
+        (all.len() >= 50).then_some(all)
     });
-    let mut all = lines(&first_home);
-    all.extend(lines(&second_home));
-    all.sort_unstable();
     assert_eq!(all, numbers(50), "each once");
     drop(second);
 }
@@ -138,15 +101,13 @@ fn between_two_that_take_turns_nothing_is_lost() {
 /// Every service that listens runs a message itself, also where all could run it.
 #[test]
 fn on_one_store_each_service_runs_its_own() {
-    let database = server().database();
+    let database = Postgres::of_process().database();
     let url = database.url();
     let services = [0, 1, 2].map(|_| {
         let home = Home::new(env!("CARGO_BIN_EXE_fixture"));
-        configure(&home, &section(&url, "delivery", "fanout"));
-        let service = OnStore::start(&home, &url);
-        eventually("it listens", PATIENCE, || {
-            home.read("service.log").contains(HEARS)
-        });
+        configure_host(&home, "one", &section(&url, "delivery", "fanout"));
+        let service = HostService::start(&home, "one", &url);
+        eventually("it listens", PATIENCE, || service.log().contains(HEARS));
         (service, home)
     });
     let publisher = publisher(&database);
@@ -162,15 +123,14 @@ fn on_one_store_each_service_runs_its_own() {
     eventually("all are stored", PATIENCE, || database.psql(stored) == "63");
     for (service, home) in &services {
         eventually("all run", PATIENCE, || lines(home).len() >= 21);
-        assert_eq!(lines(home), numbers(21), "{}", service.0.id());
+        assert_eq!(lines(home), numbers(21), "{}", service.log());
     }
 }
 
 /// Without the right to keep messages, everything else works.
 #[test]
 fn a_user_who_may_make_nothing_hears_all_the_same() {
-    let server: &Postgres = server();
-    let database = server.database();
+    let database = Postgres::of_process().database();
     let user = format!("user_{}", database.name());
     database.psql(&format!(
         "CREATE ROLE {user} LOGIN; REVOKE ALL ON DATABASE \"{}\" FROM PUBLIC; \
@@ -180,7 +140,7 @@ fn a_user_who_may_make_nothing_hears_all_the_same() {
     ));
     let url = database.url().replace("postgres@", &format!("{user}@"));
     let home = Home::new(env!("CARGO_BIN_EXE_fixture"));
-    let service = start(&home, &url, 1);
+    let service = listening(&home, &url, "fanout");
     assert!(home.read("service.log").contains("dispatcher_wire"));
     let publisher = Publisher::postgres(&url, [CHANNEL]).expect("it fits");
     publish(&publisher, "heard");

@@ -1,10 +1,11 @@
 //! The Python package `dispatcherd`, unmodified, and a service of ours that it talks to.
 
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
-use dispatcher_tests::{Database, Home, Postgres, Serving, said, workspace};
+use dispatcher_tests::{
+    Database, Home, PATIENCE, Postgres, Serving, begin, eventually, said, workspace,
+};
 use serde_json::{Value, json};
 
 const JOBS: &str = include_str!("../../fixtures/dispatcherd/jobs.py");
@@ -50,7 +51,7 @@ impl Wire {
 
     /// A service that listens to PostgreSQL, and a Python that knows it.
     pub(crate) fn postgres(more: &str) -> Self {
-        let database = server().database();
+        let database = Postgres::of_process().database();
         let home = Home::new(env!("CARGO_BIN_EXE_fixture"));
         let url = database.url();
         let config = format!("{more}\n{}", section(&url, "node_id", NODE));
@@ -70,7 +71,7 @@ impl Wire {
             home,
             database: None,
         };
-        wire.until_heard();
+        until_heard(&wire.home);
         wire
     }
 
@@ -78,14 +79,6 @@ impl Wire {
     pub(crate) fn kill(&self) {
         let pid = self.service.pid().try_into().expect("a process id");
         dispatcher_tests::kill(pid);
-    }
-
-    /// Waits until it answers messages.
-    pub(crate) fn until_heard(&self) {
-        dispatcher_tests::eventually("messages are taken", dispatcher_tests::PATIENCE, || {
-            let log = self.home.read("service.log");
-            log.contains("messages are taken")
-        });
     }
 
     /// Runs Python, with wishes for `publish.py`; what it prints, a line each.
@@ -124,13 +117,7 @@ impl Wire {
     fn python(&self, program: &str, arguments: &[&str], input: &str) -> Output {
         let mut command = Command::new(tools().join(program));
         command.args(arguments).current_dir(self.home.path());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.stderr(Stdio::piped()).spawn().expect(
-            "the package dispatcherd for Python is not installed: scripts/prepare installs it",
-        );
-        let mut pipe = child.stdin.take().expect("a pipe");
-        pipe.write_all(input.as_bytes()).expect("it reads");
-        drop(pipe);
+        let child = begin(&mut command, input.as_bytes());
         let output = child.wait_with_output().expect("it ends");
         let (out, err) = (said(&output.stdout), said(&output.stderr));
         let log = self.home.read("service.log");
@@ -142,9 +129,21 @@ impl Wire {
     }
 }
 
-/// The cluster of this run, until this process ends.
-pub(crate) fn server() -> &'static Postgres {
-    Box::leak(Box::new(Postgres::shared()))
+/// What a service logs once it listens.
+pub(crate) const HEARS: &str = "messages are taken";
+
+/// Waits until a home's service listens.
+pub(crate) fn until_heard(home: &Home) {
+    eventually("it listens", PATIENCE, || {
+        home.read("service.log").contains(HEARS)
+    });
+}
+
+/// A service with the source, once it listens.
+pub(crate) fn listening(home: &Home, url: &str, delivery: &str) -> Serving {
+    let service = Serving::configured(home, &section(url, "delivery", delivery));
+    until_heard(home);
+    service
 }
 
 /// The source's section, with one more key.

@@ -8,24 +8,8 @@ use serde_json::{Value, json};
 
 use crate::python::Wire;
 
-/// Runs a scenario over every transport.
-macro_rules! over_every_transport {
-    ($($scenario:ident)*) => {
-        mod over_the_socket {$(
-            #[test]
-            fn $scenario() {
-                super::$scenario(&super::Wire::socket(""));
-            }
-        )*}
-        mod over_postgresql {$(
-            #[test]
-            fn $scenario() {
-                super::$scenario(&super::Wire::postgres(""));
-            }
-        )*}
-    };
-}
 over_every_transport! {
+    "";
     every_way_of_publishing_runs_the_job
     a_timeout_stops_and_a_delay_waits
     duplicates_are_treated_as_each_message_says
