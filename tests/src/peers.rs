@@ -1,7 +1,7 @@
 //! Other people's queues on PostgreSQL, which the benchmark `peers` stands beside ours.
 //!
 //! Each Rust peer is a package of its own below `peers/`, outside of the workspace, so that nobody
-//! who builds the project builds or locks what it needs.
+//! who builds the project builds or locks what it needs. What they share is `peers/measure.rs`.
 
 use std::path::PathBuf;
 
