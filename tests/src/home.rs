@@ -413,6 +413,14 @@ impl Home {
         fs::read(self.file(name)).map_or_else(|_| String::new(), |bytes| said(&bytes))
     }
 
+    /// Its lines, sorted: what jobs noted in whatever order they ran.
+    #[must_use]
+    pub fn sorted_lines(&self, name: &str) -> Vec<String> {
+        let mut lines: Vec<_> = self.read(name).lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    }
+
     /// What jobs of the fixture's `Exclusive` noted when they began, in that order.
     #[must_use]
     pub fn starts(&self) -> Vec<String> {

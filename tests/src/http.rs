@@ -257,9 +257,11 @@ impl Heard {
 /// Hears one request, and answers it.
 ///
 /// # Panics
-/// When it breaks off.
+/// When nobody comes, or it breaks off.
 pub fn hear(listener: &TcpListener, answer: &str) -> Heard {
-    let (mut stream, _) = listener.accept().expect("somebody comes");
+    listener.set_nonblocking(true).expect("a listener");
+    let came = || listener.accept().ok();
+    let (mut stream, _) = crate::eventually("somebody comes", PATIENCE, came);
     stream.set_read_timeout(Some(PATIENCE)).expect("a time");
     let (mut all, mut piece) = (Vec::new(), [0; 4096]);
     loop {

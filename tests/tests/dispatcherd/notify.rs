@@ -25,9 +25,7 @@ pub(crate) fn note(text: &str) -> Value {
 }
 
 pub(crate) fn lines(home: &Home) -> Vec<String> {
-    let mut lines: Vec<_> = home.read("notes").lines().map(str::to_owned).collect();
-    lines.sort_unstable();
-    lines
+    home.sorted_lines("notes")
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{JoinHandle, spawn};
+use std::time::Instant;
 
 use dispatcher_core::frame::{Decoder, Frame};
 use dispatcher_tests::{PATIENCE, eventually};
@@ -180,6 +181,18 @@ impl Host {
         let rest = 4 * (words - 3) + usize::try_from(length).expect("it fits");
         decoder.push(&self.take(rest));
         decoder.next().expect("a frame").expect("a whole one")
+    }
+
+    /// The first frame after whatever comes of a stream before it ends.
+    pub(crate) fn end_of_stream(&mut self) -> Frame {
+        let began = Instant::now();
+        loop {
+            let frame = self.frame();
+            if frame.stream & Frame::STREAM == 0 {
+                return frame;
+            }
+            assert!(began.elapsed() < PATIENCE, "the stream does not end");
+        }
     }
 
     /// The next bytes.

@@ -7,12 +7,6 @@ use serde_json::{Value, json};
 use crate::sent::end_of;
 use crate::service;
 
-fn notes(home: &Home) -> Vec<String> {
-    let mut notes: Vec<_> = home.read("notes").lines().map(str::to_owned).collect();
-    notes.sort();
-    notes
-}
-
 fn note(text: &str) -> Value {
     json!({
         "job": "App\\Jobs\\Note",
@@ -32,7 +26,7 @@ fn single_jobs() {
         assert_eq!(answer.status, 202, "{answer:?}");
         assert_eq!(end_of(&address, &answer.id())["status"], "succeeded");
     }
-    assert_eq!(notes(&home), ["a", "b"]);
+    assert_eq!(home.sorted_lines("notes"), ["a", "b"]);
     let empty = json!({ "job": "OnRequest", "payload": [], "signature": "x", "queue": "default" });
     let answer = Letter::signed("/dispatch", &empty).send(&address);
     assert_eq!(answer.status, 202, "{answer:?}");
@@ -72,7 +66,7 @@ fn batches_of_every_shape() {
         let known = Letter::get(&format!("/v1/batches/{id}")).send(&address);
         assert_eq!(known.status, if should_batch { 200 } else { 404 });
     }
-    assert_eq!(notes(&home), ["a", "b", "c", "d", "e", "f"]);
+    assert_eq!(home.sorted_lines("notes"), ["a", "b", "c", "d", "e", "f"]);
 }
 
 /// The provider of the guide, in Laravel's own container and HTTP client.
@@ -131,7 +125,10 @@ fn the_recipe_makes_laravel_a_sender() {
         let batch = Letter::get(&format!("/v1/batches/{id}")).send(&address);
         assert_eq!(batch.status, status, "{action}");
     }
-    assert_eq!(notes(&home), ["a", "b", "c", "d", "d", "e", "e"]);
+    assert_eq!(
+        home.sorted_lines("notes"),
+        ["a", "b", "c", "d", "d", "e", "e"]
+    );
     let unsigned = laravel(&home, &address, "unsigned", &jobs);
     assert!(
         unsigned.iter().all(|it| it["status"] == 401),

@@ -157,9 +157,7 @@ fn several_jobs_come_together() {
             "succeeded"
         );
     }
-    let mut notes: Vec<_> = home.read("notes").lines().map(str::to_owned).collect();
-    notes.sort();
-    assert_eq!(notes, ["a", "b"]);
+    assert_eq!(home.sorted_lines("notes"), ["a", "b"]);
 }
 
 #[test]
