@@ -1,6 +1,7 @@
 //! How many crates of others a program gets with one of ours.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -60,6 +61,22 @@ pub fn crates_of(tree: Tree) -> Crates {
 pub fn workspace() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.parent().expect("a package lies in it").to_owned()
+}
+
+/// Writes a file of a package that is built from its copy, unless it is the same: what is unchanged
+/// is not built again. Two tests may write it at once, so it is there whole or not at all.
+///
+/// # Panics
+/// When it cannot be written.
+pub fn write_source(path: &Path, text: &str) {
+    if fs::read_to_string(path).is_ok_and(|found| found == text) {
+        return;
+    }
+    let folder = path.parent().expect("it lies in a folder");
+    fs::create_dir_all(folder).expect("the target folder can be written");
+    let new = tempfile::NamedTempFile::new_in(folder).expect("the folder can be written");
+    fs::write(new.path(), text).expect("the folder can be written");
+    new.persist(path).expect("it can be moved");
 }
 
 /// The cargo that runs this, or the one on PATH.

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 pub use census::Census;
 pub use configured::{configure, notify, perform};
-pub use crates::{Crates, TREES, Tree, cargo, crates_of, workspace};
+pub use crates::{Crates, TREES, Tree, cargo, crates_of, workspace, write_source};
 pub use disk::{Ballast, ReadOnly, SmallDisk, read_only, with_own_mounts};
 pub use group::ControlGroup;
 pub use home::{Home, Refused, WriteLock, begin, said};
@@ -37,11 +37,11 @@ pub use peers::{Measure, PEERS, Peer, PeerKind};
 pub use postgres::{Database, Postgres, free_port};
 pub use probe::{Probe, exec, probe_section, refusal};
 pub use processes::{
-    Frozen, Kind, Seen, freeze, hang_up, is_alive, kill, kill_group, limit_open_files, tag_of,
-    terminate,
+    Frozen, Kind, Seen, as_nobody, freeze, hang_up, is_alive, kill, kill_group, limit_open_files,
+    tag_of, terminate,
 };
 pub use random::Random;
-pub use record::{Attempt, Job};
+pub use record::{Attempt, Job, assert_one_at_a_time};
 pub use service::{Serving, control_sockets, page, sample};
 pub use storm::{FOREIGN_POOL, clear_storm, storm_sections};
 pub use texts::{AWKWARD_TEXTS, awkward_mebibyte};

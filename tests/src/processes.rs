@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, getrlimit, kill_process, kill_process_group, prlimit,
@@ -212,4 +214,18 @@ fn signal(pid: i32, signal: Signal) {
     {
         let _ = kill_process(pid, signal);
     }
+}
+
+/// A program with the words and the environment of another command, and without root's rights.
+#[must_use]
+pub fn as_nobody(program: &Path, like: &Command) -> Command {
+    let mut command = Command::new("setpriv");
+    let variables = like.get_envs();
+    command.env_clear();
+    command.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+    if rustix::process::geteuid().is_root() {
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    }
+    command.arg(program).args(like.get_args());
+    command
 }

@@ -90,6 +90,19 @@ JOIN requests AS r ON r.job = j.key
 LEFT JOIN outputs AS o ON o.job = j.key
 WHERE j.id = ?1";
 
+/// Each of these jobs, of one attempt, ended before the next one began.
+///
+/// # Panics
+/// When two of them overlap.
+pub fn assert_one_at_a_time(mut jobs: Vec<Job>) {
+    jobs.sort_by_key(|job| job.started_at);
+    for pair in jobs.windows(2) {
+        let ended = pair[0].attempts[0].ended_at;
+        let started = pair[1].attempts[0].started_at.expect("it ran");
+        assert!(started >= ended, "they overlap: {pair:#?}");
+    }
+}
+
 /// Opens a state file for reading; `None` while there is none.
 pub(crate) fn open(path: &Path) -> Option<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use dispatcher_tests::{Home, said};
+use dispatcher_tests::{Home, as_nobody, said};
 use serde_json::{Value, json};
 
 const COMMANDS: &str = env!("CARGO_BIN_EXE_commands");
@@ -169,17 +169,7 @@ fn a_file_of_somebody_else_is_told() {
     fs::copy(COMMANDS, &program).expect("the program can be copied");
     fs::set_permissions(scene.home.path(), fs::Permissions::from_mode(0o755)).expect("ours");
     fs::set_permissions(&scene.file, fs::Permissions::from_mode(0o000)).expect("ours");
-    let like = scene.command(CHECK);
-    let mut command = Command::new("setpriv");
-    command.env_clear();
-    command.envs(
-        like.get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
-    if rustix::process::geteuid().is_root() {
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-    }
-    let output = command.arg(&program).args(CHECK).output();
+    let output = as_nobody(&program, &scene.command(CHECK)).output();
     let text = refusal(&output.expect("setpriv is installed (util-linux)"));
     assert!(text.contains("Permission denied"), "{text}");
 }

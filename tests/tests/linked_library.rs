@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use dispatcher_core::JobState;
-use dispatcher_tests::{Home, PATIENCE, Size, said};
+use dispatcher_tests::{Home, PATIENCE, Size, said, workspace, write_source};
 
 /// A way to build a program.
 struct Build {
@@ -124,13 +124,8 @@ fn target() -> PathBuf {
         .to_owned()
 }
 
-fn workspace() -> PathBuf {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.parent().expect("a package lies in it").to_owned()
-}
-
 fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    Command::new(dispatcher_tests::cargo())
 }
 
 fn cargo_build(build: &Build, packages: &[&str]) {
@@ -206,17 +201,17 @@ fn main() {
 fn throw_away() -> PathBuf {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("linked_library");
     let ours = workspace();
-    write(&root.join("Cargo.toml"), MANIFEST);
+    write_source(&root.join("Cargo.toml"), MANIFEST);
     let read = |path: PathBuf| fs::read_to_string(path).expect("it is in the workspace");
-    write(
+    write_source(
         &root.join("rust-toolchain.toml"),
         &read(ours.join("rust-toolchain.toml")),
     );
     // Cargo adds these packages to the lock file, so it is copied only when the original is new.
     let (lock, seen) = (read(ours.join("Cargo.lock")), root.join("workspace.lock"));
     if fs::read_to_string(&seen).is_ok_and(|seen| seen != lock) || !seen.exists() {
-        write(&root.join("Cargo.lock"), &lock);
-        write(&seen, &lock);
+        write_source(&root.join("Cargo.lock"), &lock);
+        write_source(&seen, &lock);
     }
     for (name, file, code) in [
         ("jobs", "lib.rs", JOBS),
@@ -242,22 +237,10 @@ fn throw_away() -> PathBuf {
             );
         }
         let folder = root.join(name);
-        write(&folder.join("Cargo.toml"), &manifest);
-        write(&folder.join("src").join(file), code);
+        write_source(&folder.join("Cargo.toml"), &manifest);
+        write_source(&folder.join("src").join(file), code);
     }
     root
-}
-
-/// Two tests may write the same at once, so a file is there whole or not at all.
-fn write(path: &Path, text: &str) {
-    if fs::read_to_string(path).is_ok_and(|found| found == text) {
-        return;
-    }
-    let folder = path.parent().expect("it lies in a folder");
-    fs::create_dir_all(folder).expect("the target folder can be written");
-    let new = tempfile::NamedTempFile::new_in(folder).expect("the folder can be written");
-    fs::write(new.path(), text).expect("the folder can be written");
-    new.persist(path).expect("it can be moved");
 }
 
 /// Crates that the core may bring into a program, at run time and with every feature.

@@ -4,7 +4,7 @@
 use std::process::Child;
 
 use dispatcher_core::{Cause, JobState};
-use dispatcher_tests::{Home, Job, Way, said};
+use dispatcher_tests::{Home, Job, Way, assert_one_at_a_time, said};
 use serde_json::{Value, json};
 
 fn start(home: &Home, way: Way, payload: &Value) -> Child {
@@ -97,13 +97,4 @@ fn every_run_counts_against_concurrency_and_timeout() {
     assert_eq!(jobs.len(), 4);
     assert_one_at_a_time(jobs);
     assert_eq!(home.read("violations"), "");
-}
-
-fn assert_one_at_a_time(mut jobs: Vec<Job>) {
-    jobs.sort_by_key(|job| job.started_at);
-    for pair in jobs.windows(2) {
-        let ended = pair[0].attempts[0].ended_at;
-        let started = pair[1].attempts[0].started_at.expect("it ran");
-        assert!(started >= ended, "they overlap: {pair:#?}");
-    }
 }

@@ -2,7 +2,7 @@
 //! other spelling is refused, and no two spellings ever run side by side.
 
 use dispatcher_core::JobState;
-use dispatcher_tests::{Home, said};
+use dispatcher_tests::{Home, assert_one_at_a_time, said};
 use serde_json::json;
 
 const SPELLINGS: [&str; 3] = ["Exclusive", "tests.exclusive", "App\\Exclusive"];
@@ -21,18 +21,13 @@ fn names_are_exact_and_aliases_are_the_same_dispatcher() {
         let output = child.wait_with_output().expect("it ends");
         assert!(output.status.success(), "{output:#?}");
     }
-    let mut jobs: Vec<_> = home.ids().iter().map(|id| home.job(id)).collect();
+    let jobs: Vec<_> = home.ids().iter().map(|id| home.job(id)).collect();
     assert_eq!(jobs.len(), 4 * SPELLINGS.len());
     for job in &jobs {
         assert_eq!(job.dispatcher, "Exclusive", "{job:#?}");
         assert_eq!(job.state, JobState::Succeeded, "{job:#?}");
     }
-    jobs.sort_by_key(|job| job.started_at);
-    for pair in jobs.windows(2) {
-        let ended = pair[0].attempts[0].ended_at;
-        let started = pair[1].attempts[0].started_at.expect("it ran");
-        assert!(started >= ended, "they overlap: {pair:#?}");
-    }
+    assert_one_at_a_time(jobs);
     assert_eq!(home.read("violations"), "");
 }
 

@@ -1,68 +1,31 @@
 //! `serve`: a supervisor that stays, follows schedules, and ends when it is told to.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::net::UnixDatagram;
-use std::process::{Child, ExitStatus};
 
 use dispatcher_core::JobState;
-use dispatcher_tests::{Home, PATIENCE, eventually, kill, said, terminate};
+use dispatcher_tests::{Home, PATIENCE, Serving, configure, eventually, kill, said, terminate};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 const FIXTURE: &str = env!("CARGO_BIN_EXE_fixture");
 
-/// A service of the fixture, with its log in a file.
-struct Service {
-    child: Child,
+fn start(home: &Home, arguments: &[&str]) -> Serving {
+    start_with(home, arguments, &[])
 }
 
-impl Service {
-    fn start(home: &Home, arguments: &[&str]) -> Self {
-        Self::start_with(home, arguments, &[])
-    }
-
-    /// One for these labels, of those that a configuration declares.
-    fn start_labelled(home: &Home, labels: &str) -> Self {
-        let config = home.file("dispatcher.toml");
-        let declared = "version = 1\n[service]\nqueues = [\"mail\", \"slow\", \"more\"]\n";
-        fs::write(&config, declared).expect("the directory can be written");
-        let config = config.to_str().expect("a path in UTF-8");
-        Self::start(home, &["--queues", labels, "--config", config])
-    }
-
-    fn start_with(home: &Home, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let log = File::create(home.file("service.log")).expect("the directory can be written");
-        let mut command = home.command(["serve"]);
-        command.args(arguments).stderr(log);
-        command.env_remove("DISPATCHER_LOG");
-        command.envs(variables.iter().copied());
-        let child = command.spawn().expect("the program starts");
-        let service = Self { child };
-        eventually("the service is open", PATIENCE, || {
-            home.database().exists() && supervisors(home).contains(&service.pid())
-        });
-        service
-    }
-
-    fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    fn end(mut self) -> ExitStatus {
-        eventually("the service ends", PATIENCE, || {
-            self.child
-                .try_wait()
-                .expect("it is a child of this process")
-        })
-    }
+/// One for these labels, of those that a configuration declares.
+fn start_labelled(home: &Home, labels: &str) -> Serving {
+    configure(home, "[service]\nqueues = [\"mail\", \"slow\", \"more\"]");
+    start(home, &["--queues", labels, "--config", "dispatcher.toml"])
 }
 
-/// A service that a failed test leaves must not outlive it.
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn start_with(home: &Home, arguments: &[&str], variables: &[(&str, &str)]) -> Serving {
+    let service = Serving::start_with(home, arguments, variables);
+    eventually("its row is open", PATIENCE, || {
+        supervisors(home).contains(&service.pid())
+    });
+    service
 }
 
 /// Process ids of open supervisors.
@@ -89,7 +52,7 @@ fn wait_for(gate: &str) -> Value {
 #[test]
 fn it_runs_what_others_submit_and_tells_of_every_job() {
     let home = Home::new(FIXTURE);
-    let service = Service::start(&home, &[]);
+    let service = start(&home, &[]);
     let good = home.run("Act", &json!({"deed": "succeed"}));
     let bad = home.run("Act", &json!({"deed": {"exit": 3}}));
     assert_eq!(
@@ -121,7 +84,7 @@ fn it_runs_what_others_submit_and_tells_of_every_job() {
 #[test]
 fn told_to_end_it_starts_nothing_and_lets_finish_what_runs() {
     let home = Home::new(FIXTURE);
-    let service = Service::start(&home, &["--workers", "1"]);
+    let service = start(&home, &["--workers", "1"]);
     let running = home.submit("Act", &wait_for("gate"));
     home.wait_running(&running);
     let waiting = home.submit("Act", &wait_for("gate"));
@@ -142,7 +105,7 @@ fn what_does_not_finish_in_time_is_queued_again_without_a_failure() {
     let text = "version = 1\n[service]\ndrain_timeout = \"100ms\"\n";
     fs::write(&config, text).expect("the directory can be written");
     let config = config.to_str().expect("a path of this test");
-    let service = Service::start(&home, &["--config", config]);
+    let service = start(&home, &["--config", config]);
     let job = home.submit("Act", &wait_for("never"));
     home.wait_running(&job);
     terminate(service.pid());
@@ -161,7 +124,7 @@ fn what_does_not_finish_in_time_is_queued_again_without_a_failure() {
 #[test]
 fn a_second_signal_does_not_wait() {
     let home = Home::new(FIXTURE);
-    let service = Service::start(&home, &[]);
+    let service = start(&home, &[]);
     let job = home.submit("Act", &wait_for("never"));
     home.wait_running(&job);
     terminate(service.pid());
@@ -185,7 +148,7 @@ fn schedules_are_followed() {
         (),
     );
     assert_eq!(changed, Ok(1));
-    let service = Service::start(&home, &[]);
+    let service = start(&home, &[]);
     let job = home.wait(&home.stored(0));
     assert_eq!(
         supervisors(&home),
@@ -213,7 +176,7 @@ fn the_manager_that_started_it_is_told() {
         said(&bytes[..length])
     };
     let variables = [("NOTIFY_SOCKET", path), ("WATCHDOG_USEC", "100000")];
-    let service = Service::start_with(&home, &[], &variables);
+    let service = start_with(&home, &[], &variables);
     let until = |what: &str| {
         for _ in 0..1_000 {
             if told().contains(what) {
@@ -239,7 +202,7 @@ fn the_manager_that_started_it_is_told() {
 #[test]
 fn a_label_that_it_does_not_serve_is_served_by_somebody() {
     let home = Home::new(FIXTURE);
-    let service = Service::start_labelled(&home, "mail,slow");
+    let service = start_labelled(&home, "mail,slow");
     let mail = json!({"deed": "succeed", "options": {"queue": "mail"}});
     assert_eq!(home.run("Act", &mail).state, JobState::Succeeded);
     assert_eq!(
@@ -256,8 +219,8 @@ fn a_label_that_it_does_not_serve_is_served_by_somebody() {
 #[test]
 fn services_with_labels_of_their_own_serve_together() {
     let home = Home::new(FIXTURE);
-    let mail = Service::start_labelled(&home, "mail");
-    let rest = Service::start_labelled(&home, "default,slow");
+    let mail = start_labelled(&home, "mail");
+    let rest = start_labelled(&home, "default,slow");
     let labelled = json!({"deed": "succeed", "options": {"queue": "mail"}});
     let first = home.submit("Act", &labelled);
     let second = home.submit("Act", &json!({"deed": "succeed"}));
@@ -277,7 +240,7 @@ fn services_with_labels_of_their_own_serve_together() {
 #[test]
 fn killed_under_load_it_loses_nothing() {
     let home = Home::new(FIXTURE);
-    let service = Service::start(&home, &[]);
+    let service = start(&home, &[]);
     let jobs = home.submit_many("Act", &json!({"deed": {"run": 30}}), 40);
     eventually("work has begun", PATIENCE, || {
         home.stands(&jobs[0]).0 != JobState::Queued
@@ -305,7 +268,7 @@ fn finished_jobs_over_the_limit_go_however_many_there_are() {
         b"",
     );
     assert!(cancelled.status.success(), "{}", said(&cancelled.stderr));
-    let service = Service::start(&home, &["--config", config.to_str().unwrap()]);
+    let service = start(&home, &["--config", config.to_str().unwrap()]);
     let kept = || {
         let database = Connection::open(home.database()).unwrap();
         let count = database.query_one("SELECT count(*) FROM jobs", [], |row| row.get(0));

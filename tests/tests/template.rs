@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use dispatcher_tests::{Home, said, workspace};
+use dispatcher_tests::{Home, cargo, said, workspace, write_source};
 
 /// Builds a copy with these features, and what `--version` says of it.
 fn version(features: &str) -> String {
@@ -20,15 +20,14 @@ fn version(features: &str) -> String {
     let members = fs::read_to_string(ours.join("Cargo.toml")).expect("it is there");
     let (_, profiles) = members.split_once("[profile.").expect("it has profiles");
     let manifest = format!("[workspace]\n{paths}\n[profile.{profiles}");
-    write(&root.join("Cargo.toml"), &manifest);
+    write_source(&root.join("Cargo.toml"), &manifest);
     for file in ["template/src/main.rs", "Cargo.lock", "rust-toolchain.toml"] {
         let text = fs::read_to_string(ours.join(file)).expect("it is there");
         let file = file.strip_prefix("template/").unwrap_or(file);
-        write(&root.join(file), &text);
+        write_source(&root.join(file), &text);
     }
     let target = target();
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
+    let built = Command::new(cargo())
         .current_dir(&root)
         .env("CARGO_TARGET_DIR", &target)
         .args([
@@ -52,15 +51,6 @@ fn target() -> PathBuf {
     own.parent()
         .expect("it lies in the target folder")
         .to_owned()
-}
-
-fn write(path: &Path, text: &str) {
-    if fs::read_to_string(path).is_ok_and(|found| found == text) {
-        return;
-    }
-    let folder = path.parent().expect("it lies in a folder");
-    fs::create_dir_all(folder).expect("the target folder can be written");
-    fs::write(path, text).expect("the target folder can be written");
 }
 
 /// One test, since both builds are the same file.

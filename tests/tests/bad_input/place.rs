@@ -3,9 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
 
-use dispatcher_tests::{Home, output_on, read_only, with_own_mounts};
+use dispatcher_tests::{Home, as_nobody, output_on, read_only, with_own_mounts};
 
 use crate::{COMMANDS, Scene, complaint, run, says};
 
@@ -65,18 +64,8 @@ fn a_directory_of_somebody_else() {
         mode(&home.state(), 0o000);
     }
     for arguments in ASKING {
-        let like = home.command(arguments);
-        let mut command = Command::new("setpriv");
-        command.env_clear();
-        command.envs(
-            like.get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        );
-        if is_root {
-            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-        }
-        command.arg(&program).args(arguments);
-        let output = command.output().expect("setpriv is installed (util-linux)");
+        let output = as_nobody(&program, &home.command(arguments)).output();
+        let output = output.expect("setpriv is installed (util-linux)");
         let complaint = complaint(&output, 74);
         let state = home.state().display().to_string();
         complaint.tells(&["cannot use the state directory", &state]);
