@@ -203,6 +203,7 @@ impl Storm<'_> {
             work.dispatcher()
         ));
         if sent.status.success() {
+            self.tally.sent_by_sql += 1;
             self.note(work, &said(&sent.stdout));
         }
     }

@@ -57,6 +57,8 @@ struct Host {
 struct Tally {
     strikes: BTreeMap<Strike, u32>,
     acknowledged: BTreeMap<Work, u32>,
+    sent_by_sql: u32,
+    kept_to_limits: u32,
     refused: u32,
     cut_off: u32,
     cancelled: u32,
