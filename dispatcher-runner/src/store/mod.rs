@@ -46,7 +46,9 @@ pub(crate) use sqlite::SqliteStore;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dispatcher_core::{Counters, DispatcherOptions, JobId, JobState, OnLost, Options, Outcome};
+use dispatcher_core::{
+    Cause, Counters, DispatcherOptions, JobId, JobState, OnLost, Options, Outcome,
+};
 use serde::{Deserialize, Serialize};
 
 /// Wall-clock time, milliseconds since 1970-01-01 UTC.
@@ -439,6 +441,26 @@ pub(crate) enum Next {
     Lost {
         on_lost: OnLost,
     },
+}
+
+impl Record {
+    /// Of a claim that nobody has begun.
+    pub(crate) fn released(job: &Claimed, build: &str, now: UnixMs) -> Self {
+        Self {
+            job: job.job,
+            token: job.counters.token,
+            attempt: job.counters.attempt,
+            started_at: None,
+            ended_at: now,
+            run_time: Duration::ZERO,
+            pid: None,
+            build: build.to_owned(),
+            outcome: rules::outcome(Cause::Shutdown),
+            output: None,
+            capture: Capture::default(),
+            next: Next::Release,
+        }
+    }
 }
 
 /// Answer to one [`Record`].
