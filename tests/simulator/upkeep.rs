@@ -118,7 +118,9 @@ impl World {
             }
         }
         let now = self.store_ms();
-        let released = claims.iter().map(|job| Record::released(job, "rescuer", now));
+        let released = claims
+            .iter()
+            .map(|job| Record::released(job, "rescuer", now));
         let released: Vec<Record> = released.collect();
         self.store().record(&released).map(drop)
     }

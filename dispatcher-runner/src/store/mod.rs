@@ -137,10 +137,7 @@ pub(crate) trait Store: Send {
     /// Supervisors that are open, or that still hold claimed jobs.
     fn supervisors(&mut self) -> Result<Vec<SupervisorRow>, StoreError>;
 
-    /// What a supervisor has claimed.
-    fn claimed_by(&mut self, supervisor: SupervisorId) -> Result<Vec<Held>, StoreError>;
-
-    /// The same, as the claims said it: for a supervisor that did not hear the answer to one.
+    /// What a supervisor has claimed and not recorded, as the claims said it.
     fn claims_of(&mut self, supervisor: SupervisorId) -> Result<Vec<Claimed>, StoreError>;
 
     /// Re-queues (or, by `on_lost`, ends) everything claimed by a supervisor that is proved dead
@@ -567,14 +564,6 @@ pub(crate) enum Seat {
         /// The lease has run out by the store's clock.
         lapsed: bool,
     },
-}
-
-/// A job held by a supervisor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Held {
-    pub(crate) job: JobId,
-    pub(crate) attempt: u32,
-    pub(crate) slot: u32,
 }
 
 /// What a rescue did.
