@@ -1,4 +1,4 @@
-//! Randomness from the kernel: ids of jobs, names of directories, seeds.
+//! What the kernel gives names by: randomness for jobs, directories and seeds, and its own boot.
 
 use dispatcher_core::JobId;
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -6,6 +6,12 @@ use rustix::rand::{GetRandomFlags, getrandom};
 /// A new public id.
 pub(crate) fn new_job_id() -> JobId {
     JobId::from_bytes(random())
+}
+
+/// The name of this boot of the machine, which no other one has.
+pub(crate) fn boot() -> std::io::Result<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    Ok(boot.trim().to_owned())
 }
 
 /// A seed.

@@ -38,6 +38,8 @@ pub struct PoolConfig {
     pub min_workers: u32,
     /// Workers at most; at least one.
     pub max_workers: u32,
+    /// Jobs claimed ahead for each worker at most, while they are short; 0 claims nothing ahead.
+    pub prefetch: u32,
     /// A worker is replaced after about so many tasks; 0 is never.
     pub max_jobs: u32,
     /// A worker is replaced at this age, when it is idle.
@@ -76,6 +78,7 @@ impl Default for PoolConfig {
             mode: String::new(),
             min_workers: cpus,
             max_workers: cpus,
+            prefetch: 32,
             max_jobs: 0,
             ttl: None,
             idle_ttl: None,

@@ -136,7 +136,10 @@ impl World {
             Effect::Claim { lane, slots } => self.with_clerk(id, |clerk| clerk.claim(lane, slots)),
             Effect::Spawn {
                 worker, assignment, ..
-            } => self.spawn(id, worker, &assignment),
+            } => {
+                self.note_begun(id, &assignment);
+                self.spawn(id, worker, &assignment);
+            }
             Effect::Stop { worker } => self.send_signal(id, worker, SIGTERM),
             Effect::Kill { worker } => self.send_signal(id, worker, SIGKILL),
             Effect::Bury { worker, strays } => self.ask(id, Request::Bury(worker, strays)),
@@ -162,6 +165,14 @@ impl World {
                     desk.finished = true;
                 }
             }
+        }
+    }
+
+    /// Before anybody could begin it.
+    pub(super) fn note_begun(&mut self, id: RunnerId, assignment: &Assignment) {
+        if let Some(runner) = self.runners.get_mut(&id) {
+            let claim = (assignment.job, assignment.counters.token);
+            runner.begun.insert(claim);
         }
     }
 

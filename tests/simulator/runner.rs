@@ -52,6 +52,8 @@ pub(super) struct Runner {
     /// The store said so.
     pub(super) row_is_closed: bool,
     pub(super) holding: Holding,
+    /// Claims that it has begun, as it notes them for whoever comes after it.
+    pub(super) begun: BTreeSet<(JobId, u64)>,
     pub(super) desk: Option<Desk>,
 }
 
@@ -202,6 +204,7 @@ impl World {
             told_to_end: false,
             row_is_closed: false,
             holding: Holding::default(),
+            begun: BTreeSet::new(),
             desk: None,
         };
         self.trace

@@ -10,10 +10,10 @@ use dispatcher_core::{JobId, JobState};
 
 use crate::store::{
     BatchRecord, CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
-    DispatcherStatus, DueCallback, HandOver, Held, JobFilter, JobRecord, JobSummary,
-    KnownSchedules, MemoryStore, NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded,
-    Renewal, Rescued, Retention, Serves, Settled, Store, StoreError, Submission, SubmitError,
-    Submitted, SupervisorId, SupervisorRow, TickRequest, Ticked, UnixMs,
+    DispatcherStatus, DueCallback, HandOver, JobFilter, JobRecord, JobSummary, KnownSchedules,
+    MemoryStore, NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Renewal, Rescued,
+    Retention, Serves, Settled, Store, StoreError, Submission, SubmitError, Submitted,
+    SupervisorId, SupervisorRow, TickRequest, Ticked, UnixMs,
 };
 
 use super::coverage::Coverage;
@@ -212,13 +212,6 @@ impl Store for FaultyStore<'_> {
             return Err(error);
         }
         self.inner.supervisors()
-    }
-
-    fn claimed_by(&mut self, supervisor: SupervisorId) -> Result<Vec<Held>, StoreError> {
-        if let Some(error) = self.refused() {
-            return Err(error);
-        }
-        self.inner.claimed_by(supervisor)
     }
 
     fn claims_of(&mut self, supervisor: SupervisorId) -> Result<Vec<Claimed>, StoreError> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dispatcher_core::engine::Event;
 
-use crate::store::{Store, SupervisorId, SupervisorRow};
+use crate::store::{Claimed, Record, Store, StoreError, SupervisorId, SupervisorRow};
 
 use super::faults::Fault;
 use super::keeper::KeeperId;
@@ -72,16 +72,19 @@ impl World {
         if self.rescues.get(&dead) != Some(&rescuer) {
             return;
         }
-        let Ok(held) = self.store().claimed_by(dead) else {
+        let Ok(claims) = self.store().claims_of(dead) else {
             self.rescues.remove(&dead);
             return;
         };
-        for held in &held {
-            self.kill_tagged(held.job, held.attempt);
-        }
-        let owners = self.runners.values();
-        let owner = owners.into_iter().find(|owner| owner.row == Some(dead));
+        let owner = self.runners.values().find(|it| it.row == Some(dead));
+        let (begun, others): (Vec<Claimed>, Vec<Claimed>) = claims.into_iter().partition(|claim| {
+            let claim = (claim.job, claim.counters.token);
+            owner.is_none_or(|owner| owner.begun.contains(&claim))
+        });
         let owner = owner.map(|owner| owner.id);
+        for claim in &begun {
+            self.kill_tagged(claim.job, claim.counters.attempt);
+        }
         // Its slots name its pools.
         if let Some(owner) = owner {
             self.kill_crew(owner);
@@ -98,9 +101,28 @@ impl World {
             return self.after(AGAIN, Happening::Rescue(rescuer, dead));
         }
         // An error: it is looked at again in the next round.
-        let _ = self.store().rescue(dead);
+        if self.give_back(&others).is_ok() {
+            let _ = self.store().rescue(dead);
+        }
         self.rescues.remove(&dead);
         self.after(Duration::ZERO, Happening::Wake(rescuer));
+    }
+
+    /// What a dead supervisor had claimed and nobody has begun.
+    fn give_back(&mut self, claims: &[Claimed]) -> Result<(), StoreError> {
+        for claim in claims {
+            let deeds = self.deeds(claim.job, claim.counters.attempt);
+            if deeds.born.is_some() {
+                let what = format!("{} had begun: {deeds:?}", claim.job);
+                self.broken("what has begun is not given back as if it had not", what);
+            }
+        }
+        let now = self.store_ms();
+        let released = claims
+            .iter()
+            .map(|job| Record::released(job, "rescuer", now));
+        let released: Vec<Record> = released.collect();
+        self.store().record(&released).map(drop)
     }
 
     /// A keeper ends, by accident or because its supervisor is gone. Accidents leave its children.

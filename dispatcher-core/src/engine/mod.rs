@@ -50,7 +50,7 @@ use attempt::{Attempt, Life};
 use lane::ClaimState;
 use lease::Lease;
 use leave::Phase;
-use pool::{Pool, Task, Waiting};
+use pool::Pool;
 
 pub use classify::{Evidence, LinkKind, StopReason, classify};
 pub use lease::{LeaseSpec, Renewal};
@@ -298,11 +298,11 @@ impl Engine {
             Lane::Pool(pool) => self.pools.get_mut(pool.0 as usize),
         };
         match pool {
-            Some(pool) if serving => pool.waiting.push_back(Waiting {
-                task: Task::Attempt(id),
-                until: None,
-                unwanted: 0,
-            }),
+            Some(pool) if serving => {
+                let attempt = self.attempts.get(&id);
+                let payload = attempt.map_or(0, |attempt| attempt.assignment.payload.len());
+                pool.push_attempt(now, id, payload);
+            }
             None if serving => {
                 self.with_attempt(now, id, |attempt, out| attempt.spawn(now, out));
             }
@@ -436,12 +436,14 @@ impl Engine {
     fn may_claim(&self) -> bool {
         let ended = |attempt: &&Attempt| !attempt.holds_slot();
         let recording = self.attempts.values().filter(ended).count();
-        let pools = self.pools.iter().map(|pool| pool.spec.max_workers as usize);
-        let slots = self.config.slots as usize + pools.sum::<usize>();
+        let pools = self.pools.iter().map(|pool| &pool.spec);
+        let places = pools.clone().map(|spec| spec.max_workers as usize);
+        let slots = self.config.slots as usize + places.sum::<usize>();
+        let ahead: usize = pools.map(PoolSpec::ahead_max).sum();
         self.phase == Phase::Serving
             && self.holds_lease()
-            && recording <= RECORDING_PER_SLOT_MAX * slots
-            && self.attempts.len() <= ATTEMPTS_PER_SLOT_MAX * slots
+            && recording <= RECORDING_PER_SLOT_MAX * slots + ahead
+            && self.attempts.len() <= ATTEMPTS_PER_SLOT_MAX * slots + 2 * ahead
     }
 
     /// Runs one step of an attempt, then looks whether it let go of its slot or its worker.

@@ -76,6 +76,8 @@ pub struct PoolSpec {
     pub min_workers: u32,
     /// Workers at most, those on their way out not counted; at least one.
     pub max_workers: u32,
+    /// Jobs claimed ahead for each worker at most, while tasks are short; 0 claims nothing ahead.
+    pub prefetch: u32,
     /// Tasks after which a worker is replaced, less a tenth at most; 0 is never.
     pub max_jobs: u32,
     /// Age at which an idle worker is replaced.
@@ -92,6 +94,14 @@ pub struct PoolSpec {
     pub stop_timeout: Duration,
     /// Time for what runs when the supervisor drains.
     pub drain_timeout: Duration,
+}
+
+impl PoolSpec {
+    /// Jobs claimed ahead of free workers at most.
+    #[must_use]
+    pub fn ahead_max(&self) -> usize {
+        (self.max_workers as usize).saturating_mul(self.prefetch as usize)
+    }
 }
 
 /// A claimed job, bound to a slot.

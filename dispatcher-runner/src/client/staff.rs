@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dispatcher_core::message::PayloadWay;
-use dispatcher_core::{Definition, Isolation, Registry, UnknownDispatcher};
+use dispatcher_core::{Definition, Isolation, OnLost, Registry, UnknownDispatcher};
 
 use crate::app;
 use crate::config::{PAYLOAD_FILE, PayloadBy, PoolOf, WorkOf};
@@ -11,6 +11,22 @@ use crate::pool::{DEFAULT_POOL, PoolConfig, pool_of_source};
 use crate::supervisor::{Argument, CommandOrder, PoolOrder, Staff};
 
 use super::submit::Sender;
+
+/// Whose jobs run in a pool.
+struct Pooled {
+    dispatchers: Vec<String>,
+    /// None of them is work that must not be done twice.
+    may_repeat: bool,
+}
+
+impl Default for Pooled {
+    fn default() -> Self {
+        Self {
+            dispatchers: Vec::new(),
+            may_repeat: true,
+        }
+    }
+}
 
 impl Sender<'_> {
     /// The staff of a service: every pool there is, whoever asks it.
@@ -59,7 +75,7 @@ impl Sender<'_> {
 
     fn staff(&self, registry: &Registry) -> Staff {
         let mut staff = Staff::default();
-        let mut pooled: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut pooled: BTreeMap<String, Pooled> = BTreeMap::new();
         for definition in registry.iter() {
             let name = definition.name.to_owned();
             staff.dispatchers.push(name.clone());
@@ -72,13 +88,22 @@ impl Sender<'_> {
             self.config.apply(&name, &mut options, &mut shared);
             if options.isolation == Isolation::Pool {
                 let pool = self.config.pool_of(&name).unwrap_or(DEFAULT_POOL);
-                pooled.entry(pool.to_owned()).or_default().push(name);
+                let pool = pooled.entry(pool.to_owned()).or_default();
+                pool.dispatchers.push(name);
+                pool.may_repeat &= options.on_lost == OnLost::Rerun;
             }
         }
-        let orders = pooled.into_iter().map(|(name, dispatchers)| PoolOrder {
-            config: self.pool_config(&name),
-            name,
-            dispatchers,
+        let orders = pooled.into_iter().map(|(name, pool)| {
+            let mut config = self.pool_config(&name);
+            if !pool.may_repeat {
+                // Nobody could tell after a power cut what of that has begun.
+                config.prefetch = 0;
+            }
+            PoolOrder {
+                name,
+                config,
+                dispatchers: pool.dispatchers,
+            }
         });
         staff.pools = orders.collect();
         staff

@@ -341,6 +341,16 @@ pub(super) static POOL: &[Key<PoolDraft, PoolConfig>] = &[
         show: |pool| json!(pool.max_workers),
     },
     Key {
+        name: "prefetch",
+        takes: "a whole number; `0` is none",
+        preset: Preset::Is("32"),
+        variable: None,
+        meaning: "jobs claimed ahead for each worker at most, while they take a few milliseconds or \
+                  less; none where a dispatcher has `on_lost = \"fail\"`",
+        set: assign!(prefetch = |value, _site| value.integer("a whole number from 0 on")),
+        show: |pool| json!(pool.prefetch),
+    },
+    Key {
         name: "max_jobs",
         takes: "a whole number; `0` is never",
         preset: Preset::Is("0"),

@@ -18,8 +18,8 @@ pub(super) fn of(file: &Path, target: &Target) -> Result<String, StoreError> {
     let directory = file.parent().unwrap_or(Path::new("/"));
     folder_name(file, directory, target)
         .and_then(|folder| {
-            let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-            Ok(format!("{}.{folder}", boot.trim()))
+            let boot = ids::boot()?;
+            Ok(format!("{boot}.{folder}"))
         })
         .map_err(|source| StoreError::unusable(file, directory, source))
 }

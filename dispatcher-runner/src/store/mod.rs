@@ -46,7 +46,9 @@ pub(crate) use sqlite::SqliteStore;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dispatcher_core::{Counters, DispatcherOptions, JobId, JobState, OnLost, Options, Outcome};
+use dispatcher_core::{
+    Cause, Counters, DispatcherOptions, JobId, JobState, OnLost, Options, Outcome,
+};
 use serde::{Deserialize, Serialize};
 
 /// Wall-clock time, milliseconds since 1970-01-01 UTC.
@@ -135,10 +137,7 @@ pub(crate) trait Store: Send {
     /// Supervisors that are open, or that still hold claimed jobs.
     fn supervisors(&mut self) -> Result<Vec<SupervisorRow>, StoreError>;
 
-    /// What a supervisor has claimed.
-    fn claimed_by(&mut self, supervisor: SupervisorId) -> Result<Vec<Held>, StoreError>;
-
-    /// The same, as the claims said it: for a supervisor that did not hear the answer to one.
+    /// What a supervisor has claimed and not recorded, as the claims said it.
     fn claims_of(&mut self, supervisor: SupervisorId) -> Result<Vec<Claimed>, StoreError>;
 
     /// Re-queues (or, by `on_lost`, ends) everything claimed by a supervisor that is proved dead
@@ -441,6 +440,26 @@ pub(crate) enum Next {
     },
 }
 
+impl Record {
+    /// Of a claim that nobody has begun.
+    pub(crate) fn released(job: &Claimed, build: &str, now: UnixMs) -> Self {
+        Self {
+            job: job.job,
+            token: job.counters.token,
+            attempt: job.counters.attempt,
+            started_at: None,
+            ended_at: now,
+            run_time: Duration::ZERO,
+            pid: None,
+            build: build.to_owned(),
+            outcome: rules::outcome(Cause::Shutdown),
+            output: None,
+            capture: Capture::default(),
+            next: Next::Release,
+        }
+    }
+}
+
 /// Answer to one [`Record`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Recorded {
@@ -545,14 +564,6 @@ pub(crate) enum Seat {
         /// The lease has run out by the store's clock.
         lapsed: bool,
     },
-}
-
-/// A job held by a supervisor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Held {
-    pub(crate) job: JobId,
-    pub(crate) attempt: u32,
-    pub(crate) slot: u32,
 }
 
 /// What a rescue did.

@@ -38,8 +38,10 @@ pub(crate) struct Post {
 #[derive(Debug, Clone)]
 pub(crate) struct LanePost {
     pub(crate) serves: Serves,
-    /// What `concurrency = 0` means here.
+    /// What `concurrency = 0` means here, besides what is claimed ahead.
     pub(crate) worker_slots: u32,
+    /// Jobs claimed ahead of free workers at most.
+    pub(crate) ahead: u32,
     /// The one slot of a pool.
     pub(crate) pool_slot: Option<u32>,
 }
@@ -120,7 +122,7 @@ impl Clerk {
                 supervisor: self.post.supervisor,
                 serves: post.serves.clone(),
                 slots,
-                worker_slots: post.worker_slots,
+                worker_slots: post.worker_slots.saturating_add(post.ahead),
             },
             pool_slot: post.pool_slot,
             pool_slots,
@@ -262,8 +264,10 @@ impl Clerk {
     /// When what is held is never recorded: that would grow for months.
     fn hold(&mut self, claim: &Claim) {
         Arc::make_mut(&mut self.held).extend(names(claim));
-        let slots = self.post.lanes.values().map(|lane| lane.worker_slots);
-        let most = HELD_PER_SLOT_MAX * slots.sum::<u32>() as usize;
+        let lanes = self.post.lanes.values();
+        let most = lanes
+            .map(|lane| HELD_PER_SLOT_MAX * (lane.worker_slots as usize + lane.ahead as usize));
+        let most: usize = most.sum();
         assert!(
             self.held.len() <= most,
             "invariant: the engine bounds what is claimed and not recorded: {} of {most}",

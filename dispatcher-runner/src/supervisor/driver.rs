@@ -14,7 +14,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use dispatcher_core::engine::{
     AttemptId, Effect, Engine, EngineConfig, Event, Lane, Now, Strays, Verdict, WorkerId,
@@ -30,6 +30,7 @@ use crate::store::{self, Serves, StoreClient};
 use memory::OomWatch;
 
 use super::announce::Announcer;
+use super::begun::Begun;
 use super::clerk::{Clerk, LanePost, Post};
 use super::desk::Inbox;
 use super::link::{Doing, Link, READ_BYTES, Temporary};
@@ -37,7 +38,7 @@ use super::open::{Home, OwnRow};
 use super::ties::{Standing, Ties};
 use super::upkeep::Newer;
 use super::work::Work;
-use super::{CommandOrder, Orders, Stay, SupervisorError};
+use super::{CommandOrder, Orders, Stay, SupervisorError, wall_ms};
 use lease::LeaseClock;
 use pools::Pools;
 
@@ -60,6 +61,7 @@ pub(super) struct Setup<'a> {
     pub(super) groups: Option<process::Subtree>,
     pub(super) store: StoreClient,
     pub(super) row: OwnRow,
+    pub(super) begun: Begun,
     pub(super) dispatchers: Vec<String>,
     /// Let go of as soon as the row is closed.
     pub(super) elected: &'a mut Option<File>,
@@ -89,6 +91,7 @@ pub(super) struct Driver<'a> {
     links: BTreeMap<WorkerId, Link>,
     /// Attempts whose end is being stored.
     ended: BTreeMap<AttemptId, Ended>,
+    begun: Begun,
     pools: Pools,
     commands: BTreeMap<String, CommandOrder>,
     slots_of_processes: u32,
@@ -182,6 +185,7 @@ impl<'a> Driver<'a> {
             work: Work::new(setup.store, metrics.clone()).map_err(SupervisorError::Poll)?,
             links: BTreeMap::new(),
             ended: BTreeMap::new(),
+            begun: setup.begun,
             pools,
             commands: setup.orders.staff.commands.clone(),
             slots_of_processes: setup.orders.slots,
@@ -489,6 +493,7 @@ fn lanes(orders: &Orders, pools: &Pools, dispatchers: Vec<String>) -> BTreeMap<L
             queues: orders.queues.clone(),
         },
         worker_slots: orders.slots,
+        ahead: 0,
         pool_slot: None,
     };
     lanes.insert(Lane::Process, post);
@@ -496,11 +501,8 @@ fn lanes(orders: &Orders, pools: &Pools, dispatchers: Vec<String>) -> BTreeMap<L
 }
 
 fn now_since(origin: Instant) -> Now {
-    let wall = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
     Now {
         monotonic: origin.elapsed(),
-        wall_ms: i64::try_from(wall.as_millis()).unwrap_or(i64::MAX),
+        wall_ms: wall_ms(),
     }
 }

@@ -4,6 +4,7 @@
 //! `poll`, beside the store's thread and a thread for rescue and upkeep.
 
 mod announce;
+mod begun;
 pub(crate) mod clerk;
 pub(crate) mod desk;
 mod driver;
@@ -21,7 +22,7 @@ use std::fs::File;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::message::PayloadWay;
 use serde::{Deserialize, Serialize};
@@ -228,6 +229,7 @@ fn serve(
     let Opened {
         home,
         slots,
+        begun,
         live,
         store,
         state,
@@ -264,6 +266,7 @@ fn serve(
             groups,
             store: store.clone(),
             row: row.clone(),
+            begun,
             dispatchers,
             elected: &mut elected,
             newer,
@@ -293,4 +296,10 @@ fn subtree(ties: Option<&Ties>) -> Option<process::Subtree> {
             }
         },
     }
+}
+
+/// What the wall clock shows, in milliseconds since 1970.
+fn wall_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    i64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use super::begun::Begun;
 use super::wake::WakeSocket;
 use super::{LIFE_LOCK, Orders, SupervisorError};
 use crate::pinned::Pinned;
@@ -28,6 +29,7 @@ pub(super) struct Opened {
     pub(super) home: Home,
     /// The slot locks.
     pub(super) slots: Vec<File>,
+    pub(super) begun: Begun,
     /// Where the output of running jobs can be followed.
     pub(super) live: PathBuf,
     pub(super) store: StoreClient,
@@ -112,6 +114,7 @@ impl Opened {
         let home = Home::make(directory).map_err(unusable(directory))?;
         let pools = u32::try_from(orders.staff.pools.len()).unwrap_or(u32::MAX);
         let slots = lock_slots(&home, orders.slots + pools)?;
+        let begun = Begun::create(&home.directory).map_err(unusable(&home.directory))?;
         let live = orders.directory().join("live");
         std::fs::create_dir_all(&live).map_err(unusable(&live))?;
         let store = StoreThread::spawn(store::open(&orders.state_file, orders.target.as_ref())?)
@@ -139,6 +142,7 @@ impl Opened {
             state,
             home,
             slots,
+            begun,
             live,
             store,
             row,

@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 
 use crate::process::{self, Carriers, Tag};
 use crate::store::{
-    Build, Held, Rescued, Retention, Seat, StoreClient, StoreError, SupervisorId, SupervisorRow,
-    serves_all,
+    Build, Claimed, Record, Rescued, Retention, Seat, StoreClient, StoreError, SupervisorId,
+    SupervisorRow, serves_all,
 };
 
+use super::begun::begun;
 use super::open::OwnRow;
-use super::{LIFE_LOCK, Stay, wake};
+use super::{LIFE_LOCK, Stay, wake, wall_ms};
 
 /// Time between two looks at the other supervisors.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -188,15 +189,34 @@ impl Upkeep {
             Err(_) => None,
         };
         let id = row.id;
-        let held = self.store.call(move |store| store.claimed_by(id))?;
-        if !prove_dead(&row.directory, &held) {
+        let claims = self.store.call(move |store| store.claims_of(id))?;
+        let begun = begun(&row.directory);
+        let has_begun = |job: &Claimed| {
+            let claim = (job.job, job.counters.token);
+            begun.as_ref().is_none_or(|begun| begun.contains(&claim))
+        };
+        let (claims, others): (Vec<Claimed>, Vec<Claimed>) =
+            claims.into_iter().partition(has_begun);
+        let tags = claims.iter().map(|claim| Tag {
+            job: claim.job,
+            attempt: claim.counters.attempt,
+        });
+        let tags: Vec<Tag> = tags.collect();
+        if !prove_dead(&row.directory, &tags) {
             tracing::error!(
                 supervisor = id.0,
                 "its workers do not die; their jobs stay with them until they do"
             );
             return Ok(());
         }
-        let rescued = self.store.call(move |store| store.rescue(id))?;
+        let (build, now) = (&self.build.id, wall_ms());
+        let released = others.iter().map(|job| Record::released(job, build, now));
+        let released: Vec<Record> = released.collect();
+        let rescued = self.store.call(move |store| {
+            // They have run nowhere, and lose nothing.
+            store.record(&released)?;
+            store.rescue(id)
+        })?;
         tell_rescue(
             id,
             &rescued,
@@ -218,16 +238,10 @@ fn tell_rescue(supervisor: SupervisorId, rescued: &Rescued, what: &str) {
     );
 }
 
-/// Kills what carries the tags of `held`, and of pools, then looks whether every slot lock is
+/// Kills what carries these tags, and those of pools, then looks whether every slot lock is
 /// free. `false` when somebody lives.
-pub(super) fn prove_dead(directory: &Path, held: &[Held]) -> bool {
+pub(super) fn prove_dead(directory: &Path, tags: &[Tag]) -> bool {
     let deadline = Instant::now() + DEATH_TIME_MAX;
-    let of_attempt = |held: &Held| {
-        Carriers::Of(Tag {
-            job: held.job,
-            attempt: held.attempt,
-        })
-    };
     loop {
         let slots = match process::slots(directory) {
             Ok(slots) => slots,
@@ -238,7 +252,12 @@ pub(super) fn prove_dead(directory: &Path, held: &[Held]) -> bool {
         };
         let pools = slots.iter().filter_map(|slot| slot.pool);
         let pools = pools.map(Carriers::OfPool);
-        let carriers: Vec<Carriers> = held.iter().map(of_attempt).chain(pools).collect();
+        let carriers: Vec<Carriers> = tags
+            .iter()
+            .copied()
+            .map(Carriers::Of)
+            .chain(pools)
+            .collect();
         for carriers in &carriers {
             process::kill_tagged(*carriers);
         }

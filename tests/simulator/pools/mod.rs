@@ -93,21 +93,21 @@ impl Pools {
 
     /// Each pool claims its dispatchers, and the processes everything else.
     pub(super) fn lanes(&self, served: &[String], slots: u32) -> BTreeMap<Lane, LanePost> {
-        let post = |dispatchers: Vec<String>, worker_slots, pool_slot| LanePost {
+        let post = |dispatchers: Vec<String>, worker_slots, pool: Option<&PoolSpec>| LanePost {
             serves: Serves {
                 dispatchers,
                 queues: Vec::new(),
             },
             worker_slots,
-            pool_slot,
+            ahead: pool.map_or(0, |pool| pool.prefetch * pool.max_workers),
+            pool_slot: pool.map(|pool| pool.slot),
         };
         let pooled = |name: &String| self.list.iter().any(|pool| pool.dispatchers.contains(name));
         let others = served.iter().filter(|name| !pooled(name)).cloned();
         let mut lanes = BTreeMap::from([(Lane::Process, post(others.collect(), slots, None))]);
         for (id, pool) in (0_u32..).zip(&self.list) {
             let (names, most) = (pool.dispatchers.clone(), pool.spec.max_workers);
-            let slot = Some(pool.spec.slot);
-            lanes.insert(Lane::Pool(PoolId(id)), post(names, most, slot));
+            lanes.insert(Lane::Pool(PoolId(id)), post(names, most, Some(&pool.spec)));
         }
         lanes
     }
@@ -180,6 +180,7 @@ impl World {
             claims,
             min_workers: dice.small(max_workers + 1),
             max_workers,
+            prefetch: [0, 1, 8, 32][dice.index(4)],
             max_jobs: [0, 0, 1, 3, 10][dice.index(5)],
             ttl: dice.one_in(3).then(|| SECOND + dice.millis(8_000)),
             idle_ttl: dice.one_in(3).then(|| SECOND / 2 + dice.millis(4_000)),
@@ -200,7 +201,10 @@ impl World {
                 attempt,
                 assignment,
                 ..
-            } => self.assign(id, (worker, attempt), &assignment),
+            } => {
+                self.note_begun(id, &assignment);
+                self.assign(id, (worker, attempt), &assignment);
+            }
             Effect::Hand { worker, request } => self.hand(id, worker, request),
             Effect::Answer { request, answer } => self.answer(id, request, &answer),
             Effect::ResetOver { pool, failure } => self.reset_over(id, pool, failure.as_deref()),

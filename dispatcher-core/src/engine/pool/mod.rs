@@ -3,6 +3,7 @@
 //! A worker that is on its way out counts for nothing but the bound on all of them: its
 //! replacement may be there already.
 
+mod ahead;
 mod staff;
 mod tasks;
 
@@ -10,6 +11,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 pub(super) use staff::How;
+
+use ahead::{Pace, WAIT_MAX};
 
 use super::attempt::{Attempt, next_random};
 use super::lane::ClaimState;
@@ -30,6 +33,7 @@ pub(super) struct Pool {
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     pub(super) waiting: VecDeque<Waiting>,
     pub(super) health: Health,
+    pace: Pace,
     /// New workers are being made for all; the answer is owed.
     pub(super) resetting: bool,
     /// Takes nothing new.
@@ -63,6 +67,8 @@ pub(super) struct Worker {
     pub(super) born: Duration,
     /// When it last became ready.
     pub(super) ready_at: Duration,
+    /// When it was given its last task.
+    pub(super) busy_at: Duration,
     pub(super) served: u32,
     /// Tasks after which it is replaced; 0 is never.
     tasks_max: u32,
@@ -161,6 +167,7 @@ impl Pool {
             workers: BTreeMap::new(),
             waiting: VecDeque::new(),
             health: Health::default(),
+            pace: Pace::default(),
             resetting: false,
             closed: false,
             stop_at: None,
@@ -217,9 +224,8 @@ impl Pool {
     /// Whether jobs may be claimed, as far as that can be told without a clock.
     pub(super) fn may_have_room(&self) -> bool {
         let down = self.live() == 0 && self.health.not_before > Duration::ZERO;
-        let taken = self.busy() + self.waiting.len();
         let open = self.spec.claims && !self.closed && !self.claim.in_flight;
-        open && !down && taken < self.most()
+        open && !down && self.missing() > 0
     }
 
     /// Jobs that may be claimed.
@@ -227,8 +233,49 @@ impl Pool {
         if self.closed || !self.spec.claims || self.is_down(now) {
             return 0;
         }
+        self.missing()
+    }
+
+    /// Jobs that workers could take, and such that may wait for them, once half of these are gone.
+    fn missing(&self) -> usize {
+        let (most, ahead) = (self.most(), self.ahead());
         let taken = self.busy() + self.waiting.len();
-        self.most().saturating_sub(taken)
+        if taken > most + ahead / 2 {
+            return 0;
+        }
+        (most + ahead).saturating_sub(taken)
+    }
+
+    /// Jobs that may be claimed ahead of free workers.
+    fn ahead(&self) -> usize {
+        match self.health.degraded {
+            Some(_) => 0,
+            None => self.pace.ahead(self.live(), self.spec.prefetch),
+        }
+    }
+
+    /// A job was claimed.
+    pub(super) fn push_attempt(&mut self, now: Now, attempt: AttemptId, payload: usize) {
+        self.pace.claimed(payload);
+        let is_ahead = self.busy() + self.waiting.len() >= self.most();
+        self.waiting.push_back(Waiting {
+            task: Task::Attempt(attempt),
+            until: is_ahead.then(|| now.monotonic.saturating_add(WAIT_MAX)),
+            unwanted: 0,
+        });
+    }
+
+    /// Somebody waits for a reply: what was claimed ahead lets it pass.
+    pub(super) fn push_request(&mut self, now: Now, request: RequestId) {
+        let wait = self.spec.queue_timeout;
+        let request = Waiting {
+            task: Task::Request(request),
+            until: wait.map(|time| now.monotonic.saturating_add(time)),
+            unwanted: 0,
+        };
+        let place = self.waiting.iter().position(Waiting::is_ahead);
+        let place = place.unwrap_or(self.waiting.len());
+        self.waiting.insert(place, request);
     }
 
     /// Workers to be made now.
@@ -309,6 +356,7 @@ impl Pool {
             life: WorkerLife::Booting,
             born: now.monotonic,
             ready_at: now.monotonic,
+            busy_at: now.monotonic,
             served: 0,
             tasks_max: most - less,
             leaving: None,
@@ -401,6 +449,13 @@ impl Pool {
             }
             WorkerLife::Booting | WorkerLife::Standby | WorkerLife::Dead { .. } => None,
         }
+    }
+}
+
+impl Waiting {
+    /// Whether it was claimed ahead of free workers.
+    fn is_ahead(&self) -> bool {
+        matches!(self.task, Task::Attempt(_)) && self.until.is_some()
     }
 }
 

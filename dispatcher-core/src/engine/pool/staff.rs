@@ -11,6 +11,7 @@ use super::super::{
     Answer, AttemptId, Effect, Engine, Lane, Now, Phase, PoolId, RequestId, Shutdown, Unfit,
     WorkerId,
 };
+use super::ahead::WAIT_MAX;
 use super::{EndReason, Health, Pool, Purpose, Task, Waiting, Worker, WorkerLife};
 
 /// Time between two KILLs to a worker that does not end.
@@ -92,8 +93,15 @@ impl Engine {
         self.pools[pool].waiting = waiting;
         let late: VecDeque<Waiting> = late;
         for Waiting { task, .. } in late {
-            if let Task::Request(request) = task {
-                self.answer(request, Answer::QueueTimeout);
+            match task {
+                Task::Request(request) => self.answer(request, Answer::QueueTimeout),
+                Task::Attempt(attempt) => {
+                    // Perhaps somebody else has time for it.
+                    self.pools[pool].pace.took(WAIT_MAX);
+                    self.with_attempt(now, attempt, |attempt, out| {
+                        attempt.stop(now, StopReason::Shutdown, out);
+                    });
+                }
             }
         }
         let workers = self.pools[pool].workers.iter();

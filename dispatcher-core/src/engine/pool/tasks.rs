@@ -79,14 +79,7 @@ impl Engine {
     pub(in super::super) fn requested(&mut self, now: Now, request: RequestId, pool: PoolId) {
         let serving = matches!(self.phase, Phase::Serving | Phase::Offering(_));
         match self.pools.get_mut(pool.0 as usize) {
-            Some(pool) if serving => pool.waiting.push_back(Waiting {
-                task: Task::Request(request),
-                until: pool
-                    .spec
-                    .queue_timeout
-                    .map(|time| now.monotonic.saturating_add(time)),
-                unwanted: 0,
-            }),
+            Some(pool) if serving => pool.push_request(now, request),
             Some(_) | None => self.answer(request, Answer::Stopping),
         }
     }
@@ -124,7 +117,11 @@ impl Engine {
         self.effects.push_back(Effect::Answer { request, answer });
     }
 
-    fn hand(&mut self, now: Now, (pool, id): (usize, WorkerId), held: Waiting) {
+    fn hand(&mut self, now: Now, (pool, id): (usize, WorkerId), mut held: Waiting) {
+        if matches!(held.task, Task::Attempt(_)) {
+            // Wherever it goes from here, it was not too late.
+            held.until = None;
+        }
         let limit = self.pools[pool].spec.exec_timeout;
         let until = match held.task {
             Task::Request(_) => limit.map(|time| now.monotonic.saturating_add(time)),
@@ -132,6 +129,7 @@ impl Engine {
             Task::Attempt(_) => None,
         };
         if let Some(worker) = self.pools[pool].workers.get_mut(&id) {
+            worker.busy_at = now.monotonic;
             worker.life = WorkerLife::Busy { held, until };
         }
         match held.task {
@@ -203,6 +201,8 @@ impl Engine {
             (WorkerLife::Settling { .. }, Word::Ready { failure: None }) => {
                 worker.ready_at = now.monotonic;
                 worker.life = WorkerLife::Idle;
+                let took = now.monotonic.saturating_sub(worker.busy_at);
+                self.pools[pool].pace.took(took);
             }
             (WorkerLife::Settling { .. }, Word::Ready { failure: Some(_) }) => {
                 self.end(now, (pool, id), EndReason::Finalizer, How::Retire);

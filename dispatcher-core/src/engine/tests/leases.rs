@@ -153,6 +153,7 @@ fn a_job_that_had_not_begun_goes_back_without_a_loss() {
         claims: true,
         min_workers: 0,
         max_workers: 1,
+        prefetch: 0,
         max_jobs: 0,
         ttl: None,
         idle_ttl: None,

@@ -3,6 +3,7 @@
 //! The desk of a pool answers by itself whatever has one possible answer; a test sees what was
 //! asked, in its order, and makes workers live and die.
 
+mod ahead;
 mod ends;
 mod failing;
 mod leaving;
@@ -23,6 +24,7 @@ fn spec() -> PoolSpec {
         claims: true,
         min_workers: 1,
         max_workers: 1,
+        prefetch: 0,
         max_jobs: 0,
         ttl: None,
         idle_ttl: None,

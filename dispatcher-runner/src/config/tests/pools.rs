@@ -24,6 +24,7 @@ command = ["./bin/worker", "a b"]
 mode = "mail"
 min_workers = 0
 max_workers = 8
+prefetch = 8
 max_jobs = 100
 ttl = "1h"
 idle_ttl = 300
@@ -47,6 +48,7 @@ working_directory = "/srv/app"
         mode: "mail".to_owned(),
         min_workers: 0,
         max_workers: 8,
+        prefetch: 8,
         max_jobs: 100,
         ttl: Some(Duration::from_secs(3600)),
         idle_ttl: Some(Duration::from_secs(300)),

@@ -281,24 +281,9 @@ fn rows(shift: usize) -> Vec<DispatcherRow> {
 
 /// What the supervisors hold, as claims; a token equals its attempt in both stores.
 fn running(store: &mut dyn Store, supervisors: &[SupervisorId]) -> Vec<Claimed> {
-    let held = supervisors
+    supervisors
         .iter()
-        .flat_map(|supervisor| store.claimed_by(*supervisor).unwrap())
-        .collect::<Vec<_>>();
-    held.into_iter()
-        .map(|held| {
-            let shown = show(store, held.job);
-            Claimed {
-                job: held.job,
-                slot: held.slot,
-                dispatcher: shown.summary.dispatcher,
-                payload: shown.summary.payload,
-                options: shown.options,
-                counters: shown.summary.counters,
-                snoozes: shown.snoozes,
-                waited: Duration::ZERO,
-            }
-        })
+        .flat_map(|supervisor| store.claims_of(*supervisor).unwrap())
         .collect()
 }
 

@@ -130,7 +130,7 @@ fn leaves_others_alone(fixture: &Fixture) {
     claim(store, alive, &["A"], 1);
     store.rescue(dead).unwrap();
     assert_eq!(state(store, sent[1]), JobState::Running);
-    let held = store.claimed_by(alive).unwrap();
+    let held = store.claims_of(alive).unwrap();
     assert_eq!(held.len(), 1);
     assert_eq!(store.rescue(SupervisorId(999)).unwrap(), Rescued::default());
 }

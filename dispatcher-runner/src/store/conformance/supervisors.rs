@@ -7,7 +7,6 @@ on_every_store! {
     leaves_only_when_nothing_is_unfinished,
     leaving_looks_at_its_own_names_and_queues,
     a_closed_row_stays_while_it_holds_jobs,
-    claimed_by_tells_slots,
     claims_of_repeats_the_answer_to_a_claim,
     handing_over_needs_somebody_who_serves_it,
 }
@@ -81,25 +80,6 @@ fn a_closed_row_stays_while_it_holds_jobs(fixture: &Fixture) {
     assert!(!rows[0].open);
     end(store, &claimed, Next::Succeed);
     assert!(store.supervisors().unwrap().is_empty());
-}
-
-fn claimed_by_tells_slots(fixture: &Fixture) {
-    let store = &mut *fixture.store();
-    register(store, "A");
-    let sent: Vec<_> = (0..2).map(|_| accept(store, job("A"))).collect();
-    let supervisor = open(store);
-    claim(store, supervisor, &["A"], 2);
-    let expected: Vec<_> = sent
-        .iter()
-        .zip(0..)
-        .map(|(job, slot)| Held {
-            job: *job,
-            attempt: 1,
-            slot,
-        })
-        .collect();
-    assert_eq!(store.claimed_by(supervisor).unwrap(), expected);
-    assert_eq!(store.claimed_by(SupervisorId(999)).unwrap(), []);
 }
 
 fn claims_of_repeats_the_answer_to_a_claim(fixture: &Fixture) {

@@ -9,8 +9,8 @@ use dispatcher_core::{Cause, JobId, JobState, Transition};
 use super::state::{Attempt, Job, State, WaitsFor};
 use crate::store::rules::{self, Place, Step};
 use crate::store::{
-    AttemptRecord, CancelReply, Cancellation, Capture, Claimed, HandOver, Held, ProgressNote,
-    Record, Recorded, Renewal, Rescued, Serves, SupervisorId, SupervisorRow, UnixMs,
+    AttemptRecord, CancelReply, Cancellation, Capture, Claimed, HandOver, ProgressNote, Record,
+    Recorded, Renewal, Rescued, Serves, SupervisorId, SupervisorRow, UnixMs,
 };
 
 impl State {
@@ -156,16 +156,6 @@ impl State {
                 token: job.counters.token,
                 by: job.cancel_by.clone()?,
             })
-        })
-        .collect()
-    }
-
-    pub(super) fn claimed_by(&self, supervisor: SupervisorId) -> Vec<Held> {
-        let held = self.held_by(supervisor);
-        held.map(|(_, job, slot)| Held {
-            job: job.new.id,
-            attempt: job.counters.attempt,
-            slot,
         })
         .collect()
     }

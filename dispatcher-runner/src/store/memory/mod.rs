@@ -26,10 +26,10 @@ use self::state::State;
 use super::clock::Clock;
 use super::{
     BatchRecord, CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
-    DispatcherStatus, DueCallback, HandOver, Held, JobFilter, JobRecord, JobSummary,
-    KnownSchedules, NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Renewal,
-    Rescued, Retention, Serves, Settled, Store, StoreError, Submission, SubmitError, Submitted,
-    SupervisorId, SupervisorRow, TickRequest, Ticked, UnixMs,
+    DispatcherStatus, DueCallback, HandOver, JobFilter, JobRecord, JobSummary, KnownSchedules,
+    NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Renewal, Rescued, Retention,
+    Serves, Settled, Store, StoreError, Submission, SubmitError, Submitted, SupervisorId,
+    SupervisorRow, TickRequest, Ticked, UnixMs,
 };
 
 /// Jobs in memory.
@@ -139,10 +139,6 @@ impl Store for MemoryStore {
 
     fn supervisors(&mut self) -> Result<Vec<SupervisorRow>, StoreError> {
         Ok(self.lock().supervisors())
-    }
-
-    fn claimed_by(&mut self, supervisor: SupervisorId) -> Result<Vec<Held>, StoreError> {
-        Ok(self.lock().claimed_by(supervisor))
     }
 
     fn claims_of(&mut self, supervisor: SupervisorId) -> Result<Vec<Claimed>, StoreError> {

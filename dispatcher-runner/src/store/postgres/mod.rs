@@ -66,10 +66,10 @@ use self::transaction::Tx;
 use super::clock::Clock;
 use super::{
     BatchRecord, CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
-    DispatcherStatus, DueCallback, HandOver, Held, JobFilter, JobRecord, JobSummary,
-    KnownSchedules, NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Renewal,
-    Rescued, Retention, Serves, Settled, Store, StoreError, Submission, SubmitError, Submitted,
-    SupervisorId, SupervisorRow, TickRequest, Ticked, UnixMs,
+    DispatcherStatus, DueCallback, HandOver, JobFilter, JobRecord, JobSummary, KnownSchedules,
+    NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Renewal, Rescued, Retention,
+    Serves, Settled, Store, StoreError, Submission, SubmitError, Submitted, SupervisorId,
+    SupervisorRow, TickRequest, Ticked, UnixMs,
 };
 use crate::target::Target;
 
@@ -213,11 +213,6 @@ impl Store for PostgresStore {
         let host = self.host.clone();
         self.link
             .read(async |tx| supervise::rows(tx, sql!("supervisors"), &host).await)
-    }
-
-    fn claimed_by(&mut self, supervisor: SupervisorId) -> Result<Vec<Held>, StoreError> {
-        self.link
-            .read(async |tx| supervise::claimed_by(tx, supervisor).await)
     }
 
     fn claims_of(&mut self, supervisor: SupervisorId) -> Result<Vec<Claimed>, StoreError> {

@@ -17,7 +17,7 @@ use super::transaction::Tx;
 use super::{claim, read, rows as values};
 use crate::store::rules;
 use crate::store::{
-    Claimed, HandOver, Held, NewSupervisor, Pause, Renewal, Rescued, Seat, Serves, SupervisorId,
+    Claimed, HandOver, NewSupervisor, Pause, Renewal, Rescued, Seat, Serves, SupervisorId,
     SupervisorRow,
 };
 
@@ -151,23 +151,6 @@ fn supervisor(row: &Row) -> Result<SupervisorRow, Failure> {
             }
         },
     })
-}
-
-pub(super) async fn claimed_by(
-    tx: &Tx<'_>,
-    supervisor: SupervisorId,
-) -> Result<Vec<Held>, Failure> {
-    let found = tx
-        .rows(sql!("claimed_by"), with![supervisor.0 => INT8])
-        .await?;
-    let read = |row: &Row| {
-        Ok(Held {
-            job: values::job_id(row, 0)?,
-            attempt: values::small_u32(row, 1)?,
-            slot: values::small_u32(row, 2)?,
-        })
-    };
-    found.iter().map(read).collect()
 }
 
 pub(super) async fn claims_of(

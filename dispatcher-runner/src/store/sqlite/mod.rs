@@ -53,10 +53,10 @@ use self::rows::OptionTexts;
 use super::clock::Clock;
 use super::{
     BatchRecord, CancelReply, Cancellation, Capture, Claim, ClaimRequest, Claimed, DispatcherRow,
-    DispatcherStatus, DueCallback, HandOver, Held, JobFilter, JobRecord, JobSummary,
-    KnownSchedules, NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Rescued,
-    Retention, Serves, Settled, Store, StoreError, Submission, SubmitError, Submitted,
-    SupervisorId, SupervisorRow, TickRequest, Ticked, UnixMs,
+    DispatcherStatus, DueCallback, HandOver, JobFilter, JobRecord, JobSummary, KnownSchedules,
+    NewSupervisor, Pause, ProgressNote, Receipt, Record, Recorded, Rescued, Retention, Serves,
+    Settled, Store, StoreError, Submission, SubmitError, Submitted, SupervisorId, SupervisorRow,
+    TickRequest, Ticked, UnixMs,
 };
 use crate::pinned::Pinned;
 
@@ -296,10 +296,6 @@ impl Store for SqliteStore {
 
     fn supervisors(&mut self) -> Result<Vec<SupervisorRow>, StoreError> {
         self.read(|connection| supervise::rows(connection, sql!("supervisors")))
-    }
-
-    fn claimed_by(&mut self, supervisor: SupervisorId) -> Result<Vec<Held>, StoreError> {
-        self.read(|connection| supervise::claimed_by(connection, supervisor))
     }
 
     fn claims_of(&mut self, supervisor: SupervisorId) -> Result<Vec<Claimed>, StoreError> {

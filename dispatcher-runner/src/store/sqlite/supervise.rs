@@ -15,8 +15,7 @@ use super::record::{self, Attempt, Subject};
 use super::{Unit, read, rows};
 use crate::store::rules;
 use crate::store::{
-    Claimed, HandOver, Held, NewSupervisor, Pause, Rescued, Seat, Serves, SupervisorId,
-    SupervisorRow,
+    Claimed, HandOver, NewSupervisor, Pause, Rescued, Seat, Serves, SupervisorId, SupervisorRow,
 };
 
 pub(super) fn open(unit: &Unit<'_>, new: &NewSupervisor) -> rusqlite::Result<SupervisorId> {
@@ -118,22 +117,6 @@ fn supervisor(row: &Row<'_>) -> rusqlite::Result<SupervisorRow> {
         open: row.get(10)?,
         seat: Seat::Here,
     })
-}
-
-pub(super) fn claimed_by(
-    connection: &Connection,
-    supervisor: SupervisorId,
-) -> rusqlite::Result<Vec<Held>> {
-    connection
-        .prepare_cached(sql!("claimed_by"))?
-        .query_map(named_params! { ":supervisor": supervisor.0 }, |row| {
-            Ok(Held {
-                job: rows::job_id(row, 0)?,
-                attempt: row.get(1)?,
-                slot: row.get(2)?,
-            })
-        })?
-        .collect()
 }
 
 pub(super) fn claims_of(

@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use dispatcher_core::JobId;
 use dispatcher_core::engine::{AttemptId, Lane};
-use dispatcher_core::{Cause, JobId, Outcome, Usage};
 
 use super::{Answer, Claimed, Recorded, Unrecorded, names};
 use crate::store::{
-    self, Capture, Claim, ClaimRequest, HandOver, NewSupervisor, ProgressNote, Record, Serves,
-    Store, StoreError, SupervisorId,
+    self, Claim, ClaimRequest, HandOver, NewSupervisor, ProgressNote, Record, Serves, Store,
+    StoreError, SupervisorId,
 };
 
 /// What the next transaction will ask.
@@ -169,33 +169,10 @@ impl Closing {
             jobs = unknown.len(),
             "claims without an answer are given back"
         );
-        let released = unknown.into_iter().map(|job| self.released(&job));
+        let released = unknown
+            .iter()
+            .map(|job| Record::released(job, &self.build, self.now_ms));
         store.record(&released.collect::<Vec<_>>()).map(drop)
-    }
-
-    /// An attempt that never began.
-    fn released(&self, job: &store::Claimed) -> Record {
-        Record {
-            job: job.job,
-            token: job.counters.token,
-            attempt: job.counters.attempt,
-            started_at: None,
-            ended_at: self.now_ms,
-            run_time: Duration::ZERO,
-            pid: None,
-            build: self.build.clone(),
-            outcome: Outcome {
-                cause: Cause::Shutdown,
-                exit_status: None,
-                unclean_exit: false,
-                leaked_output: false,
-                left_processes: 0,
-                usage: Usage::default(),
-            },
-            output: None,
-            capture: Capture::default(),
-            next: store::Next::Release,
-        }
     }
 }
 

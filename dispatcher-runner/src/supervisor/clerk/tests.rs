@@ -57,6 +57,7 @@ fn clerk(store: &mut MemoryStore) -> Clerk {
         lease: None,
     };
     let post = |names: &[&str], pool_slot| LanePost {
+        ahead: 0,
         serves: Serves {
             dispatchers: names.iter().map(|name| (*name).to_owned()).collect(),
             queues: Vec::new(),

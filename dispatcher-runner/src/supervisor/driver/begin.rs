@@ -23,7 +23,10 @@ impl Driver<'_> {
         assignment: Assignment,
         deadline_wall_ms: Option<i64>,
     ) -> io::Result<()> {
-        self.count_start(AttemptId(worker.0), &assignment);
+        let attempt = AttemptId(worker.0);
+        self.count_start(attempt, &assignment);
+        self.begun
+            .note(attempt, assignment.job, assignment.counters.token);
         let tag = Tag {
             job: assignment.job,
             attempt: assignment.counters.attempt,
@@ -35,7 +38,7 @@ impl Driver<'_> {
             start.command = Some(line);
             link.payload_file = file;
         }
-        link.begin(AttemptId(worker.0), &assignment, &self.live);
+        link.begin(attempt, &assignment, &self.live);
         link.say(&SupervisorMessage::Start(Box::new(start)))?;
         link.group = self.group_for(&assignment, &tag);
         let slot = &self.slots[assignment.slot as usize];

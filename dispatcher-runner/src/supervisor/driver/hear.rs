@@ -7,8 +7,8 @@ use dispatcher_core::engine::{Event, Word, WorkerId};
 use dispatcher_core::frame::Frame;
 
 use crate::pool::Wish;
-use crate::process::{self, Keeper, KeeperReport, KeeperSpec};
-use crate::store::{self, ProgressNote};
+use crate::process::{self, Keeper, KeeperReport, KeeperSpec, Tag};
+use crate::store::ProgressNote;
 
 use super::super::SupervisorError;
 use super::super::clerk::Answer;
@@ -82,6 +82,7 @@ impl Driver<'_> {
         for event in told.events {
             if let Event::Recorded { attempt } = &event {
                 self.ended.remove(attempt);
+                self.begun.over(*attempt);
                 self.count_recorded(*attempt);
             }
             self.event(event);
@@ -294,13 +295,12 @@ impl Driver<'_> {
         self.hear_workers();
         let held = self.links.values().filter_map(|link| {
             let doing = link.doing.as_ref()?;
-            Some(store::Held {
+            Some(Tag {
                 job: doing.job,
                 attempt: doing.number,
-                slot: link.slot,
             })
         });
-        let held: Vec<store::Held> = held.collect();
+        let held: Vec<Tag> = held.collect();
         let slots = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         self.slots.clear();
         if !prove_dead(&self.home.directory, &held) {

@@ -78,6 +78,7 @@ impl Pools {
                 claims: !pool.order.dispatchers.is_empty(),
                 min_workers: config.min_workers,
                 max_workers: config.max_workers.max(1),
+                prefetch: config.prefetch,
                 max_jobs: config.max_jobs,
                 ttl: config.ttl,
                 idle_ttl: config.idle_ttl,
@@ -98,6 +99,11 @@ impl Pools {
                 queues: queues.to_vec(),
             },
             worker_slots: pool.order.config.max_workers.max(1),
+            ahead: pool
+                .order
+                .config
+                .prefetch
+                .saturating_mul(pool.order.config.max_workers),
             pool_slot: Some(pool.slot),
         };
         let lanes = (0_u32..).zip(&self.list);
@@ -280,6 +286,8 @@ impl Driver<'_> {
     ) {
         self.tell_start(assignment);
         self.count_start(attempt, assignment);
+        self.begun
+            .note(attempt, assignment.job, assignment.counters.token);
         let live = &self.live;
         // A worker that did not want it has it no more.
         for link in self.links.values_mut() {

@@ -371,7 +371,8 @@ impl Yard {
     fn calm_down(&mut self) {
         self.calm = true;
         let asleep = |yard: &Self| yard.finished || yard.is_well();
-        for _ in 0..20_000 {
+        // One pool may wait for half a minute while another replaces its workers every millisecond.
+        for _ in 0..200_000 {
             if asleep(self) {
                 return;
             }
@@ -416,6 +417,7 @@ pub(super) fn any_spec(dice: &mut Dice, id: usize) -> PoolSpec {
         claims: !dice.one_in(4),
         min_workers: u32::try_from(dice.count(3)).unwrap(),
         max_workers,
+        prefetch: [0, 1, 4, 32][dice.count(3)],
         max_jobs: [0, 0, 1, 3, 10][dice.count(4)],
         ttl: dice.one_in(3).then(|| dice.millis(10_000)),
         idle_ttl: dice.one_in(3).then(|| dice.millis(10_000)),

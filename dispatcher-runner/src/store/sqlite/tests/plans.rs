@@ -9,7 +9,7 @@ macro_rules! statements {
     ($($name:literal,)+) => { [$(($name, sql!($name))),+] };
 }
 
-const HOT: [(&str, &str); 43] = statements![
+const HOT: [(&str, &str); 42] = statements![
     "attempt_insert",
     "batch",
     "batch_count",
@@ -23,7 +23,6 @@ const HOT: [(&str, &str); 43] = statements![
     "cancellations",
     "capture",
     "claim",
-    "claimed_by",
     "claims_of",
     "end_queued",
     "end_running",

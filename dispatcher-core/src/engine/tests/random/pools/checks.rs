@@ -26,7 +26,8 @@ impl Yard {
                     let pool = &self.engine.pools[pool.0 as usize];
                     assert!(pool.spec.claims && !pool.closed);
                     assert!(!pool.is_down(self.now()), "{pool:?}");
-                    assert!((1..=pool.spec.max_workers as usize).contains(&slots.len()));
+                    let most = pool.spec.max_workers as usize + pool.spec.ahead_max();
+                    assert!((1..=most).contains(&slots.len()));
                     assert!(slots.iter().all(|slot| *slot == pool.spec.slot));
                 }
                 _ => {}
@@ -41,11 +42,17 @@ impl Yard {
             assert!(pool.live() <= max, "{pool:?}");
             assert!(fresh <= max * 3, "{pool:?}");
             assert!(pool.workers.len() <= max * CROWD_MAX, "{pool:?}");
+            let attempts = pool.waiting.iter();
+            let attempts = attempts.filter(|it| matches!(it.task, Task::Attempt(_)));
+            let waiting = attempts.count();
+            assert!(waiting <= max * 2 + pool.spec.ahead_max(), "{pool:?}");
         }
-        let pools = self.engine.pools.iter();
-        let slots: u32 = 1 + pools.map(|pool| pool.spec.max_workers).sum::<u32>();
+        let pools = self.engine.pools.iter().map(|pool| &pool.spec);
+        let ahead: usize = pools.clone().map(PoolSpec::ahead_max).sum();
+        let slots = 1 + pools.map(|spec| spec.max_workers).sum::<u32>() as usize;
         let claimed = self.engine.attempts.len();
-        assert!(claimed <= slots as usize * 7, "{claimed} in {slots} slots");
+        let most = slots * 7 + ahead * 3;
+        assert!(claimed <= most, "{claimed} in {slots} slots");
         self.check_requests();
         check_attempts(&self.engine);
     }
