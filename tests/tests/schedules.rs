@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dispatcher_core::JobState;
-use dispatcher_tests::{Home, PATIENCE, Size, eventually, said, terminate};
+use dispatcher_tests::{Home, PATIENCE, Size, configure, eventually, said, terminate};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -34,6 +34,14 @@ fn seen() -> Home {
 
 fn tick(home: &Home) -> Output {
     home.output(["schedule", "tick"], b"")
+}
+
+/// The program where a configuration has this section.
+fn run_with<const N: usize>(home: &Home, section: &str, words: [&str; N]) -> Output {
+    configure(home, section);
+    let mut command = home.command(words);
+    command.env("DISPATCHER_CONFIG", home.file("dispatcher.toml"));
+    command.output().expect("it runs")
 }
 
 /// What `schedule tick --json` decided about a dispatcher: fates, oldest tick first.
@@ -191,15 +199,9 @@ fn the_last_run_is_not_overlapped_and_pauses_are_obeyed() {
 #[test]
 fn what_is_missing_is_told_and_on_record() {
     let home = seen();
-    let file = home.file("c.toml");
-    let text = "version = 1\n[dispatchers.Yearly]\nrequired_commands = \"no-such-command\"\n";
-    fs::write(&file, text).expect("it can be written");
     settle(&home, "Yearly", now() - LONG_MS);
-    let output = home
-        .command(["schedule", "tick"])
-        .env("DISPATCHER_CONFIG", &file)
-        .output()
-        .expect("it runs");
+    let section = "[dispatchers.Yearly]\nrequired_commands = \"no-such-command\"\n";
+    let output = run_with(&home, section, ["schedule", "tick"]);
     assert_eq!(output.status.code(), Some(78), "{output:?}");
     assert!(
         said(&output.stderr).contains("no-such-command"),
@@ -219,17 +221,11 @@ fn what_is_missing_is_told_and_on_record() {
 #[test]
 fn jitter_spreads_the_start() {
     let home = seen();
-    let file = home.file("c.toml");
-    let text = "version = 1\n[dispatchers.Yearly]\njitter = \"10d\"\ndelay = \"1d\"\n";
-    fs::write(&file, text).expect("it can be written");
+    let section = "[dispatchers.Yearly]\njitter = \"10d\"\ndelay = \"1d\"\n";
     let mut waits = Vec::new();
     for _ in 0..3 {
         settle(&home, "Yearly", now() - LONG_MS);
-        let output = home
-            .command(["schedule", "tick"])
-            .env("DISPATCHER_CONFIG", &file)
-            .output()
-            .expect("it runs");
+        let output = run_with(&home, section, ["schedule", "tick"]);
         assert!(output.status.success(), "{output:?}");
         let id = home.ids().pop().expect("a job");
         assert_eq!(home.stands(&id), (JobState::Queued, 0));
@@ -301,19 +297,11 @@ fn a_tick_has_a_job_run_whose_label_the_service_does_not_serve() {
 fn a_changed_schedule_makes_up_for_nothing() {
     let home = seen();
     settle(&home, "Nightly", now() - 300 * DAY_MS);
-    let file = home.file("c.toml");
     // Not within two minutes of now.
     let hour = (now() / HOUR_MS + 12) % 24;
     let section =
         format!("[dispatchers.Nightly]\nschedule = \"0 {hour} * * *\"\ntimezone = \"UTC\"\n");
-    fs::write(&file, format!("version = 1\n{section}")).expect("it can be written");
-    let run = |words: [&str; 3]| {
-        let mut command = home.command(words);
-        command
-            .env("DISPATCHER_CONFIG", &file)
-            .output()
-            .expect("it runs")
-    };
+    let run = |words| run_with(&home, &section, words);
     let output = run(["schedule", "tick", "--json"]);
     assert_eq!(fates(&output, "Nightly"), Vec::<String>::new());
     let listed = said(&run(["schedule", "list", "--json"]).stdout);
@@ -329,18 +317,9 @@ fn a_changed_schedule_makes_up_for_nothing() {
 #[test]
 fn a_configuration_gives_a_schedule() {
     let home = Home::new(FIXTURE);
-    let file = home.file("c.toml");
-    let run = |section: &str, words: &[&str]| {
-        fs::write(&file, format!("version = 1\n{section}")).expect("it can be written");
-        let mut command = home.command(words);
-        command
-            .env("DISPATCHER_CONFIG", &file)
-            .output()
-            .expect("it runs")
-    };
+    let run = |section: &str| run_with(&home, section, ["schedule", "tick", "--json"]);
     let section = "[dispatchers.OnRequest]\nschedule = \"0 0 1 1 *\"\n";
-    let tick = ["schedule", "tick", "--json"];
-    assert!(run(section, &tick).status.success());
+    assert!(run(section).status.success());
     for (section, expected) in [
         (section, vec!["submitted"]),
         // Taken away, nothing runs; given again, nothing of the past does.
@@ -348,10 +327,10 @@ fn a_configuration_gives_a_schedule() {
         (section, vec![]),
     ] {
         settle(&home, "OnRequest", now() - LONG_MS);
-        assert_eq!(fates(&run(section, &tick), "OnRequest"), expected);
+        assert_eq!(fates(&run(section), "OnRequest"), expected);
     }
     assert_eq!(home.wait(&home.ids()[0]).state, JobState::Succeeded);
-    let refused = run("[dispatchers.Note]\nschedule = \"daily\"\n", &tick);
+    let refused = run("[dispatchers.Note]\nschedule = \"daily\"\n");
     assert_eq!(refused.status.code(), Some(78), "{refused:?}");
     let told = said(&refused.stderr);
     let why = "line 2: [dispatchers.Note] schedules Note, which has no default payload";
