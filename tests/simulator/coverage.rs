@@ -77,6 +77,8 @@ const TRANSITIONS: &[&str] = &[
     "job cancelled while running",
     "job cancelled while queued",
     "job expired",
+    "job claimed ahead of a worker",
+    "job not begun when its supervisor died",
 ];
 
 /// What becomes of direct requests and of resets.

@@ -133,7 +133,10 @@ impl World {
     pub(super) fn perform(&mut self, id: RunnerId, effect: Effect) {
         let now_ms = self.store_ms();
         match effect {
-            Effect::Claim { lane, slots } => self.with_clerk(id, |clerk| clerk.claim(lane, slots)),
+            Effect::Claim { lane, slots } => {
+                self.count_ahead(id, lane, slots.len());
+                self.with_clerk(id, |clerk| clerk.claim(lane, slots));
+            }
             Effect::Spawn {
                 worker, assignment, ..
             } => {

@@ -111,6 +111,8 @@ impl World {
     /// What a dead supervisor had claimed and nobody has begun.
     fn give_back(&mut self, claims: &[Claimed]) -> Result<(), StoreError> {
         for claim in claims {
+            self.coverage
+                .count("job not begun when its supervisor died");
             let deeds = self.deeds(claim.job, claim.counters.attempt);
             if deeds.born.is_some() {
                 let what = format!("{} had begun: {deeds:?}", claim.job);

@@ -76,7 +76,7 @@ pub(super) fn check(world: &World, id: RunnerId, effect: &Effect) -> Result<(), 
             slots,
         } => {
             let its = desk.pools.get(*pool);
-            let most = its.spec.max_workers as usize;
+            let most = its.spec.max_workers as usize + its.spec.ahead_max();
             if !its.spec.claims || slots.len() > most || (alone && runner.told_to_end) {
                 return Err(format!("{pool:?} of {id:?} claims {slots:?}"));
             }

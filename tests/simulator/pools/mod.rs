@@ -51,6 +51,8 @@ pub(super) struct Pool {
     dispatchers: Vec<String>,
     /// Its workers seldom want what they are given.
     reluctant: bool,
+    /// Its jobs take a moment, but for a few.
+    hasty: bool,
     /// Until then its program cannot start.
     broken_until: Duration,
     /// When a reset was asked for that is not answered.
@@ -160,6 +162,7 @@ impl World {
                 foreign: self.dice.one_in(2),
                 dispatchers,
                 reluctant: self.strikes(Fault::Reluctant),
+                hasty: self.dice.one_in(2),
                 broken_until: Duration::ZERO,
                 resets_since: None,
                 stop_at: None,
@@ -189,6 +192,14 @@ impl World {
             exec_timeout: (!dice.one_in(3)).then(|| SECOND / 10 + dice.millis(3_000)),
             stop_timeout: dice.millis(2_000),
             drain_timeout: dice.millis(4_000),
+        }
+    }
+
+    pub(super) fn count_ahead(&mut self, id: RunnerId, lane: Lane, slots: usize) {
+        let Lane::Pool(pool) = lane else { return };
+        let desk = self.desk(id);
+        if desk.is_some_and(|desk| slots > desk.pools.get(pool).spec.max_workers as usize) {
+            self.coverage.count("job claimed ahead of a worker");
         }
     }
 

@@ -95,9 +95,12 @@ impl World {
         timeout: Option<Duration>,
         letter: u8,
     ) -> Script {
-        let work = self.work_time(timeout);
+        let mut work = self.work_time(timeout);
         let mut script = Script::new();
-        if self.dice.one_in(3) {
+        let pool = self.pools(birth.runner).map(|pools| pools.get(birth.pool));
+        if pool.is_some_and(|pool| pool.hasty) && !self.dice.one_in(20) {
+            work = self.moment();
+        } else if self.dice.one_in(3) {
             script.push_back((self.moment(), Deed::Print(letter, 40)));
         }
         if birth.foreign && self.does_not_want(birth) {

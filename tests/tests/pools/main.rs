@@ -3,6 +3,7 @@
 //! Every sentence of the promise is a test with a service and real workers; nothing is looked at
 //! from inside.
 
+mod ahead;
 mod foreign;
 mod jobs;
 mod life;
