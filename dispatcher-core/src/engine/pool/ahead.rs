@@ -10,7 +10,7 @@ use std::time::Duration;
 /// What is claimed ahead begins within this time, if tasks go on as they did.
 const HORIZON: Duration = Duration::from_millis(10);
 /// Longest wait of what was claimed ahead.
-pub(super) const WAIT_MAX: Duration = Duration::from_millis(100);
+pub(super) const WAIT_MAX: Duration = Duration::from_millis(500);
 /// Payloads of what is claimed ahead have so many bytes together, if they go on as they did.
 const BYTES_MAX: usize = 4 << 20;
 /// A task that takes longer than those before counts at once, a shorter one by an eighth.

@@ -32,6 +32,8 @@ pub(super) struct Pool {
     pub(super) claim: ClaimState,
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     pub(super) waiting: VecDeque<Waiting>,
+    /// The last task that a worker got had passed others.
+    passed: bool,
     pub(super) health: Health,
     pace: Pace,
     /// New workers are being made for all; the answer is owed.
@@ -166,6 +168,7 @@ impl Pool {
             claim: ClaimState::new(now),
             workers: BTreeMap::new(),
             waiting: VecDeque::new(),
+            passed: false,
             health: Health::default(),
             pace: Pace::default(),
             resetting: false,
@@ -265,17 +268,31 @@ impl Pool {
         });
     }
 
-    /// Somebody waits for a reply: what was claimed ahead lets it pass.
     pub(super) fn push_request(&mut self, now: Now, request: RequestId) {
         let wait = self.spec.queue_timeout;
-        let request = Waiting {
+        self.waiting.push_back(Waiting {
             task: Task::Request(request),
             until: wait.map(|time| now.monotonic.saturating_add(time)),
             unwanted: 0,
-        };
-        let place = self.waiting.iter().position(Waiting::is_ahead);
-        let place = place.unwrap_or(self.waiting.len());
-        self.waiting.insert(place, request);
+        });
+    }
+
+    /// What the next worker gets: the first, but what was claimed ahead lets every other time
+    /// somebody pass who waits for a reply.
+    pub(super) fn pop(&mut self) -> Option<Waiting> {
+        let is_request = |waiting: &Waiting| matches!(waiting.task, Task::Request(_));
+        let request = self.waiting.iter().position(is_request);
+        let may_pass = !self.passed && self.waiting.front().is_some_and(Waiting::is_ahead);
+        match request.filter(|_| may_pass) {
+            Some(place) => {
+                self.passed = true;
+                self.waiting.remove(place)
+            }
+            None => {
+                self.passed = false;
+                self.waiting.pop_front()
+            }
+        }
     }
 
     /// Workers to be made now.

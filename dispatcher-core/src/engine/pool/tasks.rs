@@ -92,7 +92,7 @@ impl Engine {
             self.end(now, (pool, id), reason, How::Retire);
         }
         while let Some(worker) = self.pools[pool].idle() {
-            let Some(waiting) = self.pools[pool].waiting.pop_front() else {
+            let Some(waiting) = self.pools[pool].pop() else {
                 break;
             };
             self.hand(now, (pool, worker), waiting);
