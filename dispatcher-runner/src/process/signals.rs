@@ -22,16 +22,16 @@ pub(crate) struct StopSignals {
 }
 
 impl StopSignals {
-    /// Catches them from now on. The first gives what runs this time to end.
+    /// Catches them from [`Self::hold`] on. The first gives what runs this time to end.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub(crate) fn catch(drain: Duration) -> io::Result<Self> {
         let (pipe, sender) = UnixStream::pair()?;
         pipe.set_nonblocking(true)?;
-        let over = Arc::new(AtomicBool::new(false));
+        let over = Arc::new(AtomicBool::new(true));
         for signal in [SIGTERM, SIGINT] {
-            // Does nothing until then.
+            // Does nothing while they are held.
             signal_hook::flag::register_conditional_default(signal, Arc::clone(&over))?;
             signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
         }
@@ -60,6 +60,16 @@ impl StopSignals {
         })
     }
 
+    /// From now on they end nothing by themselves.
+    pub(crate) fn hold(&self) {
+        self.over.store(false, Ordering::SeqCst);
+    }
+
+    /// From now on they end this process again.
+    pub(crate) fn let_go(&self) {
+        self.over.store(true, Ordering::SeqCst);
+    }
+
     /// What was asked since the last call: the first signal drains, the second does not wait.
     pub(crate) fn requested(&mut self) -> Option<Shutdown> {
         let mut bytes = [0; 16];
@@ -76,7 +86,7 @@ impl StopSignals {
 /// A program that goes on without its service can be ended as any other.
 impl Drop for StopSignals {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
+        self.let_go();
     }
 }
 

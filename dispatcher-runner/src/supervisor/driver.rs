@@ -35,7 +35,7 @@ use super::clerk::{Clerk, LanePost, Post};
 use super::desk::Inbox;
 use super::link::{Doing, Link, READ_BYTES, Temporary};
 use super::open::{Home, OwnRow};
-use super::ties::{Standing, Ties};
+use super::ties::Ties;
 use super::upkeep::Newer;
 use super::work::Work;
 use super::{CommandOrder, Orders, Stay, SupervisorError, wall_ms};
@@ -65,6 +65,7 @@ pub(super) struct Setup<'a> {
     pub(super) dispatchers: Vec<String>,
     /// Let go of as soon as the row is closed.
     pub(super) elected: &'a mut Option<File>,
+    pub(super) signals: process::StopSignals,
     pub(super) newer: Newer,
     pub(super) announcer: Announcer,
     pub(super) ties: Option<Ties>,
@@ -152,15 +153,8 @@ impl<'a> Driver<'a> {
             drain_timeout: DRAIN_TIMEOUT,
             seed: crate::ids::random_u64(),
         };
-        let (inbox, metrics, standing) = match setup.ties {
-            Some(ties) => (Some(ties.inbox), Some(ties.metrics), ties.standing),
-            None => (None, None, Standing::Owner),
-        };
-        let drain = setup.orders.stay.drain();
-        let signals = match standing {
-            Standing::Owner => process::StopSignals::catch(drain),
-            Standing::Guest => process::StopSignals::left_alone(drain),
-        };
+        let ties = setup.ties.map(|ties| (ties.inbox, ties.metrics));
+        let (inbox, metrics) = ties.unzip();
         let clerk = Clerk::new(Post {
             supervisor: setup.row.id(),
             lanes: lanes(setup.orders, &pools, setup.dispatchers),
@@ -191,7 +185,7 @@ impl<'a> Driver<'a> {
             slots_of_processes: setup.orders.slots,
             elected: setup.elected,
             newer: setup.newer,
-            signals: signals.map_err(SupervisorError::Poll)?,
+            signals: setup.signals,
             announcer: setup.announcer,
             inbox,
             metrics,

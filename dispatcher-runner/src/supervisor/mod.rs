@@ -28,7 +28,7 @@ use dispatcher_core::message::PayloadWay;
 use serde::{Deserialize, Serialize};
 
 use crate::pool::PoolConfig;
-use crate::process;
+use crate::process::{self, StopSignals};
 use crate::store::{Build, Seat, StoreError, SupervisorRow};
 use crate::target::Target;
 
@@ -210,9 +210,16 @@ pub(crate) fn run(
     let announcer = Announcer::of(orders.stay, ties.as_mut());
     let build = process::build_id().map_err(SupervisorError::Poll)?;
     let serves = orders.staff.dispatchers.clone();
-    let opened = Opened::patiently(orders, &build, &serves)?;
+    let drain = orders.stay.drain();
+    let signals = match ties.as_ref().map(|ties| ties.standing) {
+        Some(Standing::Guest) => StopSignals::left_alone(drain),
+        Some(Standing::Owner) | None => StopSignals::catch(drain),
+    };
+    let mut signals = signals.map_err(SupervisorError::Poll)?;
+    let opened = Opened::patiently(orders, &build, &serves, &mut signals)?;
     let directory = opened.home.directory.clone();
-    let result = serve(orders, &build, opened, serves, elected, announcer, ties);
+    let ends = (elected, signals);
+    let result = serve(orders, &build, opened, serves, ends, announcer, ties);
     let _ = std::fs::remove_dir_all(directory);
     result
 }
@@ -222,7 +229,7 @@ fn serve(
     build: &Build,
     opened: Opened,
     dispatchers: Vec<String>,
-    mut elected: Option<File>,
+    (mut elected, signals): (Option<File>, StopSignals),
     announcer: Announcer,
     ties: Option<Ties>,
 ) -> Result<(), SupervisorError> {
@@ -269,6 +276,7 @@ fn serve(
             begun,
             dispatchers,
             elected: &mut elected,
+            signals,
             newer,
             announcer,
             ties,

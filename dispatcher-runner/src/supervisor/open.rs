@@ -14,7 +14,7 @@ use super::begun::Begun;
 use super::wake::WakeSocket;
 use super::{LIFE_LOCK, Orders, SupervisorError};
 use crate::pinned::Pinned;
-use crate::process;
+use crate::process::{self, StopSignals};
 use crate::store::{
     self, Build, NewSupervisor, StoreClient, StoreError, StoreThread, SupervisorId,
 };
@@ -66,7 +66,8 @@ pub(super) struct Home {
 }
 
 impl Opened {
-    /// Opens everything, however long it takes to find the space for it.
+    /// Opens everything, however long it takes to find the space for it. Signals end this process
+    /// until it is about to open its row, and are for the driver from then on.
     ///
     /// # Errors
     /// When something else than space is wrong, and stays wrong.
@@ -74,14 +75,19 @@ impl Opened {
         orders: &Orders,
         build: &Build,
         serves: &[String],
+        signals: &mut StopSignals,
     ) -> Result<Self, SupervisorError> {
         let mut mishaps = 0;
         let mut said = String::new();
         loop {
-            let error = match Self::open(orders, build, serves) {
+            let error = match Self::open(orders, build, serves, signals) {
                 Ok(opened) => return Ok(opened),
                 Err(error) => error,
             };
+            signals.let_go();
+            if signals.requested().is_some() {
+                return Err(error);
+            }
             match error.hope() {
                 Hope::Space => {}
                 Hope::Mishap if mishaps < MISHAPS_MAX => mishaps += 1,
@@ -96,9 +102,14 @@ impl Opened {
         }
     }
 
-    fn open(orders: &Orders, build: &Build, serves: &[String]) -> Result<Self, SupervisorError> {
+    fn open(
+        orders: &Orders,
+        build: &Build,
+        serves: &[String],
+        signals: &StopSignals,
+    ) -> Result<Self, SupervisorError> {
         let directory = own_directory(&orders.directory());
-        let opened = Self::open_in(&directory, orders, build, serves);
+        let opened = Self::open_in(&directory, orders, (build, serves), signals);
         if opened.is_err() {
             let _ = std::fs::remove_dir_all(&directory);
         }
@@ -108,8 +119,8 @@ impl Opened {
     fn open_in(
         directory: &Path,
         orders: &Orders,
-        build: &Build,
-        serves: &[String],
+        (build, serves): (&Build, &[String]),
+        signals: &StopSignals,
     ) -> Result<Self, SupervisorError> {
         let home = Home::make(directory).map_err(unusable(directory))?;
         let pools = u32::try_from(orders.staff.pools.len()).unwrap_or(u32::MAX);
@@ -130,6 +141,7 @@ impl Opened {
             lease: orders.lease_ms.map(Duration::from_millis),
         };
         let says = row.clone();
+        signals.hold();
         let id = store.call(move |store| store.open_supervisor(&row))?;
         let row = OwnRow {
             says,

@@ -29,6 +29,17 @@ fn three_hosts_share_the_work() {
     );
 }
 
+/// From the moment on at which others see its row, it closes that when it is told to end.
+#[test]
+fn a_service_that_has_just_begun_ends_as_any_other() {
+    let site = Site::new();
+    for _ in 0..12 {
+        site.serve("one").end();
+        let left = site.psql("SELECT count(*) FROM dispatcher.supervisors");
+        assert_eq!(left, "0");
+    }
+}
+
 /// One at a time over all hosts, and each as often as it was sent.
 #[test]
 fn a_limit_of_concurrency_holds_over_hosts() {
