@@ -78,7 +78,7 @@ impl Default for PoolConfig {
             mode: String::new(),
             min_workers: cpus,
             max_workers: cpus,
-            prefetch: 32,
+            prefetch: 100,
             max_jobs: 0,
             ttl: None,
             idle_ttl: None,

@@ -343,7 +343,7 @@ pub(super) static POOL: &[Key<PoolDraft, PoolConfig>] = &[
     Key {
         name: "prefetch",
         takes: "a whole number; `0` is none",
-        preset: Preset::Is("32"),
+        preset: Preset::Is("100"),
         variable: None,
         meaning: "jobs claimed ahead for each worker at most, while they take a few milliseconds or \
                   less; none where a dispatcher has `on_lost = \"fail\"`",

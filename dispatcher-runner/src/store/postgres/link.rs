@@ -168,8 +168,8 @@ impl Link {
     }
 
     /// Settings are local to the transaction: the next one may be somebody else's on the same
-    /// connection of a pooler. Every table has the index that its statements mean, so that plans do
-    /// not depend on how full it was when somebody looked last.
+    /// connection of a pooler. Every table has the index that its statements mean, and what they
+    /// join is few rows, so that plans do not depend on how full it was when somebody looked last.
     fn begin(&self, mode: &str) -> String {
         let given = match &self.clock {
             Clock::System => String::new(),
@@ -179,7 +179,8 @@ impl Link {
             "BEGIN ISOLATION LEVEL {mode}; SET LOCAL search_path = \"{}\", pg_catalog; \
              SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}; \
              SET LOCAL idle_in_transaction_session_timeout = {}; \
-             SET LOCAL enable_seqscan = off; SET LOCAL jit = off;{given}",
+             SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; \
+             SET LOCAL enable_mergejoin = off; SET LOCAL jit = off;{given}",
             self.target.schema(),
             (ATTEMPT_MAX - Duration::from_secs(2)).as_millis(),
             LOCK_WAIT_MAX.as_millis(),

@@ -1,5 +1,6 @@
 -- $1: supervisor. $2: keys that the caller has locked. $3: slots. Transition Claim, answered in the
 -- order of the keys.
+-- The plus keeps the plan at the key: without it everything in that state may be read.
 WITH taken AS (
     UPDATE jobs AS j
     SET state = 1,
@@ -11,8 +12,8 @@ WITH taken AS (
         claim = nextval('claims')
     FROM unnest($2, $3) WITH ORDINALITY AS w (key, slot, number)
     WHERE j.key = w.key
-        AND j.state = 0
-        AND j.waits_for = 0
+        AND +j.state = 0
+        AND +j.waits_for = 0
     RETURNING w.number, j.key, j.slot, j.dispatcher, j.attempt, j.failures, j.token, j.snoozes,
         j.run_at, j.started_at
 )

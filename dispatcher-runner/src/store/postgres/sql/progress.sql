@@ -1,5 +1,6 @@
 -- $1: ids. $2: tokens. $3: fractions. $4: texts. Touches no index. Who ends the job meanwhile is
 -- not waited for.
+-- The plus keeps the plan at the key: without it everything in that state may be read.
 UPDATE jobs AS j
 SET progress = w.fraction,
     progress_text = w.text
@@ -10,5 +11,5 @@ FROM (
 ) AS w
 JOIN requests AS r ON r.id = w.id
 WHERE j.key = r.job
-    AND j.state = 1
+    AND +j.state = 1
     AND j.token = w.token

@@ -1,6 +1,7 @@
 -- $1: keys. $2: waits in milliseconds, NULL to keep the place. $3: failures. $4: snoozes.
 -- $5: losses. Transition Requeue of running jobs that the caller has locked. A new place has a new
 -- number, and each wait has a new time to expire.
+-- The plus keeps the plan at the key: without it everything in that state may be read.
 WITH wanted AS MATERIALIZED (
     SELECT w.key, w.after, w.failures, w.snoozes, w.lost, clock() AS present,
         CASE WHEN w.after IS NOT NULL THEN nextval('numbers') END AS seq
@@ -23,4 +24,4 @@ SET state = 0,
     claim = NULL
 FROM wanted AS w
 WHERE j.key = w.key
-    AND j.state = 1
+    AND +j.state = 1
