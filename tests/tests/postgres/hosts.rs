@@ -93,6 +93,28 @@ fn a_service_elsewhere_is_left_alone() {
     site.all_succeed(31);
 }
 
+/// What a state file has, a database is not asked for.
+#[test]
+fn commands_about_the_state_know_that_it_is_a_database() {
+    let site = Site::new();
+    site.answer("one", &["store", "migrate"]);
+    let place = format!("state      {}", site.url);
+    let status = site.answer("one", &["status"]);
+    let line = status.lines().find(|line| line.starts_with("state"));
+    assert!(
+        line.is_some_and(|line| line.starts_with(&place) && !line.contains(", ")),
+        "{status}"
+    );
+    let status = site.answer("one", &["status", "--json"]);
+    assert!(status.contains("\"state_bytes\":null"), "{status}");
+    let doctor = site.answer("one", &["doctor"]);
+    assert!(doctor.contains(&format!("state: {}", site.url)), "{doctor}");
+    assert!(
+        !doctor.contains("SQLite") && !doctor.contains("fail"),
+        "{doctor}"
+    );
+}
+
 /// The password of the URL is nowhere to be read but where it is needed.
 #[test]
 fn a_password_is_not_shown() {

@@ -1,4 +1,4 @@
-//! `doctor`: checks this machine and the state file, and says what to do about each finding.
+//! `doctor`: checks this machine and the store, and says what to do about each finding.
 //!
 //! It reads only; the one thing that it may create is what opening the store creates.
 
@@ -88,8 +88,10 @@ fn examine(session: &mut Session<'_, '_>) -> Vec<Finding> {
     let file = session.location.file().to_owned();
     findings.push(file_system(&directory));
     findings.push(permissions(&directory, &file));
-    findings.push(sqlite());
-    findings.push(journal(&file));
+    if session.location.target().is_none() {
+        findings.push(sqlite());
+        findings.push(journal(&file));
+    }
     findings.push(cgroup(Subtree::foresee()));
     findings.push(children());
     findings.push(zones());

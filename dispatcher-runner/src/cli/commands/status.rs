@@ -30,7 +30,8 @@ struct Status {
     units: Vec<KillingUnit>,
     dispatchers: Vec<DispatcherStatus>,
     oldest: Option<UnixMs>,
-    bytes: u64,
+    /// Of a state file.
+    bytes: Option<u64>,
     last_error: Option<String>,
 }
 
@@ -73,7 +74,10 @@ pub(super) fn status(session: &mut Session<'_, '_>) -> Done {
         supervisors,
         oldest: store.ask(|store| store.oldest_waiting())?,
         dispatchers,
-        bytes: state_bytes(session.location.file()),
+        bytes: match session.location.target() {
+            None => Some(state_bytes(session.location.file())),
+            Some(_) => None,
+        },
         last_error: last_error(&session.location.directory().join(LOG_NAME)),
     };
     if session.json() {
@@ -180,11 +184,12 @@ fn last_error(log: &Path) -> Option<String> {
 
 fn print(session: &mut Session<'_, '_>, status: &Status) -> Result<(), Stop> {
     let now = session.now();
-    let size = match session.has_state() {
-        true => format_bytes(status.bytes),
-        false => "not there yet: the first job makes it".to_owned(),
+    let size = match status.bytes {
+        Some(bytes) if session.has_state() => format!(", {}", format_bytes(bytes)),
+        Some(_) => ", not there yet: the first job makes it".to_owned(),
+        None => String::new(),
     };
-    let state = format!("state      {}, {size}", session.location);
+    let state = format!("state      {}{size}", session.location);
     let waiting: u64 = status
         .dispatchers
         .iter()
