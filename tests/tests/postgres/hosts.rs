@@ -106,7 +106,7 @@ fn commands_about_the_state_know_that_it_is_a_database() {
         "{status}"
     );
     let status = site.answer("one", &["status", "--json"]);
-    assert!(status.contains("\"state_bytes\":null"), "{status}");
+    assert!(status.contains("\"state_bytes\": null"), "{status}");
     let doctor = site.answer("one", &["doctor"]);
     assert!(doctor.contains(&format!("state: {}", site.url)), "{doctor}");
     assert!(
